@@ -1,0 +1,90 @@
+"""Element types and quantization parameters."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import GraphError
+
+
+class DType(enum.Enum):
+    """The type of a tensor's elements; the value is numpy's name for it."""
+
+    UINT8 = "uint8"
+    INT8 = "int8"
+    INT16 = "int16"
+    UINT16 = "uint16"
+    INT32 = "int32"
+    UINT32 = "uint32"
+    INT64 = "int64"
+    UINT64 = "uint64"
+    FLOAT16 = "float16"
+    FLOAT32 = "float32"
+    FLOAT64 = "float64"
+    BOOL = "bool"
+
+    @property
+    def numpy(self) -> np.dtype[np.generic]:
+        return np.dtype(self.value)
+
+    @property
+    def itemsize(self) -> int:
+        return self.numpy.itemsize
+
+    @property
+    def is_float(self) -> bool:
+        return self.value.startswith("float")
+
+    @property
+    def is_integer(self) -> bool:
+        return "int" in self.value
+
+    @property
+    def range(self) -> tuple[int, int]:
+        """Least and greatest value of an integer type."""
+        info = np.iinfo(self.value)
+        return int(info.min), int(info.max)
+
+    @classmethod
+    def of(cls, array: npt.NDArray[np.generic]) -> DType:
+        return cls(array.dtype.name)
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True)
+class QParams:
+    """Affine quantization: real = scale * (q - zero_point).
+
+    ``scale`` and ``zero_point`` hold one entry, or one a channel along ``axis``.
+    """
+
+    scale: tuple[float, ...]
+    zero_point: tuple[int, ...]
+    axis: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.scale or len(self.scale) != len(self.zero_point):
+            raise GraphError(
+                f"QParams: {len(self.scale)} scales and {len(self.zero_point)} zero points; "
+                "there must be as many of each, and at least one"
+            )
+        if self.axis is None and len(self.scale) != 1:
+            raise GraphError(f"QParams: {len(self.scale)} scales without an axis; per tensor is 1")
+        for scale in self.scale:
+            if not 0.0 < scale < float("inf"):
+                raise GraphError(f"QParams: scale {scale}; a scale is positive and finite")
+
+    @classmethod
+    def per_tensor(cls, scale: float, zero_point: int) -> QParams:
+        return cls((float(scale),), (int(zero_point),))
+
+    def __str__(self) -> str:
+        if self.axis is not None:
+            return f"per-channel axis {self.axis}"
+        return f"{self.scale[0]:.6g} * (q - {self.zero_point[0]})"

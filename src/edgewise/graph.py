@@ -1,0 +1,198 @@
+"""The graph: values, nodes, their verification and their text form.
+
+All classes are frozen. A pass builds a new graph; it never changes one. A ``Value`` is compared
+by identity: two values of the same name and type are different tensors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .dtype import DType, QParams
+from .errors import GraphError
+
+if TYPE_CHECKING:
+    from .ops import Op
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class TensorType:
+    """Shape (NHWC for images), element type and, for quantized tensors, the parameters."""
+
+    shape: tuple[int, ...]
+    dtype: DType
+    quant: QParams | None = None
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def nbytes(self) -> int:
+        return self.size * self.dtype.itemsize
+
+    def __str__(self) -> str:
+        dims = "x".join(map(str, self.shape)) or "scalar"
+        return f"{self.dtype}[{dims}]" + (f" {{{self.quant}}}" if self.quant else "")
+
+
+@dataclass(frozen=True, eq=False)
+class Value:
+    """A tensor of the graph. ``data`` is set for constants, and is read-only."""
+
+    name: str
+    type: TensorType
+    data: Array | None = None
+
+    def __post_init__(self) -> None:
+        if self.data is None:
+            return
+        if self.data.shape != self.type.shape or self.data.dtype != self.type.dtype.numpy:
+            raise GraphError(
+                f"value {self.name!r}: data is {self.data.dtype}{list(self.data.shape)}, "
+                f"its type says {self.type}"
+            )
+
+    @property
+    def is_constant(self) -> bool:
+        return self.data is not None
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One operator applied to values. ``origin`` is the source file's name for it."""
+
+    op: Op
+    inputs: tuple[Value, ...]
+    outputs: tuple[Value, ...]
+    origin: str = ""
+
+    @property
+    def input_types(self) -> tuple[TensorType, ...]:
+        return tuple(v.type for v in self.inputs)
+
+    @property
+    def output_types(self) -> tuple[TensorType, ...]:
+        return tuple(v.type for v in self.outputs)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds of one execution."""
+        return self.op.macs(self.input_types, self.output_types)
+
+    def __str__(self) -> str:
+        outs = ", ".join(f"%{v.name}" for v in self.outputs)
+        ins = ", ".join(f"{'@' if v.is_constant else '%'}{v.name}" for v in self.inputs)
+        types = ", ".join(str(v.type) for v in self.outputs)
+        return f"{outs} = {self.op}({ins}) : {types}"
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """A network: nodes in topological order between its inputs and outputs.
+
+    ``metadata`` holds what a file says about itself: ``description``, ``labels`` (a list of
+    class names, one an output class), ``input_normalization`` and the like.
+    """
+
+    inputs: tuple[Value, ...]
+    outputs: tuple[Value, ...]
+    nodes: tuple[Node, ...]
+    name: str = "graph"
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def constants(self) -> tuple[Value, ...]:
+        """Every constant used, once each, in order of first use."""
+        used = (v for node in self.nodes for v in node.inputs if v.is_constant)
+        return tuple(dict.fromkeys(used))
+
+    @property
+    def macs(self) -> int:
+        return sum(node.macs for node in self.nodes)
+
+    def users(self) -> dict[Value, list[Node]]:
+        """The nodes that read each value, in order."""
+        users: dict[Value, list[Node]] = {}
+        for node in self.nodes:
+            for value in dict.fromkeys(node.inputs):
+                users.setdefault(value, []).append(node)
+        return users
+
+    def producers(self) -> dict[Value, Node]:
+        """The node that computes each value."""
+        return {value: node for node in self.nodes for value in node.outputs}
+
+    def with_nodes(self, nodes: Sequence[Node], outputs: Sequence[Value] | None = None) -> Graph:
+        """This graph with other nodes, and other outputs where given."""
+        outs = self.outputs if outputs is None else tuple(outputs)
+        return replace(self, nodes=tuple(nodes), outputs=outs)
+
+    def reference(self, inputs: Mapping[Value, Array]) -> Iterator[tuple[Node, list[Array]]]:
+        """Run the numpy reference of every node in order, yielding each node's results."""
+        env: dict[Value, Array] = dict(inputs)
+        for node in self.nodes:
+            arrays = [v.data if v.data is not None else env[v] for v in node.inputs]
+            results = node.op.reference(arrays, node.input_types, node.output_types)
+            env.update(zip(node.outputs, results, strict=True))
+            yield node, results
+
+    def __str__(self) -> str:
+        lines = [f"graph {self.name} {{"]
+        lines += [f"  input %{v.name} : {v.type}" for v in self.inputs]
+        lines += [f"  const @{v.name} : {v.type}" for v in self.constants]
+        lines += [f"  {node}" for node in self.nodes]
+        lines += ["  return " + ", ".join(f"%{v.name}" for v in self.outputs), "}"]
+        return "\n".join(lines)
+
+
+def verify(graph: Graph) -> None:
+    """Check the graph's invariants.
+
+    Every value is defined once and before its use; constants are not computed; every node's
+    declared output types agree in shape and dtype with its operator's inference; names of
+    computed values are unique.
+
+    Raises:
+        GraphError: naming the node or value and the invariant it breaks.
+    """
+    defined: set[Value] = set()
+    names: set[str] = set()
+
+    def define(value: Value, where: str) -> None:
+        if value.is_constant or value in defined:
+            raise GraphError(f"{where}: {value.name!r} is already defined")
+        if value.name in names:
+            raise GraphError(f"{where}: two values are named {value.name!r}")
+        names.add(value.name)
+        defined.add(value)
+
+    for value in graph.inputs:
+        define(value, "graph inputs")
+    for node in graph.nodes:
+        where = f"node {node.op.name} {node.origin!r}"
+        for value in node.inputs:
+            if not value.is_constant and value not in defined:
+                raise GraphError(f"{where}: input {value.name!r} is used before its definition")
+        inferred = node.op.infer(node.input_types)
+        if len(inferred) != len(node.outputs):
+            raise GraphError(f"{where}: {len(node.outputs)} outputs, {len(inferred)} inferred")
+        for value, expected in zip(node.outputs, inferred, strict=True):
+            found = value.type
+            if (found.shape, found.dtype) != (expected.shape, expected.dtype):
+                raise GraphError(
+                    f"{where}: output {value.name!r} is {found.dtype}{list(found.shape)}, "
+                    f"inferred {expected.dtype}{list(expected.shape)}"
+                )
+            define(value, where)
+    for value in graph.outputs:
+        if not value.is_constant and value not in defined:
+            raise GraphError(f"graph output {value.name!r} is never defined")
