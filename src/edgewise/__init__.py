@@ -1,0 +1,1 @@
+"""Edgewise compiles a trained neural network into a small, fast program for the device in hand."""
