@@ -1,0 +1,1 @@
+"""From kernels to machine code in this process, or in a file for another device."""

@@ -1,0 +1,157 @@
+"""Machine code kept on disk, named by the content that it was made from.
+
+The folder is $EDGEWISE_CACHE_DIR, or the user's cache folder. A file ends with a digest of what
+precedes it (loaders of shared objects and of object files ignore bytes after the end), so a file
+that was cut short or changed is never used. Writers put a whole file in place by renaming it; any
+number of processes may share the folder. Beyond `LIMIT` bytes, the files unused for longest go.
+
+A cache that cannot be used costs time, never the program: the first problem of a process gives one
+`CacheWarning`. Whoever can write to the folder can run code in this process, so a folder that
+belongs to another user, or that every user can write to, is not used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import secrets
+import stat
+import time
+import warnings
+from pathlib import Path
+
+LIMIT = 256 * 2**20
+"""Bytes that the folder may hold."""
+
+_DIGEST = 32
+_STALE = 3600.0
+_warned = False
+
+
+class CacheWarning(UserWarning):
+    """The cache of compiled code cannot be used; programs start slower."""
+
+
+def folder() -> Path:
+    """Where the cache lies; the folder may not exist yet."""
+    chosen = os.environ.get("EDGEWISE_CACHE_DIR")
+    if chosen:
+        return Path(chosen)
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("edgewise"))
+
+
+def key(*parts: str | bytes) -> str:
+    """A name for what is made from ``parts``; no two lists of parts share one."""
+    digest = hashlib.blake2b(digest_size=20)
+    for part in parts:
+        data = part.encode("utf-8") if isinstance(part, str) else part
+        digest.update(f"{type(part).__name__}{len(data)}:".encode())
+        digest.update(data)
+    return digest.hexdigest()
+
+
+def path(key: str, suffix: str) -> Path:
+    """The file of an entry, whether or not it exists."""
+    return folder() / f"{key}{suffix}"
+
+
+def get(key: str, suffix: str) -> Path | None:
+    """The file of an intact entry, or None; an entry that is not intact is deleted."""
+    file = path(key, suffix)
+    return None if _read(file) is None else file
+
+
+def read(key: str, suffix: str) -> bytes | None:
+    """What `put` was given, or None where there is no intact entry."""
+    return _read(path(key, suffix))
+
+
+def put(key: str, suffix: str, data: bytes) -> Path | None:
+    """Keep ``data`` and return its file; None, with the process's one warning, if that fails."""
+    file = path(key, suffix)
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    try:
+        _private(file.parent)
+        try:
+            with open(temporary, "xb") as stream:
+                stream.write(data)
+                stream.write(_digest(data))
+            os.replace(temporary, file)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+        _prune(file)
+    except OSError as error:
+        _warn(error)
+        return None
+    return file
+
+
+def _read(file: Path) -> bytes | None:
+    try:
+        content = file.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        _warn(error)
+        return None
+    try:
+        _private(file.parent)
+    except OSError as error:
+        _warn(error)
+        return None
+    data, digest = content[:-_DIGEST], content[-_DIGEST:]
+    with contextlib.suppress(OSError):
+        if digest != _digest(data):
+            file.unlink()
+            return None
+        os.utime(file)
+    return data if digest == _digest(data) else None
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=_DIGEST, person=b"edgewise").digest()
+
+
+def _private(where: Path) -> None:
+    """Create the folder where it is missing; OSError where another user could write to it."""
+    where.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if os.name != "posix":
+        return
+    status = where.stat()
+    if status.st_uid not in (os.geteuid(), 0) or status.st_mode & stat.S_IWOTH:
+        raise PermissionError(f"{where}: other users can write to this folder")
+
+
+def _prune(newest: Path) -> None:
+    """Delete the entries unused for longest beyond `LIMIT`, and temporary files left behind."""
+    entries: list[tuple[float, int, str]] = []
+    with os.scandir(newest.parent) as found:
+        for entry in found:
+            with contextlib.suppress(FileNotFoundError):
+                status = entry.stat()
+                if entry.name.startswith("."):
+                    if status.st_mtime < time.time() - _STALE:
+                        os.unlink(entry.path)
+                else:
+                    entries.append((status.st_mtime, status.st_size, entry.path))
+    total = sum(size for _, size, _ in entries)
+    for _, size, name in sorted(entries):
+        if total <= LIMIT:
+            return
+        if name != str(newest):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name)
+            total -= size
+
+
+def _warn(error: OSError) -> None:
+    global _warned
+    if not _warned:
+        _warned = True
+        message = f"compiled code is not kept: {error} (EDGEWISE_CACHE_DIR chooses the folder)"
+        warnings.warn(message, CacheWarning, stacklevel=3)
