@@ -1,0 +1,117 @@
+"""Checks that the operators share. Each raises GraphError naming the operator and the rule."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..dtype import DType, QParams
+from ..graph import Array, TensorType
+from .base import Op
+from .requant import per_tensor
+
+MAX_ELEMENTS = 2**31 - 1
+MAX_OUTPUTS = 4096
+EIGHT_BIT = (DType.UINT8, DType.INT8)
+
+
+def check_inputs(op: Op, inputs: Sequence[TensorType], least: int, most: int | None = None) -> None:
+    """Require ``least`` to ``most`` inputs, ``least`` where that is None, of sane shapes."""
+    most = least if most is None else most
+    wanted = str(least) if least == most else f"{least} to {most}"
+    op.require(least <= len(inputs) <= most, f"{len(inputs)} inputs; it takes {wanted}")
+    for i, t in enumerate(inputs):
+        check_shape(op, t.shape, f"input {i}")
+
+
+def check_shape(op: Op, shape: Sequence[int], what: str) -> None:
+    """Require positive dimensions and at most MAX_ELEMENTS elements."""
+    positive = all(d >= 1 for d in shape)
+    op.require(positive, f"{what} has shape {list(shape)}; every dimension is at least 1")
+    count = math.prod(int(d) for d in shape)
+    op.require(
+        count <= MAX_ELEMENTS, f"{what} has {count} elements; a tensor has at most {MAX_ELEMENTS}"
+    )
+
+
+def check_rank(op: Op, t: TensorType, rank: int, what: str) -> None:
+    op.require(len(t.shape) == rank, f"{what} has rank {len(t.shape)}; it must be {rank}")
+
+
+def check_axis(op: Op, axis: int, rank: int) -> None:
+    op.require(0 <= axis < rank, f"axis {axis}; it must lie between 0 and the rank {rank}")
+
+
+def check_axes(op: Op, axes: Sequence[int], rank: int) -> None:
+    for axis in axes:
+        check_axis(op, axis, rank)
+    op.require(len(set(axes)) == len(axes), f"axes {list(axes)}; an axis is named once")
+
+
+def result(op: Op, shape: Sequence[int], dtype: DType, quant: QParams | None = None) -> TensorType:
+    """The type of an output, after checking its shape."""
+    check_shape(op, shape, "its output")
+    return TensorType(tuple(int(d) for d in shape), dtype, quant)
+
+
+def moved(op: Op, t: TensorType, shape: Sequence[int]) -> TensorType:
+    """The type of an output that holds elements of ``t`` unchanged."""
+    quant = t.quant if t.quant is not None and t.quant.axis is None else None
+    return result(op, shape, t.dtype, quant)
+
+
+def all_quantized(op: Op, inputs: Sequence[TensorType]) -> bool:
+    """True when all inputs are 8-bit and quantized per tensor, False when all are float32.
+
+    Raises:
+        GraphError: for any other types.
+    """
+    if all(t.dtype is DType.FLOAT32 for t in inputs):
+        return False
+    for i, t in enumerate(inputs):
+        op.require(
+            t.dtype in EIGHT_BIT,
+            f"input {i} is {t.dtype}; inputs are all float32, or all uint8 or int8",
+        )
+        per_tensor(t, f"{op.name}: input {i}")
+    return True
+
+
+def window_extent(
+    op: Op, size: int, taps: int, stride: int, dilation: int, before: int, after: int
+) -> int:
+    """How many windows of ``taps`` fit along one padded dimension."""
+    op.require(taps >= 1, f"its window has {taps} taps along one dimension; it needs 1 or more")
+    op.require(stride >= 1, f"stride {stride}; it must be 1 or more")
+    op.require(dilation >= 1, f"dilation {dilation}; it must be 1 or more")
+    op.require(
+        before >= 0 and after >= 0, f"padding ({before}, {after}); padding cannot be negative"
+    )
+    room = size + before + after - ((taps - 1) * dilation + 1)
+    op.require(
+        room >= 0,
+        f"{taps} taps with dilation {dilation} do not fit {size} elements padded by "
+        f"({before}, {after})",
+    )
+    return room // stride + 1
+
+
+def windows(
+    x: Array,
+    taps: tuple[int, int],
+    stride: tuple[int, int],
+    dilation: tuple[int, int] = (1, 1),
+) -> Array:
+    """View padded x[N, H, W, C] as its windows [N, OH, OW, C, KH, KW]."""
+    extent = tuple((k - 1) * d + 1 for k, d in zip(taps, dilation, strict=True))
+    view = np.lib.stride_tricks.sliding_window_view(x, extent, axis=(1, 2))
+    return view[:, :: stride[0], :: stride[1], :, :: dilation[0], :: dilation[1]]
+
+
+def pad_image(x: Array, padding: tuple[int, int, int, int], value: float = 0) -> Array:
+    """Pad x[N, H, W, C] by (top, bottom, left, right)."""
+    top, bottom, left, right = padding
+    pads = ((0, 0), (top, bottom), (left, right), (0, 0))
+    return np.pad(x, pads, constant_values=value)

@@ -1,0 +1,107 @@
+"""Resizing of NHWC images: RESIZE_BILINEAR and RESIZE_NEAREST_NEIGHBOR."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from ..dtype import DType
+from ..graph import Array, TensorType
+from .base import Op
+from .checks import all_quantized, check_inputs, check_rank, moved
+
+
+@dataclass(frozen=True)
+class _Resize(Op):
+    size: tuple[int, int] = (1, 1)
+    align_corners: bool = False
+    half_pixel_centers: bool = False
+
+    def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
+        check_inputs(self, inputs, 1)
+        (x,) = inputs
+        check_rank(self, x, 4, "input")
+        all_quantized(self, inputs)
+        self.require(
+            not (self.align_corners and self.half_pixel_centers),
+            "align_corners and half_pixel_centers; at most one of them is set",
+        )
+        return (moved(self, x, (x.shape[0], *self.size, x.shape[3])),)
+
+    def _scale(self, before: int, after: int) -> np.float32:
+        if self.align_corners and after > 1:
+            before, after = before - 1, after - 1
+        return np.float32(np.float32(before) / np.float32(after))
+
+
+@dataclass(frozen=True)
+class ResizeBilinear(_Resize):
+    """Bilinear interpolation of x[N, H, W, C] to ``size`` (height, width).
+
+    Integers: weights have 11 bits of fraction along each axis; the sum is rounded half up. Raw
+    values are interpolated: the output has the input's quantization.
+    """
+
+    name: ClassVar[str] = "RESIZE_BILINEAR"
+
+    def taps(
+        self, before: int, after: int
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+        """For each output position along an axis: its two input positions, the second's weight."""
+        scale = self._scale(before, after)
+        position = np.arange(after, dtype=np.float32)
+        if self.half_pixel_centers:
+            position = (position + np.float32(0.5)) * scale - np.float32(0.5)
+        else:
+            position = position * scale
+        position = np.maximum(position, np.float32(0))
+        first = np.minimum(np.floor(position).astype(np.int32), before - 1)
+        second = np.minimum(first + 1, before - 1)
+        return first, second, position - first.astype(np.float32)
+
+    def reference(
+        self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
+    ) -> list[Array]:
+        (x,) = arrays
+        top, bottom, v = self.taps(x.shape[1], self.size[0])
+        left, right, h = self.taps(x.shape[2], self.size[1])
+        is_float = inputs[0].dtype is DType.FLOAT32
+        wide = x.astype(np.float64 if is_float else np.int32)
+        one = 1 if is_float else 2**11
+        down, across = (
+            w.astype(np.float64) if is_float else np.rint(w * np.float32(one)).astype(np.int32)
+            for w in (v[:, None, None], h[:, None])
+        )
+        upper = wide[:, top][:, :, left] * (one - across) + wide[:, top][:, :, right] * across
+        lower = wide[:, bottom][:, :, left] * (one - across) + wide[:, bottom][:, :, right] * across
+        y = upper * (one - down) + lower * down
+        if not is_float:
+            y = (y + 2**21) >> 22
+        return [y.astype(x.dtype)]
+
+
+@dataclass(frozen=True)
+class ResizeNearestNeighbor(_Resize):
+    """The nearest pixel of x[N, H, W, C] for each pixel of ``size`` (height, width)."""
+
+    name: ClassVar[str] = "RESIZE_NEAREST_NEIGHBOR"
+
+    def indices(self, before: int, after: int) -> npt.NDArray[np.int32]:
+        """The input position that each output position along an axis reads."""
+        scale = self._scale(before, after)
+        offset = np.float32(0.5 if self.half_pixel_centers else 0)
+        position = (np.arange(after, dtype=np.float32) + offset) * scale
+        nearest = np.floor(position + np.float32(0.5)) if self.align_corners else np.floor(position)
+        return np.asarray(np.minimum(nearest.astype(np.int32), before - 1))
+
+    def reference(
+        self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
+    ) -> list[Array]:
+        (x,) = arrays
+        rows = self.indices(x.shape[1], self.size[0])
+        cols = self.indices(x.shape[2], self.size[1])
+        return [np.ascontiguousarray(x[:, rows][:, :, cols])]
