@@ -94,23 +94,20 @@ def put(key: str, suffix: str, data: bytes) -> Path | None:
 def _read(file: Path) -> bytes | None:
     try:
         content = file.read_bytes()
+        _private(file.parent)
     except FileNotFoundError:
         return None
     except OSError as error:
         _warn(error)
         return None
-    try:
-        _private(file.parent)
-    except OSError as error:
-        _warn(error)
-        return None
     data, digest = content[:-_DIGEST], content[-_DIGEST:]
+    intact = digest == _digest(data)
     with contextlib.suppress(OSError):
-        if digest != _digest(data):
+        if intact:
+            os.utime(file)
+        else:
             file.unlink()
-            return None
-        os.utime(file)
-    return data if digest == _digest(data) else None
+    return data if intact else None
 
 
 def _digest(data: bytes) -> bytes:
