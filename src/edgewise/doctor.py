@@ -1,0 +1,165 @@
+"""What this machine offers and what Edgewise will use of it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from .codegen import cache
+from .codegen.target import Target, host
+from .errors import CompileError
+from .kernels.isa import ISAS
+from .peers import peer_version
+
+EXTRAS = {"litert": ("ai-edge-litert", "compare, bench --against litert")}
+"""Optional extras: the package that each brings, and what needs it."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding. ``ok`` is False where something is amiss and ``detail`` says what to do.
+
+    ``facts`` hold the same for programs.
+    """
+
+    name: str
+    ok: bool
+    detail: str
+    facts: dict[str, Any]
+
+
+def examine() -> list[Check]:
+    """All findings about this machine, this installation and the cache."""
+    return [*_system(), *_instruction_sets(), _cache(), _llvm(), *_extras()]
+
+
+def _system() -> Iterator[Check]:
+    implementation = f"{platform.python_implementation()} {platform.python_version()}"
+    yield Check(
+        "edgewise",
+        sys.version_info >= (3, 10),
+        f"{version('edgewise')} on {implementation}, {platform.system()} {platform.machine()}",
+        {
+            "version": version("edgewise"),
+            "python": platform.python_version(),
+            "system": platform.system(),
+            "machine": platform.machine(),
+        },
+    )
+    name, cores, usable = cpu_name(), os.cpu_count() or 1, usable_cores()
+    detail = f"{name}, {cores} cores" + (f", {usable} usable here" if usable != cores else "")
+    yield Check("cpu", True, detail, {"name": name, "cores": cores, "usable_cores": usable})
+
+
+def _instruction_sets() -> Iterator[Check]:
+    try:
+        target = host()
+    except CompileError as error:
+        yield Check("target", False, str(error), {})
+        return
+    yield Check(
+        "target",
+        True,
+        f"{target.triple}: {' '.join(target.features) or 'no features known'}",
+        {"triple": target.triple, "cpu": target.cpu, "features": list(target.features)},
+    )
+    available = available_isas(target)
+    chosen = available[0] if available else None
+    yield Check(
+        "instruction set",
+        chosen is not None,
+        f"{chosen} (also available: {', '.join(available[1:]) or 'none'})"
+        if chosen
+        else f"no kernels for this machine; known are {', '.join(i.name for i in ISAS)}",
+        {"chosen": chosen, "available": available, "known": [i.name for i in ISAS]},
+    )
+
+
+def available_isas(target: Target) -> list[str]:
+    """The instruction sets that ``target`` runs, the best first."""
+    features = set(target.features)
+    return [i.name for i in ISAS if i.arch == target.arch and features.issuperset(i.features)]
+
+
+def cpu_name() -> str:
+    """The processor's name as the system tells it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() in ("model name", "Model") and value.strip():
+                return value.strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine() or "unknown"
+
+
+def usable_cores() -> int:
+    """The cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _cache() -> Check:
+    folder = cache.folder()
+    files = [f for f in folder.iterdir() if f.is_file()] if folder.is_dir() else []
+    size = sum(f.stat().st_size for f in files)
+    problem = _unwritable(folder)
+    facts = {
+        "folder": str(folder),
+        "files": len(files),
+        "bytes": size,
+        "limit_bytes": cache.LIMIT,
+        "writable": problem is None,
+    }
+    detail = f"{folder}: {len(files)} files, {size / 2**20:.1f} MiB"
+    if problem is not None:
+        detail += f"; {problem}: compiled code is not kept (EDGEWISE_CACHE_DIR chooses the folder)"
+    return Check("cache", problem is None, detail, facts)
+
+
+def _unwritable(folder: Path) -> str | None:
+    """Why nothing can be written to a folder, or to the nearest parent that exists; else None."""
+    existing = next((p for p in (folder, *folder.parents) if p.exists()), folder)
+    if not existing.is_dir():
+        return f"{existing} is not a folder"
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            return None
+    except OSError as error:
+        return f"{existing} cannot be written: {error.strerror}"
+
+
+def _llvm() -> Check:
+    try:
+        import llvmlite
+        import llvmlite.binding as llvm
+    except (ImportError, OSError) as error:
+        return Check("llvm", False, f"llvmlite cannot be loaded: {error}", {"llvmlite": None})
+    llvm_version = ".".join(map(str, llvm.llvm_version_info))
+    return Check(
+        "llvm",
+        True,
+        f"llvmlite {llvmlite.__version__}, LLVM {llvm_version}",
+        {"llvmlite": llvmlite.__version__, "llvm": llvm_version},
+    )
+
+
+def _extras() -> Iterator[Check]:
+    for extra, (package, purpose) in EXTRAS.items():
+        found = peer_version(package)
+        detail = (
+            f"{package} {found}"
+            if found
+            else f"not installed; {purpose} needs it: pip install 'edgewise[{extra}]'"
+        )
+        yield Check(
+            f"extra {extra}", found is not None, detail, {"package": package, "version": found}
+        )

@@ -1,0 +1,208 @@
+"""Pictures as network inputs: open, fit, normalise, quantize.
+
+A pixel byte p stands for the real number (p - mean) / std. For a float input that number is the
+input; for a quantized input it is quantized: q = round(real / scale) + zero_point. Networks
+trained on pictures choose their scale and zero point so that this maps bytes to bytes, but rarely
+to the last digit (scale 1/127.5 and zero point 127 stand for pixels with mean 127.5). So where
+the formula never leaves the pixel's own byte by more than one step, the byte itself is the input,
+as it was in training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from .dtype import DType
+from .errors import InputError
+from .graph import Array, TensorType
+
+Fit = Literal["crop", "stretch"]
+FITS = get_args(Fit)
+
+SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+
+CROPPED = 224 / 256
+"""The share of the shorter side that a centre crop keeps, as in the usual 256 -> 224."""
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """real = (byte - mean) / std, with one entry, or one a channel."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not self.mean or len(self.mean) != len(self.std):
+            raise InputError(f"normalisation: {len(self.mean)} means and {len(self.std)} stds")
+        if not all(np.isfinite(self.mean)) or not all(np.isfinite(s) and s > 0 for s in self.std):
+            raise InputError(f"normalisation: mean {self.mean}, std {self.std}; std is above 0")
+
+    @classmethod
+    def to_range(cls, low: float, high: float) -> Normalization:
+        """The normalisation that takes byte 0 to ``low`` and byte 255 to ``high``."""
+        if not low < high:
+            raise InputError(f"normalisation: range {low:g},{high:g}; the first must be lower")
+        std = 255.0 / (high - low)
+        return cls((-low * std,), (std,))
+
+
+CONVENTIONS = (
+    Normalization.to_range(-1.0, 1.0),
+    Normalization.to_range(0.0, 1.0),
+    Normalization.to_range(0.0, 255.0),
+)
+"""What networks expect when their file does not say: the first is the default."""
+
+SAME_BYTES = 1.001
+"""Pixels whose quantized values lie at most one step (and rounding noise) from the bytes."""
+
+
+def is_picture(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES
+
+
+def takes_pictures(type: TensorType) -> bool:
+    """Whether a tensor can hold one picture: [1, height, width, 1 or 3 or 4]."""
+    shape = type.shape
+    return len(shape) == 4 and shape[0] == 1 and shape[3] in (1, 3, 4) and min(shape[1:3]) > 1
+
+
+def open_picture(path: Path) -> Image.Image:
+    """Read a picture, turned upright as its EXIF orientation says, as RGB or RGBA.
+
+    Grey pictures of 16 bits are scaled to 8. Of an animation, the first frame is taken.
+
+    Raises:
+        InputError: the file is absent or is no picture.
+    """
+    try:
+        with Image.open(path) as opened:
+            upright = ImageOps.exif_transpose(opened)
+            if upright.mode.startswith("I"):
+                grey = np.asarray(upright).astype(np.float64) / 257.0
+                upright = Image.fromarray(np.clip(np.rint(grey), 0, 255).astype(np.uint8))
+            has_alpha = "A" in upright.mode or "transparency" in upright.info
+            return upright.convert("RGBA" if has_alpha else "RGB")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except UnidentifiedImageError:
+        raise InputError(f"{path}: not a picture that Pillow can read") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path}: the picture cannot be read: {error}") from None
+
+
+def fit_picture(picture: Image.Image, height: int, width: int, fit: Fit) -> Image.Image:
+    """Bring a picture to ``height`` x ``width`` by bilinear resampling with antialiasing.
+
+    ``crop`` keeps the proportions: the picture is scaled until it covers the target enlarged by
+    256/224, then its centre is cut out. ``stretch`` resizes both sides, so that all is seen.
+    """
+    if fit == "stretch":
+        return picture.resize((width, height), Image.Resampling.BILINEAR)
+    cover = max(
+        round(width / CROPPED) / picture.width,
+        round(height / CROPPED) / picture.height,
+    )
+    scaled_width = max(width, round(picture.width * cover))
+    scaled_height = max(height, round(picture.height * cover))
+    left, top = (scaled_width - width) // 2, (scaled_height - height) // 2
+    scaled = picture.resize((scaled_width, scaled_height), Image.Resampling.BILINEAR)
+    return scaled.crop((left, top, left + width, top + height))
+
+
+def with_channels(picture: Image.Image, channels: int) -> Image.Image:
+    """A picture of 1 (grey), 3 (RGB) or 4 (RGBA) channels; transparency falls on white."""
+    if channels == 4:
+        return picture.convert("RGBA")
+    if picture.mode == "RGBA":
+        paper = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(paper, picture)
+    return picture.convert("L" if channels == 1 else "RGB")
+
+
+def choose_normalization(type: TensorType, metadata: Mapping[str, Any]) -> Normalization:
+    """What the model's metadata says, else the convention that suits its input.
+
+    A quantized input shows by its scale and zero point which range it was trained for: the
+    convention that takes bytes nearest to themselves is chosen. A float input gets [-1, 1].
+    """
+    stated = metadata.get("input_normalization")
+    if stated:
+        mean, std = stated["mean"], stated["std"]
+        return Normalization(tuple(map(float, mean)), tuple(map(float, std)))
+    if type.quant is None:
+        return CONVENTIONS[0]
+    return min(CONVENTIONS, key=lambda n: _distance_from_bytes(type, n))
+
+
+def pixels_to_input(
+    pixels: Array, type: TensorType, normalization: Normalization | None = None
+) -> Array:
+    """Turn uint8 pixels [H,W,C] into the input [1,H,W,C] of ``type``.
+
+    Raises:
+        InputError: the input's type can hold no picture.
+    """
+    if type.dtype.is_float:
+        real = _real(pixels, normalization or CONVENTIONS[0])
+        return np.asarray(real, type.dtype.numpy)[None]
+    if type.dtype not in (DType.UINT8, DType.INT8):
+        raise InputError(f"a picture cannot become {type}; give the input as .npy")
+    low, high = type.dtype.range
+    if type.quant is not None and normalization is not None:
+        steps = _quantized(pixels, type, normalization)
+        if _distance_from_bytes(type, normalization) > SAME_BYTES:
+            return np.clip(np.rint(steps), low, high).astype(type.dtype.numpy)[None]
+    return (pixels.astype(np.int16) + low).astype(type.dtype.numpy)[None]
+
+
+def load_input(
+    path: Path,
+    type: TensorType,
+    normalization: Normalization | None = None,
+    fit: Fit = "crop",
+) -> Array:
+    """Read the picture at ``path`` as the network input ``type`` [1,H,W,C].
+
+    Raises:
+        InputError: the file is absent or no picture, or the input can hold none.
+    """
+    if not takes_pictures(type):
+        raise InputError(
+            f"{path}: the model's input is {type}, not a picture [1, height, width, channels]; "
+            "give the input as .npy"
+        )
+    _, height, width, channels = type.shape
+    picture = with_channels(open_picture(path), channels)
+    pixels = np.asarray(fit_picture(picture, height, width, fit))
+    return pixels_to_input(pixels.reshape(height, width, channels), type, normalization)
+
+
+def _real(pixels: Array, normalization: Normalization) -> Array:
+    channels = pixels.shape[-1]
+    if len(normalization.mean) not in (1, channels):
+        raise InputError(
+            f"normalisation: {len(normalization.mean)} means for a picture of {channels} channels"
+        )
+    return (pixels.astype(np.float64) - normalization.mean) / normalization.std
+
+
+def _quantized(pixels: Array, type: TensorType, normalization: Normalization) -> Array:
+    """The quantized pixels before rounding and clamping."""
+    if type.quant is None or type.quant.axis is not None:
+        raise InputError(f"a picture cannot become {type}; give the input as .npy")
+    return _real(pixels, normalization) / type.quant.scale[0] + type.quant.zero_point[0]
+
+
+def _distance_from_bytes(type: TensorType, normalization: Normalization) -> float:
+    """How far, in steps, quantization takes any pixel from its own byte: nearly 0 to large."""
+    every = np.repeat(np.arange(256)[:, None], len(normalization.mean), axis=1)
+    shift = type.dtype.range[0] if type.dtype in (DType.UINT8, DType.INT8) else 0
+    return float(np.abs(_quantized(every, type, normalization) - (every + shift)).max())
