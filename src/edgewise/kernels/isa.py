@@ -65,6 +65,11 @@ class Dot:
     def mac(self, acc: Value, a: Value, b: Value) -> Value:
         raise NotImplementedError
 
+    @property
+    def taps(self) -> Type:
+        """One operand of depthwise weights: signed, as wide as A's elements."""
+        return Type("i", self.element.bits, self.kr * self.lanes)
+
     def interleave(self, rows: Sequence[Value | None]) -> list[Value]:
         """Operands from ``kr`` vectors of 8-bit activations (None: zeros), column by column.
 
