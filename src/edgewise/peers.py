@@ -55,6 +55,11 @@ class LiteRT:
     def name(self) -> str:
         return f"LiteRT {version('ai-edge-litert')}"
 
+    @property
+    def path(self) -> str:
+        """Which of the runtime's code paths computes."""
+        return "default CPU path (XNNPACK delegate)"
+
     def set_inputs(self, arrays: Sequence[Array]) -> None:
         if len(arrays) != len(self._inputs):
             raise InputError(f"LiteRT: {len(arrays)} inputs, the model has {len(self._inputs)}")
@@ -82,24 +87,24 @@ class LiteRTTensors:
 
     Inside a part that a delegate runs, LiteRT shows no intermediate tensors. So the model is
     rewritten: every tensor that an operator computes is declared an output as well, and the same
-    delegate must write it out. ``indices`` are the tensors' numbers in the file, in the order in
-    which they are computed.
+    delegate must write it out. ``names`` are the tensors' names in the file, in the order
+    in which they are computed.
 
     Raises: as LiteRT.
     """
 
     def __init__(self, model: Path | bytes, threads: int = 1) -> None:
         content = model if isinstance(model, bytes) else model.read_bytes()
-        rewritten, self.indices = with_all_outputs(content)
+        rewritten, self.names = with_all_outputs(content)
         self._peer = LiteRT(rewritten, threads)
 
-    def run(self, arrays: Sequence[Array]) -> dict[int, Array]:
-        """Each computed tensor, by its number in the file."""
-        return dict(zip(self.indices, self._peer.run(arrays), strict=True))
+    def run(self, arrays: Sequence[Array]) -> dict[str, Array]:
+        """Each computed tensor, by its name in the file."""
+        return dict(zip(self.names, self._peer.run(arrays), strict=True))
 
 
-def with_all_outputs(model: bytes) -> tuple[bytes, list[int]]:
-    """A .tflite model whose outputs are all tensors that its operators compute, with their numbers.
+def with_all_outputs(model: bytes) -> tuple[bytes, list[str]]:
+    """A .tflite model whose outputs are all tensors that its operators compute, and their names.
 
     Signatures are dropped, since they name the former outputs; files packed behind the model (its
     labels) are too.
@@ -116,7 +121,8 @@ def with_all_outputs(model: bytes) -> tuple[bytes, list[int]]:
     parsed.signatureDefs = None
     builder = flatbuffers.Builder(len(model) + 4096)
     builder.Finish(parsed.Pack(builder), FILE_IDENTIFIER)
-    return bytes(builder.Output()), indices
+    names = [bytes(subgraph.tensors[i].name or b"").decode("utf-8", "replace") for i in indices]
+    return bytes(builder.Output()), names
 
 
 def open_peer(name: str, model: Path, threads: int = 1) -> LiteRT:

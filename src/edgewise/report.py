@@ -1,0 +1,275 @@
+"""The facts of every command: as JSON (docs/json.md), and as tables for a reader."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from edgewise import Program
+
+    from .doctor import Check
+    from .graph import Graph
+
+SCHEMA = 1
+"""Raised when a field of the JSON documents changes its meaning or goes."""
+
+PIPE_WIDTH = 160
+
+Facts = dict[str, Any]
+
+
+def to_json(command: str, facts: Facts) -> str:
+    """The JSON document of a command."""
+    head = {"schema": SCHEMA, "command": command, "edgewise": version("edgewise")}
+    return json.dumps(head | facts, indent=2, allow_nan=False)
+
+
+def show(command: str, facts: Facts, **options: Any) -> None:
+    """Print the facts of a command to stdout as tables."""
+    width = None if sys.stdout.isatty() else max(PIPE_WIDTH, shutil.get_terminal_size().columns)
+    _SHOWN[command](Console(width=width, highlight=False), facts, **options)
+
+
+def inspection(model: Path, imported: Graph, program: Program) -> Facts:
+    """The facts of ``edgewise inspect``."""
+    plan = program.plan
+    operators = []
+    seen: set[Any] = set()
+    for index, step in enumerate(plan.steps):
+        node = step.node
+        weights = [v for v in node.inputs if v.is_constant and v not in seen]
+        seen.update(weights)
+        operators.append(
+            {
+                "index": index,
+                "op": node.op.name,
+                "description": str(node.op),
+                "origin": node.origin,
+                "outputs": [
+                    {"name": v.name, "shape": list(v.type.shape), "dtype": str(v.type.dtype)}
+                    for v in node.outputs
+                ],
+                "macs": node.macs,
+                "weight_bytes": sum(v.type.nbytes for v in weights),
+                "kernel": kernel_name(step.variant),
+            }
+        )
+    return {
+        "model": str(model),
+        "file_bytes": model.stat().st_size,
+        "isa": program.isa.name,
+        "threads": program.threads,
+        "description": imported.metadata.get("description") or "",
+        "labels": len(imported.metadata.get("labels") or ()),
+        "inputs": [_value_facts(v) for v in imported.inputs],
+        "outputs": [_value_facts(v) for v in imported.outputs],
+        "operators": operators,
+        "operators_in_file": len(imported.nodes),
+        "macs": sum(o["macs"] for o in operators),
+        "weight_bytes": sum(o["weight_bytes"] for o in operators),
+        "arena_bytes": plan.arena_bytes,
+        "constant_bytes": plan.constant_bytes,
+        "kernels": _count(o["kernel"] for o in operators),
+    }
+
+
+def kernel_name(variant: Any) -> str:
+    """The symbol of a kernel variant; empty for a step that runs no kernel."""
+    return "" if variant is None else str(getattr(variant, "name", variant))
+
+
+def findings(checks: Sequence[Check]) -> Facts:
+    """The facts of ``edgewise doctor``."""
+    return {
+        "ok": all(c.ok for c in checks),
+        "checks": [
+            {"name": c.name, "ok": c.ok, "detail": c.detail, "facts": c.facts} for c in checks
+        ],
+    }
+
+
+def _show_run(out: Console, facts: Facts) -> None:
+    for entry in facts["runs"]:
+        title = " ".join(entry["inputs"])
+        for output in entry["outputs"]:
+            out.print(_output_table(title, output))
+        out.print(
+            f"{entry['latency_ms']:.2f} ms on {facts['isa']}, {_threads(facts['threads'])}"
+            + (f"; {entry['saved']} written" if "saved" in entry else "")
+        )
+    if "output" in facts:
+        out.print(f"{escape(facts['output'])} written")
+
+
+def _output_table(title: str, output: Facts) -> Table:
+    dims = "x".join(map(str, output["shape"])) or "scalar"
+    caption = f"{output['name']} {output['dtype']}[{dims}]"
+    table = Table(title=escape(title), caption=escape(caption), title_justify="left")
+    if output["kind"] == "numbers":
+        for name in ("low", "mean", "high"):
+            table.add_column(name, justify="right")
+        table.add_row(*(_number(output[name]) for name in ("low", "mean", "high")))
+        return table
+    heading = {"probabilities": "probability", "scores": "score", "class_map": "area"}
+    table.add_column("class", justify="right")
+    table.add_column("label")
+    table.add_column(heading[output["kind"]], justify="right")
+    for row in output["top"]:
+        score = _number(row["score"]) if output["kind"] == "scores" else f"{row['score']:.2%}"
+        table.add_row(str(row["index"]), escape(row["label"]), score)
+    return table
+
+
+def _show_inspect(out: Console, facts: Facts) -> None:
+    title = f"{facts['model']}: {facts['operators_in_file']} operators in the file"
+    table = Table(title=escape(title), title_justify="left")
+    for name in ("#", "operator", "origin", "output", "MMAC", "weights", "kernel"):
+        justify = "right" if name in ("#", "MMAC", "weights") else "left"
+        table.add_column(name, justify=justify, overflow="fold")
+    for o in facts["operators"]:
+        outputs = ", ".join(f"{v['dtype']}{v['shape']}" for v in o["outputs"])
+        table.add_row(
+            str(o["index"]),
+            o["op"],
+            escape(o["origin"]),
+            escape(outputs),
+            f"{o['macs'] / 1e6:.3f}" if o["macs"] else "",
+            _bytes(o["weight_bytes"]) if o["weight_bytes"] else "",
+            escape(o["kernel"]),
+        )
+    out.print(table)
+    for value in facts["inputs"]:
+        out.print(f"input   {escape(value['name'])}: {escape(value['type'])}")
+    for value in facts["outputs"]:
+        out.print(f"output  {escape(value['name'])}: {escape(value['type'])}")
+    out.print(f"work    {facts['macs'] / 1e6:.1f} million multiply-adds")
+    out.print(
+        f"memory  arena {_bytes(facts['arena_bytes'])}, constants as packed "
+        f"{_bytes(facts['constant_bytes'])} (weights {_bytes(facts['weight_bytes'])}, "
+        f"file {_bytes(facts['file_bytes'])})"
+    )
+    out.print(f"runs on {facts['isa']}, {_threads(facts['threads'])}")
+
+
+def _show_bench(out: Console, facts: Facts) -> None:
+    title = f"{facts['model']} on {facts['isa']}: {facts['rounds']} interleaved rounds"
+    table = Table(title=escape(title), title_justify="left")
+    for name in ("threads", "runtime", "median ms", "quartiles ms"):
+        table.add_column(name, justify="left" if name == "runtime" else "right")
+    for entry in facts["results"]:
+        for t in entry["timings"]:
+            low, high = t["quartiles_ms"]
+            table.add_row(
+                str(entry["threads"]), t["name"], f"{t['median_ms']:.3f}", f"{low:.3f} - {high:.3f}"
+            )
+    out.print(table)
+    for entry in facts["results"]:
+        if "ratio" in entry:
+            r = entry["ratio"]
+            out.print(
+                f"{_threads(entry['threads'])}: {r['value']:.2f} times as fast as {r['against']} "
+                f"(95 % interval {r['low']:.2f} to {r['high']:.2f}): {r['verdict']}"
+            )
+
+
+def _show_compare(out: Console, facts: Facts, everything: bool = False) -> None:
+    rows = [("tensor", d) for d in facts["tensors"]] + [("output", d) for d in facts["outputs"]]
+    shown = rows if everything else [(kind, d) for kind, d in rows if d["differing"]]
+    if shown:
+        table = Table(title=escape(f"{facts['model']} against {facts['against']}"))
+        for name in ("", "name", "operator", "type", "differing", "steps", "at", "ours", "theirs"):
+            table.add_column(name, overflow="fold")
+        for kind, d in shown:
+            table.add_row(
+                kind,
+                escape(d["tensor"]),
+                d["op"],
+                escape(d["type"]),
+                f"{d['differing']} of {d['elements']}",
+                _number(d["steps"]) if d["differing"] else "0",
+                escape(str(d["where"])) if d["differing"] else "",
+                _number(d["edgewise"]) if d["differing"] else "",
+                _number(d["peer"]) if d["differing"] else "",
+            )
+        out.print(table)
+    mode = "each operator from the peer's tensors" if facts["alone"] else "whole runs"
+    out.print(
+        f"{len(facts['tensors'])} tensors and {len(facts['outputs'])} outputs compared with "
+        f"{facts['against']}, {facts['path']}; inputs: {facts['inputs']}; {mode}"
+    )
+    if facts["not_compared"]:
+        out.print(f"not given by the peer: {escape(', '.join(facts['not_compared']))}")
+    first = facts["first_difference"]
+    if first is None:
+        out.print("all equal, bit for bit")
+    else:
+        out.print(
+            f"first difference: {escape(first['tensor'])} ({first['op']}), "
+            f"{first['differing']} of {first['elements']} elements, "
+            f"at most {_number(first['steps'])} steps"
+        )
+        verdict = "within" if facts["within_tolerance"] else "NOT within"
+        out.print(f"{verdict} the tolerance of {facts['tolerance']:g} steps")
+    if not facts["program_equals_reference"]:
+        out.print("DEFECT: the program's outputs differ from Edgewise's own reference")
+
+
+def _show_doctor(out: Console, facts: Facts) -> None:
+    table = Table(show_header=False, box=None)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for check in facts["checks"]:
+        mark = "[green]ok[/]" if check["ok"] else "[yellow]warn[/]"
+        table.add_row(mark, check["name"], escape(check["detail"]))
+    out.print(table)
+
+
+_SHOWN: dict[str, Callable[..., None]] = {
+    "run": _show_run,
+    "inspect": _show_inspect,
+    "bench": _show_bench,
+    "compare": _show_compare,
+    "doctor": _show_doctor,
+}
+
+
+def _value_facts(value: Any) -> Facts:
+    return {
+        "name": value.name,
+        "type": str(value.type),
+        "shape": list(value.type.shape),
+        "dtype": str(value.type.dtype),
+    }
+
+
+def _count(names: Any) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for name in names:
+        if name:
+            counts[name] = counts.get(name, 0) + 1
+    return counts
+
+
+def _threads(count: int) -> str:
+    return "1 thread" if count == 1 else f"{count} threads"
+
+
+def _bytes(count: int) -> str:
+    if count < 1024:
+        return f"{count} B"
+    return f"{count / 1024:.1f} KiB" if count < 2**20 else f"{count / 2**20:.2f} MiB"
+
+
+def _number(number: float | None) -> str:
+    return "infinite" if number is None else f"{number:.4g}"

@@ -1,0 +1,373 @@
+"""What the commands run, bench and compare do: files in, facts out (docs/json.md)."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+import edgewise as ew
+
+from . import bench as timing
+from . import compare as comparing
+from . import images, peers, results
+from .errors import InputError
+from .graph import Array, Graph, Value
+
+if TYPE_CHECKING:
+    from edgewise import Program
+
+LATENCY_SECONDS = 0.1
+LATENCY_CALLS = 20
+
+Step = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """The options of ``edgewise run``."""
+
+    model: Path
+    top: int = 5
+    labels: Path | None = None
+    save: Path | None = None
+    output: Path | None = None
+    fit: str | None = None
+    pixels: tuple[float, float] | None = None
+    threads: int = 1
+    isa: str | None = None
+
+
+def run(job: Job, inputs: Sequence[Path], progress: Step = lambda: None) -> dict[str, Any]:
+    """Run a model on files and return the facts; writes ``job.save`` and ``job.output``.
+
+    Raises:
+        EdgewiseError: the model, a file or an option does not fit.
+    """
+    start = time.perf_counter()
+    graph = ew.load(job.model)
+    labels = results.read_labels(job.labels) if job.labels else results.labels_of(graph.metadata)
+    sets = input_files(graph, inputs)
+    _check_destinations(job, graph, sets)
+    facts: dict[str, Any] = {"model": str(job.model), "threads": job.threads, "runs": []}
+    outputs: list[list[Array]] = []
+    with contextlib.closing(ew.compile(graph, threads=job.threads, isa=job.isa)) as program:
+        facts["isa"] = program.isa.name
+        for files in sets:
+            arrays = load_inputs(graph, files, job.fit, job.pixels)
+            given = as_list(program(*arrays))
+            if not outputs:
+                facts["first_result_ms"] = (time.perf_counter() - start) * 1e3
+            latency = _latency(program, arrays)
+            read = [
+                results.interpret(array, value.type, labels, job.top)
+                for value, array in zip(graph.outputs, given, strict=True)
+            ]
+            entry = {
+                "inputs": [str(f) for f in files],
+                "latency_ms": latency * 1e3,
+                "outputs": [_output_facts(v, r) for v, r in zip(graph.outputs, read, strict=True)],
+            }
+            if job.save:
+                saved = job.save if len(sets) == 1 else job.save / f"{files[0].stem}.png"
+                _save_picture(saved, files[0], read[0], job, latency, program)
+                entry["saved"] = str(saved)
+            facts["runs"].append(entry)
+            outputs.append(given)
+            progress()
+    if job.output:
+        save_outputs(job.output, graph.outputs, outputs)
+        facts["output"] = str(job.output)
+    return facts
+
+
+def bench(
+    graph: Graph,
+    model: Path,
+    threads: Sequence[int],
+    against: str | None,
+    rounds: int,
+    seed: int = 0,
+    isa: str | None = None,
+    progress: Step = lambda: None,
+) -> dict[str, Any]:
+    """Time a model on random inputs for each number of threads.
+
+    Raises:
+        EdgewiseError: the model, the peer or an option does not fit.
+    """
+    (arrays,) = comparing.random_inputs(graph, 1, seed)
+    facts: dict[str, Any] = {"model": str(model), "rounds": rounds, "results": []}
+    for count in threads:
+        contestants: dict[str, timing.Call] = {}
+        with contextlib.closing(ew.compile(graph, threads=count, isa=isa)) as program:
+            facts["isa"] = program.isa.name
+            contestants["Edgewise"] = lambda program=program: program(*arrays)
+            if against:
+                peer = peers.open_peer(against, model, count)
+                peer.set_inputs(arrays)
+                contestants[peer.name] = peer.invoke
+            timings = timing.measure(contestants, rounds, seed, progress=progress)
+        entry: dict[str, Any] = {"threads": count, "timings": [_timing_facts(t) for t in timings]}
+        if against:
+            ours, theirs = timings
+            ratio = timing.speed_ratio(ours.samples, theirs.samples)
+            entry["ratio"] = asdict(ratio) | {"against": theirs.name, "verdict": ratio.verdict}
+        facts["results"].append(entry)
+    return facts
+
+
+def compare(
+    graph: Graph,
+    model: Path,
+    against: str,
+    inputs: Sequence[Sequence[Array]],
+    *,
+    tolerance: float = 1.0,
+    alone: bool = False,
+    threads: int = 1,
+    isa: str | None = None,
+    progress: Step = lambda: None,
+) -> dict[str, Any]:
+    """Compare a model's tensors with a peer's.
+
+    Raises:
+        EdgewiseError: the model, the peer or an option does not fit.
+    """
+    peer = peers.open_peer(against, model)
+    with contextlib.closing(ew.compile(graph, threads=threads, isa=isa)) as program:
+        outcome = comparing.compare(
+            graph,
+            inputs,
+            lambda arrays: as_list(program(*arrays)),
+            peer.run,
+            peers.LiteRTTensors(model).run,
+            alone=alone,
+            progress=progress,
+        )
+        isa_name = program.isa.name
+    beyond = outcome.beyond(tolerance)
+    first = outcome.first
+    return {
+        "model": str(model),
+        "against": peer.name,
+        "path": peer.path,
+        "isa": isa_name,
+        "threads": threads,
+        "inputs": len(inputs),
+        "alone": alone,
+        "tolerance": tolerance,
+        "within_tolerance": not beyond and outcome.exact_program,
+        "program_equals_reference": outcome.exact_program,
+        "first_difference": _difference_facts(first) if first else None,
+        "first_beyond_tolerance": _difference_facts(beyond[0]) if beyond else None,
+        "tensors": [_difference_facts(d) for d in outcome.tensors],
+        "outputs": [_difference_facts(d) for d in outcome.outputs],
+        "not_compared": list(outcome.missing),
+    }
+
+
+def comparison_inputs(
+    graph: Graph, files: Sequence[Path], count: int, seed: int
+) -> list[list[Array]]:
+    """The sets of inputs to compare on: from files, else ``count`` random ones."""
+    if files:
+        return [load_inputs(graph, group) for group in input_files(graph, files)]
+    return list(comparing.random_inputs(graph, count, seed))
+
+
+def input_files(graph: Graph, files: Sequence[Path]) -> list[list[Path]]:
+    """The files of each run: one a network input, in order, or one .npz for all of them."""
+    if all(f.suffix == ".npz" for f in files):
+        return [[f] for f in files]
+    each = len(graph.inputs)
+    if len(files) % each:
+        names = ", ".join(v.name for v in graph.inputs)
+        raise InputError(f"{len(files)} input files; the model takes {each} at a time: {names}")
+    return [list(files[i : i + each]) for i in range(0, len(files), each)]
+
+
+def load_inputs(
+    graph: Graph,
+    files: Sequence[Path],
+    fit: str | None = None,
+    pixels: tuple[float, float] | None = None,
+) -> list[Array]:
+    """The network's inputs from one run's files.
+
+    Raises:
+        InputError: a file is absent, unreadable, or not what the input needs.
+    """
+    if len(files) == 1 and files[0].suffix == ".npz":
+        archive = _numpy_load(files[0])
+        missing = [v.name for v in graph.inputs if v.name not in archive]
+        if missing:
+            raise InputError(f"{files[0]}: no array named {missing[0]!r}; a .npz holds all inputs")
+        return [archive[v.name] for v in graph.inputs]
+    return [
+        _load_input(graph, value, file, fit, pixels)
+        for value, file in zip(graph.inputs, files, strict=True)
+    ]
+
+
+def save_outputs(path: Path, values: Sequence[Value], runs: Sequence[Sequence[Array]]) -> None:
+    """Write raw outputs: .npz by name, or .npy for a single one; several runs are stacked.
+
+    Raises:
+        InputError: the suffix is another, or the file cannot be written.
+    """
+    stacked = {
+        value.name: run[0] if len(run) == 1 else np.stack(run)
+        for value, run in zip(values, zip(*runs, strict=True), strict=True)
+    }
+    with _writing(path):
+        if path.suffix == ".npy":
+            np.save(path, next(iter(stacked.values())))
+        else:
+            np.savez(path, **cast(dict[str, Any], stacked))
+
+
+def as_list(given: Array | tuple[Array, ...]) -> list[Array]:
+    return list(given) if isinstance(given, tuple) else [given]
+
+
+def _load_input(
+    graph: Graph,
+    value: Value,
+    file: Path,
+    fit: str | None,
+    pixels: tuple[float, float] | None,
+) -> Array:
+    if file.suffix == ".npy":
+        return cast(Array, _numpy_load(file))
+    if not file.exists():
+        raise InputError(f"{file}: no such file")
+    if not images.is_picture(file):
+        known = ", ".join(sorted(images.SUFFIXES))
+        raise InputError(f"{file}: an input is .npy, .npz or a picture ({known})")
+    if pixels is not None:
+        normalization = images.Normalization.to_range(*pixels)
+    elif images.takes_pictures(value.type):
+        normalization = images.choose_normalization(value.type, graph.metadata)
+    else:
+        normalization = None
+    return images.load_input(file, value.type, normalization, _fit(graph, fit))
+
+
+def _fit(graph: Graph, fit: str | None) -> images.Fit:
+    if fit is not None:
+        return cast(images.Fit, fit)
+    shape = graph.outputs[0].type.shape
+    return "crop" if sum(n > 1 for n in shape) == 1 else "stretch"
+
+
+def _numpy_load(file: Path) -> Any:
+    try:
+        loaded = np.load(file, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return loaded
+        with loaded:
+            return {name: loaded[name] for name in loaded.files}
+    except FileNotFoundError:
+        raise InputError(f"{file}: no such file") from None
+    except Exception as error:
+        raise InputError(f"{file}: not an array that numpy can read: {error}") from None
+
+
+def _latency(program: Program, arrays: Sequence[Array]) -> float:
+    """The median time of a call, in seconds: some 100 ms of calls, at most 20, at least one."""
+    times: list[float] = []
+    while len(times) < LATENCY_CALLS and sum(times) < LATENCY_SECONDS:
+        start = time.perf_counter()
+        program(*arrays)
+        times.append(time.perf_counter() - start)
+    return float(np.median(times))
+
+
+def _check_destinations(job: Job, graph: Graph, sets: Sequence[Sequence[Path]]) -> None:
+    """Refuse destinations that cannot be written before anything is computed."""
+    if job.output and job.output.suffix not in (".npy", ".npz"):
+        raise InputError(f"--output {job.output}: the name must end in .npz or .npy")
+    if job.output and job.output.suffix == ".npy" and len(graph.outputs) > 1:
+        raise InputError(
+            f"--output {job.output}: a .npy holds one array, the model has "
+            f"{len(graph.outputs)} outputs; use .npz"
+        )
+    if not job.save:
+        return
+    if not all(images.is_picture(files[0]) for files in sets):
+        raise InputError(f"--save {job.save}: the input is no picture to draw on")
+    if len(sets) > 1 and images.is_picture(job.save):
+        raise InputError(f"--save {job.save}: for {len(sets)} inputs, give a folder")
+    if len(sets) == 1 and not images.is_picture(job.save):
+        raise InputError(f"--save {job.save}: the name must end as a picture's does, in .png")
+
+
+def _save_picture(
+    path: Path, source: Path, result: results.Result, job: Job, latency: float, program: Program
+) -> None:
+    from .drawing import annotate
+
+    caption = f"{job.model.stem}   {latency * 1e3:.2f} ms, {program.isa.name}"
+    picture = annotate(images.with_channels(images.open_picture(source), 3), result, caption)
+    with _writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture.save(path)
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from None
+
+
+def _output_facts(value: Value, result: results.Result) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "name": value.name,
+        "shape": list(value.type.shape),
+        "dtype": str(value.type.dtype),
+    }
+    if isinstance(result, results.Classes):
+        kind = "probabilities" if result.probabilities else "scores"
+        return facts | {"kind": kind, "top": [asdict(s) for s in result.top]}
+    if isinstance(result, results.ClassMap):
+        return facts | {"kind": "class_map", "top": [asdict(s) for s in result.areas]}
+    return facts | {"kind": "numbers"} | {k: _finite(v) for k, v in asdict(result).items()}
+
+
+def _timing_facts(result: timing.Timing) -> dict[str, Any]:
+    low, high = result.quartiles
+    return {
+        "name": result.name,
+        "median_ms": result.median * 1e3,
+        "quartiles_ms": [low * 1e3, high * 1e3],
+        "calls_per_sample": result.calls,
+        "samples_ms": [s * 1e3 for s in result.samples],
+    }
+
+
+def _difference_facts(d: comparing.Difference) -> dict[str, Any]:
+    return {
+        "tensor": d.tensor,
+        "op": d.op,
+        "type": str(d.type),
+        "elements": d.elements,
+        "differing": d.differing,
+        "steps": _finite(d.steps),
+        "where": list(d.where),
+        "edgewise": _finite(d.ours),
+        "peer": _finite(d.theirs),
+    }
+
+
+def _finite(number: float) -> float | None:
+    """JSON knows no infinity: None stands for it (and for not-a-number)."""
+    return number if math.isfinite(number) else None
