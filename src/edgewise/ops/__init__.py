@@ -2,6 +2,7 @@
 
 from .base import Activation, Op
 from .conv import Conv2D, DepthwiseConv2D, TransposeConv
+from .convert import Dequantize, Quantize
 from .dense import FullyConnected
 from .elementwise import Add, FixedPoint, Mul, Sub
 from .fused import Fused, Stage
@@ -21,11 +22,9 @@ from .reduce import ArgMax, Mean, Softmax
 from .requant import Requant, accumulator_bound, activation_range, requantization
 from .resize import ResizeBilinear, ResizeNearestNeighbor
 from .unary import (
-    Dequantize,
     HardSwish,
     LeakyRelu,
     Logistic,
-    Quantize,
     Relu,
     Relu6,
     ReluN1To1,

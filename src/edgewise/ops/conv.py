@@ -91,7 +91,8 @@ class Conv2D(_Conv):
 class DepthwiseConv2D(_Conv):
     """Convolution of each channel of x[N, H, W, C] by w[1, KH, KW, C * M], and bias[C * M].
 
-    The bias is optional. Output channel c * M + m reads input channel c. ``padding`` is (top, bottom, left, right).
+    The bias is optional. Output channel c * M + m reads input channel c. ``padding`` is (top,
+    bottom, left, right).
     """
 
     name: ClassVar[str] = "DEPTHWISE_CONV_2D"

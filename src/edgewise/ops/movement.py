@@ -24,8 +24,8 @@ from .checks import (
     moved,
     result,
 )
-from .requant import activation_range, clamp_float
-from .unary import requantizing_table
+from .requant import activation_range, clamp_float, per_tensor
+from .unary import entries, raw_values
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class Concatenation(Op):
         same = x.quant is None or out.quant is None or x.quant == out.quant
         if x.dtype not in EIGHT_BIT or (same and self.activation is Activation.NONE):
             return None
-        return requantizing_table(x, out, *activation_range(out, self.activation))
+        return _requantizing_table(x, out, *activation_range(out, self.activation))
 
     def reference(
         self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
@@ -126,6 +126,13 @@ class Concatenation(Op):
         if self.activation is not Activation.NONE and y.dtype.kind == "f":
             y = clamp_float(y, self.activation).astype(y.dtype)
         return [y]
+
+
+def _requantizing_table(x: TensorType, out: TensorType, lo: int, hi: int) -> Array:
+    x_scale, x_zero = per_tensor(x, "CONCATENATION: input")
+    out_scale, out_zero = per_tensor(out, "CONCATENATION: output")
+    steps = (raw_values(x) - x_zero) * (float(x_scale) / float(out_scale))
+    return entries(np.rint(np.clip(steps, -512, 512)), out_zero, out, lo, hi)
 
 
 @dataclass(frozen=True)

@@ -43,17 +43,22 @@ class _Pool(Op):
 class AveragePool2D(_Pool):
     """Mean of each window of x[N, H, W, C]; padding does not count.
 
-    Integers: the sum of the n raw values in the window, divided by n, and rounded to nearest.
+    Integers: the sum of (q - raw_zero) over the n values in the window, divided by n and rounded
+    to nearest, halves away from zero, plus raw_zero. The zero points do not matter, but ties
+    depend on which raw value counts as 0: a pass that turns int8 to uint8 by adding 128 adds 128
+    to ``raw_zero`` also, and changes no result.
     """
 
     name: ClassVar[str] = "AVERAGE_POOL_2D"
+
+    raw_zero: int = 0
 
     def reference(
         self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
     ) -> list[Array]:
         (x,) = arrays
         is_float = inputs[0].dtype is DType.FLOAT32
-        wide = x.astype(np.float64 if is_float else np.int32)
+        wide = x.astype(np.float64) if is_float else x.astype(np.int32) - np.int32(self.raw_zero)
         view = image_windows(pad_image(wide, self.padding), self.filter, self.stride)
         total = view.sum(axis=(4, 5), dtype=wide.dtype)
         ones = np.ones((1, *x.shape[1:3], 1), np.int32)
@@ -61,7 +66,7 @@ class AveragePool2D(_Pool):
         count = counts.sum(axis=(4, 5), dtype=np.int32)
         if is_float:
             return [clamp_float(total / count, self.activation)]
-        mean = np.sign(total) * ((np.abs(total) + count // 2) // count)
+        mean = np.sign(total) * ((np.abs(total) + count // 2) // count) + self.raw_zero
         lo, hi = activation_range(outputs[0], self.activation)
         return [np.clip(mean, lo, hi).astype(outputs[0].dtype.numpy)]
 

@@ -14,20 +14,25 @@ from ..dtype import DType
 from ..graph import Array, TensorType
 from .base import Op
 from .checks import all_quantized, check_axes, check_axis, check_inputs, result
-from .requant import Requant, per_tensor, wrap_int32
+from .requant import per_tensor
 
 
 @dataclass(frozen=True)
 class Mean(Op):
     """Mean over ``axes`` (counted from 0), which stay as 1 with ``keep_dims``.
 
-    Integers: ``requant`` of the sum of (x - zero point), by x.scale / (out.scale * count).
+    Integers, with the int32 sum of (x - zero point) and z = out's zero point - raw_zero:
+    q = clamp(round_half_even(float32(sum) * scale + float32(z))) + raw_zero, in single float32
+    operations. The zero point is added before rounding, so that ties depend on it: a pass that
+    adds 128 to the output's zero point to make int8 uint8 adds 128 to ``raw_zero`` also, and
+    changes no result.
     """
 
     name: ClassVar[str] = "MEAN"
 
     axes: tuple[int, ...] = ()
     keep_dims: bool = False
+    raw_zero: int = 0
 
     def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
         check_inputs(self, inputs, 1)
@@ -50,15 +55,18 @@ class Mean(Op):
         """How many values one mean is taken of."""
         return math.prod(x.shape[a] for a in self.axes)
 
-    def requant(self, inputs: Sequence[TensorType], outputs: Sequence[TensorType]) -> Requant:
-        """The requantization of the int32 sum of x - zero point, by one scale."""
+    def scale(self, inputs: Sequence[TensorType], outputs: Sequence[TensorType]) -> np.float32:
+        """x.scale / out.scale / count, in float32.
+
+        Raises:
+            GraphError: when a type is not quantized, or the scale is 2**64 or more.
+        """
         x_scale, _ = per_tensor(inputs[0], f"{self.name}: input")
-        out_scale, out_zero = per_tensor(outputs[0], f"{self.name}: output")
+        out_scale, _ = per_tensor(outputs[0], f"{self.name}: output")
         with np.errstate(over="ignore", under="ignore"):
-            scale = x_scale / (out_scale * np.float32(self.count(inputs[0])))
+            scale = np.float32(x_scale / out_scale / np.float32(self.count(inputs[0])))
         self.require(bool(scale < 2.0**64), f"its scale is {scale}; it must be below 2**64")
-        lo, hi = outputs[0].dtype.range
-        return Requant(np.array([scale], np.float32), out_zero, lo, hi)
+        return scale
 
     def reference(
         self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
@@ -68,8 +76,12 @@ class Mean(Op):
             mean = x.mean(axis=self.axes, dtype=np.float64)
             return [np.asarray(mean, np.float32).reshape(outputs[0].shape)]
         _, zero = per_tensor(inputs[0], f"{self.name}: input")
+        _, out_zero = per_tensor(outputs[0], f"{self.name}: output")
+        low, high = (bound - self.raw_zero for bound in outputs[0].dtype.range)
         total = x.sum(axis=self.axes, dtype=np.int64) - self.count(inputs[0]) * zero
-        y = self.requant(inputs, outputs).apply(wrap_int32(np.atleast_1d(total)))
+        scaled = np.asarray(total).astype(np.float32) * self.scale(inputs, outputs)
+        q = np.rint(np.clip(scaled + np.float32(out_zero - self.raw_zero), low, high))
+        y = q.astype(np.int32) + np.int32(self.raw_zero)
         return [y.astype(outputs[0].dtype.numpy).reshape(outputs[0].shape)]
 
 

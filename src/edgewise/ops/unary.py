@@ -11,23 +11,49 @@ import numpy as np
 
 from ..dtype import DType
 from ..graph import Array, TensorType
-from .base import Op
-from .checks import EIGHT_BIT, all_quantized, check_inputs, result
-from .requant import per_tensor
+from .base import Activation, Op
+from .checks import all_quantized, check_inputs, result
+from .fixed_point import (
+    divide_by_power_of_two,
+    high_multiply,
+    multiplier,
+    multiply,
+    truncating_shift,
+)
+from .requant import activation_range, per_tensor
 
 
 def raw_values(t: TensorType) -> Array:
-    """float64[256]: what the bytes 0 to 255 mean as values of an 8-bit dtype."""
-    return np.arange(256, dtype=np.uint8).view(t.dtype.numpy).astype(np.float64)
+    """int64[256]: what the bytes 0 to 255 mean as values of an 8-bit dtype."""
+    return np.arange(256, dtype=np.uint8).view(t.dtype.numpy).astype(np.int64)
 
 
-def requantizing_table(x: TensorType, out: TensorType, lo: int, hi: int) -> Array:
-    """The table that turns the 8-bit ``x`` into ``out``, clamped to lo..hi."""
-    x_scale, x_zero = per_tensor(x, "input")
-    out_scale, out_zero = per_tensor(out, "output")
-    steps = (raw_values(x) - x_zero) * (float(x_scale) / float(out_scale))
-    q = np.rint(np.clip(steps, lo - out_zero, hi - out_zero)) + out_zero
-    return q.astype(out.dtype.numpy)
+def entries(steps: Array, zero: int, out: TensorType, lo: int = -512, hi: int = 512) -> Array:
+    """A table of ``out``: whole ``steps`` plus the zero point, clamped to lo..hi and the dtype."""
+    low, high = out.dtype.range
+    q = np.clip(steps + zero, max(lo, low), min(hi, high))
+    return np.asarray(q.astype(out.dtype.numpy))
+
+
+def scale_ratio(op: Op, x: TensorType, out: TensorType) -> tuple[Array, np.float32, int]:
+    """Values less their zero point (int64[256]), x.scale / out.scale, and out's zero point."""
+    scale, zero = per_tensor(x, f"{op.name}: input")
+    out_scale, out_zero = per_tensor(out, f"{op.name}: output")
+    with np.errstate(over="ignore", under="ignore"):
+        ratio = np.float32(scale / out_scale)
+    op.require(bool(ratio < 2.0**64), f"scale ratio {ratio}; it must be below 2**64")
+    return raw_values(x) - zero, ratio, out_zero
+
+
+def shifted(steps: Array, ratio: Array | np.float32) -> Array:
+    """steps * ratio, with 8 bits of fraction in the ratio; halves round up (XNNPACK's rule)."""
+    factor = np.rint(np.float32(256) * ratio).astype(np.int64)
+    return np.asarray((steps * factor + 128) >> 8)
+
+
+def has_shifted_rule(ratio: np.float32) -> bool:
+    """Whether XNNPACK takes this ratio of scales; TensorFlow Lite's own kernel runs otherwise."""
+    return bool(2.0**-8 <= abs(ratio) <= 2.0**7)
 
 
 @dataclass(frozen=True)
@@ -54,11 +80,9 @@ class Unary(Op):
         """
         scale, zero = per_tensor(input, f"{self.name}: input")
         out_scale, out_zero = per_tensor(output, f"{self.name}: output")
-        low, high = output.dtype.range
         with np.errstate(over="ignore", under="ignore"):
             steps = self.real((raw_values(input) - zero) * float(scale)) / float(out_scale)
-        q = np.rint(np.clip(steps, low - out_zero, high - out_zero)) + out_zero
-        return q.astype(output.dtype.numpy)
+        return entries(np.rint(np.clip(steps, -512, 512)), out_zero, output)
 
     def reference(
         self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
@@ -77,7 +101,7 @@ class Logistic(Unary):
     name: ClassVar[str] = "LOGISTIC"
 
     def real(self, x: Array) -> Array:
-        return 1 / (1 + np.exp(-x))
+        return np.asarray(1 / (1 + np.exp(-x)))
 
 
 @dataclass(frozen=True)
@@ -87,116 +111,124 @@ class Tanh(Unary):
     name: ClassVar[str] = "TANH"
 
     def real(self, x: Array) -> Array:
-        return np.tanh(x)
+        return np.asarray(np.tanh(x))
+
+
+class _Clamp(Unary):
+    """Base of the functions that clamp x to ``_activation``.
+
+    Integers: x is requantized by fixed_point.multiply, then clamped to activation_range.
+    """
+
+    _activation: ClassVar[Activation]
+
+    def real(self, x: Array) -> Array:
+        return np.asarray(np.clip(x, *self._activation.value))
+
+    def table(self, input: TensorType, output: TensorType) -> Array:
+        steps, ratio, zero = scale_ratio(self, input, output)
+        lo, hi = activation_range(output, self._activation)
+        return entries(multiply(steps, float(ratio)), zero, output, lo, hi)
 
 
 @dataclass(frozen=True)
-class Relu(Unary):
+class Relu(_Clamp):
     """max(x, 0)"""
 
     name: ClassVar[str] = "RELU"
-
-    def real(self, x: Array) -> Array:
-        return np.maximum(x, 0)
+    _activation: ClassVar[Activation] = Activation.RELU
 
 
 @dataclass(frozen=True)
-class Relu6(Unary):
+class Relu6(_Clamp):
     """min(max(x, 0), 6)"""
 
     name: ClassVar[str] = "RELU6"
-
-    def real(self, x: Array) -> Array:
-        return np.clip(x, 0, 6)
+    _activation: ClassVar[Activation] = Activation.RELU6
 
 
 @dataclass(frozen=True)
-class ReluN1To1(Unary):
+class ReluN1To1(_Clamp):
     """min(max(x, -1), 1)"""
 
     name: ClassVar[str] = "RELU_N1_TO_1"
-
-    def real(self, x: Array) -> Array:
-        return np.clip(x, -1, 1)
+    _activation: ClassVar[Activation] = Activation.RELU_N1_TO_1
 
 
 @dataclass(frozen=True)
 class LeakyRelu(Unary):
-    """x where x >= 0, else alpha * x"""
+    """x where x >= 0, else alpha * x
+
+    Integers: two multipliers with 8 bits of fraction where both ratios of scales allow it, else
+    fixed_point.multiply.
+    """
 
     name: ClassVar[str] = "LEAKY_RELU"
 
     alpha: float = 0.0
 
     def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
-        self.require(math.isfinite(self.alpha), f"alpha is {self.alpha}; it must be finite")
+        finite = math.isfinite(self.alpha) and abs(self.alpha) < 2.0**64
+        self.require(finite, f"alpha is {self.alpha}; it must be finite and below 2**64")
         return super().infer(inputs)
 
     def real(self, x: Array) -> Array:
         return np.where(x >= 0, x, self.alpha * x)
 
+    def table(self, input: TensorType, output: TensorType) -> Array:
+        steps, ratio, zero = scale_ratio(self, input, output)
+        alpha = np.float32(self.alpha)
+        with np.errstate(over="ignore", under="ignore"):
+            negative = np.float32(ratio * alpha)
+        if has_shifted_rule(ratio) and has_shifted_rule(negative):
+            return entries(shifted(steps, np.where(steps >= 0, ratio, negative)), zero, output)
+        below = multiply(steps, _finite(negative))
+        return entries(np.where(steps >= 0, multiply(steps, float(ratio)), below), zero, output)
+
+
+def _finite(x: np.float32) -> float:
+    return float(np.clip(x, -(2.0**64), 2.0**64))
+
 
 @dataclass(frozen=True)
 class HardSwish(Unary):
-    """x * min(max(x + 3, 0), 6) / 6"""
+    """x * min(max(x + 3, 0), 6) / 6
+
+    Integers: TensorFlow Lite's 16-bit fixed-point rule. With v = (q - zero point) * 2**7 and every
+    value int16: a = v scaled to the output, less its right shift; r = x / 3 in 15 bits of
+    fraction, saturated, and moved from -1..1 to 0..1; q = a * r, shifted.
+    """
 
     name: ClassVar[str] = "HARD_SWISH"
 
     def real(self, x: Array) -> Array:
-        return x * np.clip(x + 3, 0, 6) / 6
-
-
-@dataclass(frozen=True)
-class Quantize(Unary):
-    """float32, or another 8-bit quantization, to ``dtype``; the output's parameters are declared.
-
-    From float32: clamp(round_half_even(x / scale) + zero point), in float32.
-    """
-
-    name: ClassVar[str] = "QUANTIZE"
-
-    dtype: DType = DType.INT8
-
-    def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
-        check_inputs(self, inputs, 1)
-        all_quantized(self, inputs)
-        self.require(self.dtype in EIGHT_BIT, f"to {self.dtype}; it must be uint8 or int8")
-        return (result(self, inputs[0].shape, self.dtype),)
-
-    def real(self, x: Array) -> Array:
-        return x
-
-    def reference(
-        self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
-    ) -> list[Array]:
-        (x,) = arrays
-        if inputs[0].dtype is not DType.FLOAT32:
-            return super().reference(arrays, inputs, outputs)
-        scale, zero = per_tensor(outputs[0], f"{self.name}: output")
-        low, high = outputs[0].dtype.range
-        with np.errstate(over="ignore", under="ignore"):
-            steps = x / scale
-        q = np.rint(np.clip(steps, low - zero, high - zero)) + zero
-        return [q.astype(outputs[0].dtype.numpy)]
-
-
-@dataclass(frozen=True)
-class Dequantize(Unary):
-    """8-bit to float32: float32(q - zero point) * scale."""
-
-    name: ClassVar[str] = "DEQUANTIZE"
-
-    def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
-        check_inputs(self, inputs, 1)
-        per_tensor(inputs[0], f"{self.name}: input")
-        return (result(self, inputs[0].shape, DType.FLOAT32),)
+        return np.asarray(x * np.clip(x + 3, 0, 6) / 6)
 
     def table(self, input: TensorType, output: TensorType) -> Array:
-        """float32[256]: the real value of each raw byte."""
         scale, zero = per_tensor(input, f"{self.name}: input")
-        return np.asarray((raw_values(input) - zero).astype(np.float32) * scale)
+        out_scale, out_zero = per_tensor(output, f"{self.name}: output")
+        fine = float(scale) / 128
+        out_factor, out_exponent = _short_multiplier(fine / float(out_scale))
+        factor, exponent = _short_multiplier(fine / (3 / 32768))
+        v = (raw_values(input) - zero) << 7
+        r = v
+        if exponent > 0:
+            r = _int16(r << min(exponent - 1, 16))
+        r = high_multiply(r, factor, 15)
+        r = _int16(r << 1) if exponent > 0 else divide_by_power_of_two(r, min(-exponent, 31))
+        r = (r + 2**15) >> 1
+        product = truncating_shift(r * high_multiply(v, out_factor, 15), 15)
+        if out_exponent > 0:
+            steps = product << min(out_exponent, 16)
+        else:
+            steps = divide_by_power_of_two(product, min(-out_exponent, 31))
+        return entries(steps, out_zero, output)
 
-    def reference(
-        self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
-    ) -> list[Array]:
-        return [self.table(inputs[0], outputs[0])[arrays[0].view(np.uint8)]]
+
+def _short_multiplier(real: float) -> tuple[int, int]:
+    scaled, exponent = multiplier(real)
+    return min((scaled + 2**15) >> 16, 2**15 - 1), exponent
+
+
+def _int16(x: Array) -> Array:
+    return np.asarray(np.clip(x, -(2**15), 2**15 - 1))
