@@ -330,6 +330,15 @@ class Kernel:
         lanes = ", ".join(f"{ty.llvm} {literal(x, ty)}" for x in xs)
         return Value(self, f"<{lanes}>", ty[len(xs)])
 
+    def gather(self, lanes: Sequence[Value]) -> Value:
+        """A vector of scalar values."""
+        out = self.undef(lanes[0].ty[len(lanes)])
+        for i, x in enumerate(lanes):
+            out = self.emit(
+                f"insertelement {out.ty.llvm} {out.name}, {x.ty.llvm} {x.name}, i64 {i}", out.ty
+            )
+        return out
+
     def undef(self, ty: Type) -> Value:
         return Value(self, "poison", ty)
 
