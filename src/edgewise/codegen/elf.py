@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ..errors import CompileError
 
 X86_64, AARCH64 = 62, 183
-PROGBITS, SYMTAB, RELA, NOBITS, INIT_ARRAY, FINI_ARRAY, REL = 1, 2, 4, 8, 14, 15, 9
+PROGBITS, SYMTAB, RELA, NOBITS, REL = 1, 2, 4, 8, 9
 WRITE, ALLOC, EXEC, TLS = 1, 2, 4, 0x400
 UNDEFINED, ABSOLUTE, RESERVED = 0, 0xFFF1, 0xFF00
 LOCAL, GLOBAL, WEAK = 0, 1, 2
@@ -79,7 +79,7 @@ def parse(data: bytes, label: str = "object") -> Object:
         )
     try:
         return _parse(data, machine)
-    except (struct.error, ValueError, IndexError) as error:
+    except (struct.error, ValueError, IndexError, OverflowError) as error:
         raise CompileError(f"{label}: damaged ELF file: {error}") from error
 
 
@@ -121,6 +121,10 @@ def _parse(data: bytes, machine: int) -> Object:
             )
         elif section.kind == REL:
             raise ValueError("relocations without addends")
+    if any(r.symbol >= len(symbols) for r in relocations):
+        raise ValueError("a relocation to a symbol that is not in the table")
+    if any(count <= symbol.section < RESERVED for symbol in symbols):
+        raise ValueError("a symbol in a section that is not in the table")
     return Object(machine, sections, symbols, tuple(relocations))
 
 

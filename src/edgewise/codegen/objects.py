@@ -311,8 +311,9 @@ class _Link:
 def _is_kept(section: elf.Section) -> bool:
     if not section.flags & elf.ALLOC or section.size == 0 or section.name == ".eh_frame":
         return False
-    if section.flags & elf.TLS or section.kind in (elf.INIT_ARRAY, elf.FINI_ARRAY):
+    runs_code = section.name.startswith((".ctors", ".dtors", ".init_array", ".fini_array"))
+    if section.flags & elf.TLS or runs_code:
         raise CompileError(
-            f"section {section.name}: thread-local data and initialisers have no use"
+            f"section {section.name}: thread-local data and initialisers are not supported"
         )
     return section.kind in (elf.PROGBITS, elf.NOBITS)
