@@ -11,20 +11,22 @@ IMAGE ?= $(DATA)/data/images/parrot.jpg
 LABELS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check bench format clean
+.PHONY: help demo demo-files test test-slow check bench format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-demo: $(VENV)/.installed ## Classify a photograph: make demo [MODEL=x.tflite] [IMAGE=x.jpg] [LABELS=x.txt]
+demo: demo-files $(VENV)/.installed ## Classify a photograph: make demo [MODEL=x.tflite] [IMAGE=x.jpg] [LABELS=x.txt]
+	@mkdir -p demo-out
+	$(BIN)/edgewise run "$(MODEL)" "$(IMAGE)" $(if $(LABELS),--labels "$(LABELS)") --save demo-out/result.png
+	@echo "Another network or photograph: make demo MODEL=network.tflite IMAGE=photo.jpg LABELS=labels.txt"
+
+demo-files:
 	@for file in "$(MODEL)" "$(IMAGE)"; do test -f "$$file" || { \
 		echo "demo: there is no $$file."; \
 		echo "The demo takes its network and photograph from the data folder (EDGEWISE_DATA, or ../shared)."; \
 		echo "Point it elsewhere: make demo MODEL=network.tflite IMAGE=photo.jpg LABELS=labels.txt"; \
 		exit 1; }; done
-	@mkdir -p demo-out
-	$(BIN)/edgewise run "$(MODEL)" "$(IMAGE)" $(if $(LABELS),--labels "$(LABELS)") --save demo-out/result.png
-	@echo "Another network or photograph: make demo MODEL=network.tflite IMAGE=photo.jpg LABELS=labels.txt"
 
 test: check ## Everything that must pass: style, types, tests
 	$(BIN)/python -m pytest -n $(JOBS) -m "not slow"
