@@ -14,8 +14,7 @@ Unwind tables (.eh_frame) are dropped: generated code raises nothing.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from ..errors import CompileError
 from . import elf, relocate
@@ -25,15 +24,7 @@ PAGE = {elf.X86_64: 0x1000, elf.AARCH64: 0x10000}
 
 _LOAD, _DYNAMIC, _STACK = 1, 2, 0x6474E551
 _HEADER, _SEGMENT, _SEGMENTS = 64, 56, 5
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Where a symbol ended up: its address from the start of the file as mapped."""
-
-    address: int
-    size: int
-    type: int
+_ENTRY, _ENTRIES = 16, 9
 
 
 class _Layout:
@@ -47,8 +38,10 @@ class _Layout:
         self.offset = 0
         self.shift = 0
 
-    def part(self) -> None:
+    def part(self) -> int:
+        """Start the next part; returns its offset in the file."""
         self.shift += self.page
+        return self.offset
 
     def take(self, size: int, align: int) -> int:
         """Reserve bytes; returns their address in memory, which is file offset + ``shift``."""
@@ -89,6 +82,7 @@ class _Link:
             for i, section in enumerate(obj.sections)
             if _is_kept(section)
         ]
+        self.placed: dict[tuple[int, int], int] = {}
         self.globals = self._resolve()
         kept = set(self.kept)
         self.used = [
@@ -104,123 +98,73 @@ class _Link:
         )
         strings = b"\0" + b"".join(name.encode() + b"\0" for name in exports)
         slots = self._got_slots()
-        fixed = sum((self.machine, r.type) in relocate.ADDRESS for _, r in self.used) + len(slots)
         count = len(exports) + 1
+        late = sum((self.machine, r.type) in relocate.ADDRESS for _, r in self.used) + len(slots)
 
         layout = _Layout(self.page)
         layout.take(_HEADER + _SEGMENT * _SEGMENTS, 1)
         hashes = layout.take(4 * (3 + count), 8)
         symbols = layout.take(elf.SYMBOL.size * count, 8)
         texts = layout.take(len(strings), 1)
-        dynamic_relocations = layout.take(elf.RELOCATION.size * fixed, 8)
-        placed: dict[tuple[int, int], int] = {}
-        self._place(layout, placed, 0)
-        constants_end = layout.offset
-        layout.part()
-        code_start = layout.offset
-        self._place(layout, placed, elf.EXEC)
-        code_end = layout.offset
-        layout.part()
-        data_start = layout.offset
-        dynamic = layout.take(16 * 9, 16)
+        relocations = layout.take(elf.RELOCATION.size * late, 8)
+        self._place(layout, 0)
+        code = layout.part()
+        self._place(layout, elf.EXEC)
+        data = layout.part()
+        dynamic = layout.take(_ENTRY * _ENTRIES, 16)
         got = layout.take(8 * len(slots), 8)
-        self._place(layout, placed, elf.WRITE)
-        data_end = layout.offset
-        self._place(layout, placed, elf.WRITE, zeroed=True)
-        memory_end = layout.offset
+        self._place(layout, elf.WRITE)
+        end = layout.offset
+        self._place(layout, elf.WRITE, zeroed=True)
 
-        image = bytearray(data_end)
-        for (o, i), address in placed.items():
+        image = bytearray(end)
+        for (o, i), address in self.placed.items():
             section = self.objects[o].sections[i]
             offset = address - self._shift(section)
             image[offset : offset + len(section.data)] = section.data
-        self.placed = placed
         self.got = {slot: got + 8 * i for i, slot in enumerate(slots)}
-        relative = self._relocate(image)
-        for slot, entry in self.got.items():
-            relative.append((entry, self._address(*slot).address))
-        relative.sort()
-        for k, (address, value) in enumerate(relative):
-            elf.RELOCATION.pack_into(
-                image,
-                dynamic_relocations + elf.RELOCATION.size * k,
-                address,
-                relocate.RELATIVE[self.machine],
-                value,
-            )
-
-        chain = [*range(2, count), 0] if exports else []
-        struct.pack_into(f"<{3 + count}I", image, hashes, 1, count, 1 if exports else 0, 0, *chain)
+        for k, (address, value) in enumerate(sorted(self._relocate(image))):
+            at = relocations + elf.RELOCATION.size * k
+            elf.RELOCATION.pack_into(image, at, address, relocate.RELATIVE[self.machine], value)
+        chain = [1, count, min(1, len(exports)), 0, *range(2, count), *[0] * min(1, len(exports))]
+        struct.pack_into(f"<{len(chain)}I", image, hashes, *chain)
+        image[texts : texts + len(strings)] = strings
         name_at = 1
         for k, name in enumerate(exports, 1):
-            place = self._address(*self.globals[name])
-            info = elf.GLOBAL << 4 | place.type
-            elf.SYMBOL.pack_into(
-                image,
-                symbols + elf.SYMBOL.size * k,
-                name_at,
-                info,
-                0,
-                1,
-                place.address,
-                place.size,
-            )
+            symbol, address = self._symbol(self.globals[name]), self._address(self.globals[name])
+            fields = (name_at, elf.GLOBAL << 4 | symbol.type, 0, 1, address, symbol.size)
+            elf.SYMBOL.pack_into(image, symbols + elf.SYMBOL.size * k, *fields)
             name_at += len(name.encode()) + 1
-        image[texts : texts + len(strings)] = strings
-
         entries = [(4, hashes), (5, texts), (6, symbols), (10, len(strings)), (11, elf.SYMBOL.size)]
-        if relative:
-            entries += [(7, dynamic_relocations), (8, elf.RELOCATION.size * fixed)]
-            entries += [(9, elf.RELOCATION.size)]
-        for k, (tag, value) in enumerate(entries):
-            struct.pack_into("<QQ", image, dynamic - 2 * self.page + 16 * k, tag, value)
-        self._write_headers(
-            image,
-            [
-                (_LOAD, 4, 0, 0, constants_end, constants_end, self.page),
-                (_LOAD, 5, code_start, 1, code_end - code_start, code_end - code_start, self.page),
-                (
-                    _LOAD,
-                    6,
-                    data_start,
-                    2,
-                    data_end - data_start,
-                    memory_end - data_start,
-                    self.page,
-                ),
-                (_DYNAMIC, 6, dynamic - 2 * self.page, 2, 16 * 9, 16 * 9, 8),
-                (_STACK, 6, 0, 0, 0, 0, 16),
-            ],
-        )
-        return bytes(image)
-
-    def _write_headers(
-        self, image: bytearray, segments: Iterable[tuple[int, int, int, int, int, int, int]]
-    ) -> None:
-        image[:16] = b"\x7fELF\x02\x01\x01" + bytes(9)
-        struct.pack_into(
-            "<HHIQQQIHHHHHH",
-            image,
-            16,
-            *(3, self.machine, 1, 0, _HEADER, 0, 0, _HEADER, _SEGMENT, _SEGMENTS, 64, 0, 0),
+        if late:
+            size = elf.RELOCATION.size
+            entries += [(7, relocations), (8, size * late), (9, size)]
+        offset = dynamic - 2 * self.page
+        for k, entry in enumerate(entries):
+            struct.pack_into("<QQ", image, offset + _ENTRY * k, *entry)
+        segments = [
+            (_LOAD, 4, 0, 0, code, code, self.page),
+            (_LOAD, 5, code, 1, data - code, data - code, self.page),
+            (_LOAD, 6, data, 2, end - data, layout.offset - data, self.page),
+            (_DYNAMIC, 6, offset, 2, _ENTRY * _ENTRIES, _ENTRY * _ENTRIES, 8),
+            (_STACK, 6, 0, 0, 0, 0, 16),
+        ]
+        image[:_HEADER] = (
+            b"\x7fELF\x02\x01\x01"
+            + bytes(9)
+            + struct.pack(
+                "<HHIQQQIHHHHHH",
+                *(3, self.machine, 1, 0, _HEADER, 0, 0, _HEADER, _SEGMENT, _SEGMENTS, 64, 0, 0),
+            )
         )
         for k, (kind, access, offset, part, in_file, in_memory, align) in enumerate(segments):
             address = offset + part * self.page
-            struct.pack_into(
-                "<IIQQQQQQ",
-                image,
-                _HEADER + _SEGMENT * k,
-                *(kind, access, offset, address, address, in_file, in_memory, align),
-            )
+            header = (kind, access, offset, address, address, in_file, in_memory, align)
+            struct.pack_into("<IIQQQQQQ", image, _HEADER + _SEGMENT * k, *header)
+        return bytes(image)
 
-    def _place(
-        self,
-        layout: _Layout,
-        placed: dict[tuple[int, int], int],
-        access: int,
-        *,
-        zeroed: bool = False,
-    ) -> None:
+    def _place(self, layout: _Layout, access: int, *, zeroed: bool = False) -> None:
+        """Choose the addresses of the sections with these access flags, in the objects' order."""
         for o, i in self.kept:
             section = self.objects[o].sections[i]
             if (
@@ -231,7 +175,7 @@ class _Link:
                     raise CompileError(
                         f"section {section.name}: alignment {section.align} exceeds the page"
                     )
-                placed[o, i] = layout.take(section.size, section.align)
+                self.placed[o, i] = layout.take(section.size, section.align)
 
     def _shift(self, section: elf.Section) -> int:
         parts = 2 if section.flags & elf.WRITE else 1 if section.flags & elf.EXEC else 0
@@ -268,11 +212,14 @@ class _Link:
             )
         return self.globals[symbol.name]
 
-    def _address(self, o: int, index: int) -> _Place:
-        symbol = self.objects[o].symbols[index]
-        if symbol.section == elf.ABSOLUTE or (o, symbol.section) not in self.placed:
+    def _symbol(self, at: tuple[int, int]) -> elf.Symbol:
+        return self.objects[at[0]].symbols[at[1]]
+
+    def _address(self, at: tuple[int, int]) -> int:
+        symbol = self._symbol(at)
+        if (at[0], symbol.section) not in self.placed:
             raise CompileError(f"symbol {symbol.name!r} lies in no section that is loaded")
-        return _Place(self.placed[o, symbol.section] + symbol.value, symbol.size, symbol.type)
+        return self.placed[at[0], symbol.section] + symbol.value
 
     def _got_slots(self) -> list[tuple[int, int]]:
         return sorted(
@@ -285,7 +232,7 @@ class _Link:
 
     def _relocate(self, image: bytearray) -> list[tuple[int, int]]:
         """Apply what is known now; returns (address, value) of what the loader has to apply."""
-        later: list[tuple[int, int]] = []
+        later = [(entry, self._address(slot)) for slot, entry in self.got.items()]
         for o, r in self.used:
             section = self.objects[o].sections[r.section]
             place = self.placed[o, r.section] + r.offset
@@ -297,12 +244,12 @@ class _Link:
                     raise CompileError(
                         f"section {section.name}: holds an address, but is not writable"
                     )
-                later.append((place, self._address(*target).address + r.addend))
+                later.append((place, self._address(target) + r.addend))
                 continue
             if relocate.needs_got(self.machine, r.type):
                 value = self.got[target] + r.addend
             else:
-                value = self._address(*target).address + r.addend
+                value = self._address(target) + r.addend
             at = place - self._shift(section)
             relocate.apply(image, at, place, self.machine, r.type, value)
         return later
