@@ -217,6 +217,14 @@ class Isa:
         reals = (acc.to(f32[self.lanes]) * s for acc, s in zip(accs, scales, strict=True))
         return self.pack([self.round(real.min(hi)) for real in reals], clamp)
 
+    def load_table(self, address: Value) -> list[Value]:
+        """256 bytes in the form that ``lookup`` takes; call it outside of loops."""
+        raise NotImplementedError
+
+    def lookup(self, table: Sequence[Value], indices: Value) -> Value:
+        """The table's byte at each byte of a whole vector."""
+        raise NotImplementedError
+
     def __str__(self) -> str:
         return self.name
 
@@ -234,6 +242,12 @@ class X86(Isa):
         16: "llvm.x86.sse2.packuswb.128",
         32: "llvm.x86.avx2.packuswb",
         64: "llvm.x86.avx512.packuswb.512",
+    }
+
+    SHUFFLE: ClassVar[dict[int, str]] = {
+        16: "llvm.x86.ssse3.pshuf.b.128",
+        32: "llvm.x86.avx2.pshuf.b",
+        64: "llvm.x86.avx512.pshuf.b.512",
     }
 
     def round(self, v: Value) -> Value:
@@ -285,6 +299,21 @@ class X86(Isa):
     def pack16(self, halves: Sequence[Value]) -> Value:
         """int16 vectors, each in the order of two unpacked ones, to uint8 with saturation."""
         raise NotImplementedError
+
+    def load_table(self, address: Value) -> list[Value]:
+        """Sixteen vectors that hold 16 bytes of the table in each 128 bits."""
+        everywhere = [i % 16 for i in range(self.bits // 8)]
+        return [(address + 16 * i).load(u8[16]).shuffle(everywhere) for i in range(16)]
+
+    def lookup(self, table: Sequence[Value], indices: Value) -> Value:
+        """A pshufb by the low four bits in each part of the table, and a choice by the high bits."""
+        low = indices.bitcast(u8[indices.ty.lanes]) & 15
+        if len(table) == 1:
+            return low.k.intrinsic(self.SHUFFLE[low.ty.lanes], low.ty, table[0], low)
+        half = len(table) // 2
+        upper, lower = (self.lookup(part, indices) for part in (table[half:], table[:half]))
+        high = indices << 5 - len(table).bit_length()
+        return high.to(i8[low.ty.lanes]).compare("lt", 0).select(upper, lower)
 
 
 class Sse41(X86):
@@ -364,6 +393,18 @@ class Neon(Isa):
             out = [a.concat(b) for a, b in zip(out[::2], out[1::2], strict=True)]
         lanes = out[0].ty.lanes
         return out[0].clamp(clamp.lo.to(i8).splat(lanes), clamp.hi.to(i8).splat(lanes))
+
+    def load_table(self, address: Value) -> list[Value]:
+        return [(address + 16 * i).load(u8[16]) for i in range(16)]
+
+    def lookup(self, table: Sequence[Value], indices: Value) -> Value:
+        """tbl in the first quarter of the table, then tbx, which keeps lanes out of its range."""
+        at = indices.bitcast(u8[16])
+        k, out = at.k, at.k.intrinsic("llvm.aarch64.neon.tbl4.v16i8", u8[16], *table[:4], at)
+        for i in range(1, 4):
+            name, part = "llvm.aarch64.neon.tbx4.v16i8", table[4 * i : 4 * i + 4]
+            out = k.intrinsic(name, u8[16], out, *part, at - 64 * i)
+        return out
 
 
 def split(a: Value, lanes: int, *others: Value) -> list[tuple[Value, ...]]:

@@ -1,0 +1,131 @@
+"""ADD, SUB and MUL kernels against the operators' references."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+
+from edgewise.dtype import DType, QParams
+from edgewise.graph import TensorType
+from edgewise.kernels import views
+from edgewise.kernels.elementwise import QAdd, QMul
+from edgewise.kernels.isa import Isa
+from edgewise.ops import Add, Mul, Sub
+from edgewise.ops.base import Activation
+
+from .harness import Array, isas, run, view
+
+OPS = {"ADD": Add, "SUB": Sub, "MUL": Mul}
+
+
+def tensor(isa: Isa, shape: tuple[int, ...], scale: float, zero: int) -> TensorType:
+    """``zero`` counts from the least value of the type."""
+    dtype = DType(isa.activation.kind.replace("i", "int").replace("u", "uint") + "8")
+    return TensorType(shape, dtype, QParams.per_tensor(scale, zero + dtype.range[0]))
+
+
+def check(
+    isa: Isa,
+    op: Add | Sub | Mul,
+    shapes: tuple[tuple[int, ...], tuple[int, ...]],
+    scales: tuple[float, float, float] = (0.02, 0.03, 0.05),
+    zeros: tuple[int, int, int] = (120, 131, 125),
+    block: int = 1 << 30,
+    in_place: bool = False,
+    seed: int = 0,
+) -> None:
+    """Operands of rank 4 at most, whose runs (the last axis) lie apart."""
+    rng = np.random.default_rng(seed)
+    types = [tensor(isa, s, c, z) for s, c, z in zip(shapes, scales, zeros, strict=False)]
+    low, high = types[0].dtype.range
+    arrays = [rng.integers(low, high + 1, s).astype(types[0].dtype.numpy) for s in shapes]
+    for array in arrays:
+        array.ravel()[: array.size // 3] = rng.choice([low, high], array.size // 3)
+    (inferred,) = op.infer(types)
+    out = tensor(isa, inferred.shape, scales[2], zeros[2])
+    (expected,) = op.reference(arrays, types, [out])
+    *outer, n = (1,) * (4 - len(out.shape)) + out.shape
+    scalar = shapes[1][-1:] != out.shape[-1:]
+    fields: dict[str, object] = {"d1": outer[1], "d2": outer[2], "n": n, "block": block}
+    buffers = []
+    for name, array in (("a", arrays[0]), ("b", arrays[1]), ("c", np.zeros_like(expected))):
+        if name == "c" and in_place:
+            buffer, strides = buffers[0]
+        else:
+            buffer, strides = view(array, (*outer, n), gap=views.SLACK if in_place else 3)
+            buffers.append((buffer, strides))
+        fields[name] = buffer
+        fields |= {f"{name}_{i}": s for i, s in enumerate(strides)}
+    if isinstance(op, Mul):
+        variant: QAdd | QMul = QMul(isa, scalar)
+        rule = op.requant(types, [out])
+        fields |= {"scale": float(rule.scale[0]), "zero_point": rule.zero_point}
+        fields |= {"lo": rule.lo, "hi": rule.hi}
+        fields |= {f"{x}_zero": t.quant.zero_point[0] for x, t in zip("ab", types, strict=True)}
+    else:
+        variant = QAdd(isa, scalar)
+        fields |= asdict(op.fixed_point(types, [out]))
+    result = buffers[0 if in_place else 2][0]
+    left: Array = result.array.copy()
+    left[..., :n] = expected.reshape(*outer, n)
+    run(variant, views.units(outer, n, block), fields, [result])
+    np.testing.assert_array_equal(result.array, left)
+
+
+@isas
+@pytest.mark.parametrize("name", OPS)
+def test_every_run_length(isa: Isa, name: str) -> None:
+    for n in range(1, 2 * isa.bits // 8 + 2):
+        check(isa, OPS[name](), ((2, n), (2, n)), seed=n)
+
+
+@isas
+@pytest.mark.parametrize("name", OPS)
+@pytest.mark.parametrize("activation", [Activation.RELU, Activation.RELU6])
+def test_zero_points_and_scales(isa: Isa, name: str, activation: Activation) -> None:
+    rng = np.random.default_rng(1)
+    for seed, zeros in enumerate([(0, 0, 0), (255, 255, 255), (0, 255, 128), (255, 0, 1)]):
+        scales = tuple(float(s) for s in np.float32(10 ** rng.uniform(-3, 1, 3)))
+        shape = (3, 97)
+        check(isa, OPS[name](activation), (shape, shape), scales, zeros, seed=seed)
+
+
+@isas
+@pytest.mark.parametrize("name", OPS)
+def test_results_far_out_of_range(isa: Isa, name: str) -> None:
+    for scales in (
+        (100.0, 1.0, 0.001),
+        (1e-6, 1e-6, 10.0),
+        (1.0, 1e-9, 1e-5),
+        (500.0, 500.0, 1e-3),
+    ):
+        check(isa, OPS[name](), ((130,), (130,)), scales)
+
+
+@isas
+@pytest.mark.parametrize("name", OPS)
+@pytest.mark.parametrize("b", [(2, 3, 4, 37), (1, 1, 1, 37), (2, 1, 4, 37), (3, 1, 37), (37,)])
+def test_broadcast_of_outer_dimensions(isa: Isa, name: str, b: tuple[int, ...]) -> None:
+    check(isa, OPS[name](), ((2, 3, 4, 37), b))
+
+
+@isas
+@pytest.mark.parametrize("name", OPS)
+@pytest.mark.parametrize("b", [(2, 3, 4, 1), (1,), (2, 1, 1, 1)])
+def test_broadcast_along_the_run(isa: Isa, name: str, b: tuple[int, ...]) -> None:
+    check(isa, OPS[name](), ((2, 3, 4, 70), b))
+
+
+@isas
+@pytest.mark.parametrize("name", OPS)
+@pytest.mark.parametrize("block", [1, 5, 64, 100, 250])
+def test_blocks(isa: Isa, name: str, block: int) -> None:
+    check(isa, OPS[name](), ((2, 250), (2, 250)), block=block)
+
+
+@isas
+@pytest.mark.parametrize("name", OPS)
+def test_in_place(isa: Isa, name: str) -> None:
+    check(isa, OPS[name](), ((2, 2, 99), (2, 2, 99)), block=70, in_place=True)
