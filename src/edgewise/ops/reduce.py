@@ -21,11 +21,11 @@ from .requant import per_tensor
 class Mean(Op):
     """Mean over ``axes`` (counted from 0), which stay as 1 with ``keep_dims``.
 
-    Integers, with the int32 sum of (x - zero point) and z = out's zero point - raw_zero:
-    q = clamp(round_half_even(float32(sum) * scale + float32(z))) + raw_zero, in single float32
-    operations. The zero point is added before rounding, so that ties depend on it: a pass that
-    adds 128 to the output's zero point to make int8 uint8 adds 128 to ``raw_zero`` also, and
-    changes no result.
+    Integers, with the int32 sum of (q - raw_zero) and ``affine``'s scale and offset:
+    q = clamp(round_half_even(float32(sum) * scale + offset)) + raw_zero, in single float32
+    operations (no FMA). The offset holds the zero points, so that ties depend on them: a pass that
+    turns int8 input and output to uint8 by adding 128 adds 128 to ``raw_zero`` also, and changes
+    no result.
     """
 
     name: ClassVar[str] = "MEAN"
@@ -37,6 +37,7 @@ class Mean(Op):
     def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
         check_inputs(self, inputs, 1)
         x = inputs[0]
+        self.require(len(self.axes) >= 1, "no axes; it takes the mean over at least one")
         check_axes(self, self.axes, len(x.shape))
         quantized = all_quantized(self, inputs)
         count = self.count(x)
@@ -55,18 +56,25 @@ class Mean(Op):
         """How many values one mean is taken of."""
         return math.prod(x.shape[a] for a in self.axes)
 
-    def scale(self, inputs: Sequence[TensorType], outputs: Sequence[TensorType]) -> np.float32:
-        """x.scale / out.scale / count, in float32.
+    def affine(
+        self, inputs: Sequence[TensorType], outputs: Sequence[TensorType]
+    ) -> tuple[np.float32, np.float32]:
+        """The float32 scale and offset of the integer rule.
+
+        scale = x.scale / out.scale / count; offset = zo - float32(zx * count) * scale, where zx
+        and zo are the zero points less raw_zero.
 
         Raises:
             GraphError: when a type is not quantized, or the scale is 2**64 or more.
         """
-        x_scale, _ = per_tensor(inputs[0], f"{self.name}: input")
-        out_scale, _ = per_tensor(outputs[0], f"{self.name}: output")
+        x_scale, zero = per_tensor(inputs[0], f"{self.name}: input")
+        out_scale, out_zero = per_tensor(outputs[0], f"{self.name}: output")
+        count = self.count(inputs[0])
         with np.errstate(over="ignore", under="ignore"):
-            scale = np.float32(x_scale / out_scale / np.float32(self.count(inputs[0])))
-        self.require(bool(scale < 2.0**64), f"its scale is {scale}; it must be below 2**64")
-        return scale
+            scale = np.float32(x_scale / out_scale / np.float32(count))
+            self.require(bool(scale < 2.0**64), f"its scale is {scale}; it must be below 2**64")
+            shift = np.float32((zero - self.raw_zero) * count) * scale
+        return scale, np.float32(np.float32(out_zero - self.raw_zero) - shift)
 
     def reference(
         self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
@@ -75,14 +83,12 @@ class Mean(Op):
         if inputs[0].dtype is DType.FLOAT32:
             mean = x.mean(axis=self.axes, dtype=np.float64)
             return [np.asarray(mean, np.float32).reshape(outputs[0].shape)]
-        _, zero = per_tensor(inputs[0], f"{self.name}: input")
-        _, out_zero = per_tensor(outputs[0], f"{self.name}: output")
+        scale, offset = self.affine(inputs, outputs)
         low, high = (bound - self.raw_zero for bound in outputs[0].dtype.range)
-        total = x.sum(axis=self.axes, dtype=np.int64) - self.count(inputs[0]) * zero
-        scaled = np.asarray(total).astype(np.float32) * self.scale(inputs, outputs)
-        q = np.rint(np.clip(scaled + np.float32(out_zero - self.raw_zero), low, high))
-        y = q.astype(np.int32) + np.int32(self.raw_zero)
-        return [y.astype(outputs[0].dtype.numpy).reshape(outputs[0].shape)]
+        total = x.sum(axis=self.axes, dtype=np.int64) - self.count(inputs[0]) * self.raw_zero
+        steps = np.asarray(total).astype(np.float32) * scale + offset
+        q = np.rint(np.clip(steps, low, high)).astype(np.int32) + np.int32(self.raw_zero)
+        return [q.astype(outputs[0].dtype.numpy).reshape(outputs[0].shape)]
 
 
 @dataclass(frozen=True)
