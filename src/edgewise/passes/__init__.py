@@ -1,0 +1,78 @@
+"""Rewrites of the graph: one visible list of named passes, and ``optimize``, which runs them.
+
+A pass is a function from a Graph to a Graph. It never changes the graph it is given, keeps the
+graph's inputs and outputs (names, types and order), and keeps the meaning: the numpy references
+before and after give equal arrays, bit for bit where they are integers.
+
+``to_uint8``, ``to_int8`` and ``weights_to_int8`` are passes that the plan chooses by instruction
+set; they are in no pipeline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ..errors import GraphError
+from ..graph import Graph, verify
+from .canonicalize import canonicalize
+from .fold_constants import fold_constants
+from .fuse_activation import fuse_activation
+from .fuse_epilogue import fuse_epilogue
+from .fuse_pad import fuse_pad
+from .remove_dead_nodes import remove_dead_nodes
+from .remove_no_ops import remove_no_ops
+from .signedness import to_int8, to_uint8, weights_to_int8
+
+Pass = Callable[[Graph], Graph]
+
+PIPELINE: tuple[Pass, ...] = (
+    remove_dead_nodes,
+    canonicalize,
+    fold_constants,
+    remove_no_ops,
+    fuse_pad,
+    fuse_activation,
+    fuse_epilogue,
+)
+
+
+def optimize(graph: Graph, pipeline: Sequence[Pass] = PIPELINE, *, debug: bool = False) -> Graph:
+    """Run the passes in order; the graph is verified at both ends.
+
+    With ``debug`` it is verified after every pass, and a broken invariant names the pass.
+
+    Raises:
+        GraphError: when the graph breaks an invariant of ``graph.verify``.
+    """
+    verify(graph)
+    for step in pipeline:
+        graph = step(graph)
+        if debug:
+            _verify_after(step, graph)
+    if not debug:
+        verify(graph)
+    return graph
+
+
+def _verify_after(step: Pass, graph: Graph) -> None:
+    try:
+        verify(graph)
+    except GraphError as error:
+        raise GraphError(f"after pass {step.__name__}: {error}") from error
+
+
+__all__ = [
+    "PIPELINE",
+    "Pass",
+    "canonicalize",
+    "fold_constants",
+    "fuse_activation",
+    "fuse_epilogue",
+    "fuse_pad",
+    "optimize",
+    "remove_dead_nodes",
+    "remove_no_ops",
+    "to_int8",
+    "to_uint8",
+    "weights_to_int8",
+]

@@ -1,0 +1,124 @@
+"""Nodes that give what they are given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..graph import Graph, Node, TensorType, Value
+from ..ops import (
+    Activation,
+    AveragePool2D,
+    Concatenation,
+    MaxPool2D,
+    Op,
+    Pad,
+    Quantize,
+    Relu,
+    Relu6,
+    ReluN1To1,
+    Reshape,
+    ResizeBilinear,
+    ResizeNearestNeighbor,
+    Split,
+    StridedSlice,
+    Transpose,
+)
+from .rewrite import Sweep, fuse_origins, rewrite
+
+
+def _always(op: Op, t: TensorType) -> bool:
+    return True
+
+
+def _in_order(op: Transpose, t: TensorType) -> bool:
+    return op.perm == tuple(range(len(op.perm)))
+
+
+def _whole(op: StridedSlice, t: TensorType) -> bool:
+    return op.size == t.shape and set(op.strides) <= {1}
+
+
+def _plain_join(op: Concatenation, t: TensorType) -> bool:
+    return op.activation is Activation.NONE
+
+
+def _single_pixel(op: AveragePool2D | MaxPool2D, t: TensorType) -> bool:
+    same = op.filter == op.stride == (1, 1) and not any(op.padding)
+    return same and op.activation is Activation.NONE
+
+
+def _clamps_nothing(op: Relu | Relu6 | ReluN1To1, t: TensorType) -> bool:
+    if t.quant is None or t.dtype.itemsize != 1:
+        return False
+    return np.array_equal(op.table(t, t).view(np.uint8), np.arange(256))
+
+
+NO_OPS: dict[type[Op], Callable[[Any, TensorType], bool]] = {
+    AveragePool2D: _single_pixel,
+    Concatenation: _plain_join,
+    MaxPool2D: _single_pixel,
+    Pad: _always,
+    Quantize: _always,
+    Relu: _clamps_nothing,
+    Relu6: _clamps_nothing,
+    ReluN1To1: _clamps_nothing,
+    Reshape: _always,
+    ResizeBilinear: _always,
+    ResizeNearestNeighbor: _always,
+    Split: _always,
+    StridedSlice: _whole,
+    Transpose: _in_order,
+}
+"""For an operator whose one input and one output have equal types: when it copies its input."""
+
+
+def remove_no_ops(graph: Graph) -> Graph:
+    """Read the input of a node that changes nothing in place of its output.
+
+    NO_OPS says which do, given that the types are equal, quantization included.
+
+    Given:
+        %b = QUANTIZE(%a) : uint8[8] {0.5 * (q - 3)}, which is also the type of %a
+        %c = TANH(%b)
+    Result:
+        %c = TANH(%a)
+
+    A RESHAPE of a RESHAPE, and a TRANSPOSE of a TRANSPOSE, become one, or none.
+
+    Given:
+        %b = TRANSPOSE[perm=(0, 3, 1, 2)](%a)
+        %c = TRANSPOSE[perm=(0, 2, 3, 1)](%b)
+        %d = TANH(%c)
+    Result:
+        %d = TANH(%a)
+    """
+    return rewrite(graph, tuple(NO_OPS), _simplify)
+
+
+def _simplify(node: Node, sweep: Sweep) -> Node | tuple[Value, ...] | None:
+    joined = _join(node, sweep)
+    merged = node if joined is None else joined
+    if len(merged.inputs) == len(merged.outputs) == 1:
+        (x,), (y,) = merged.inputs, merged.outputs
+        if x.type == y.type and NO_OPS[type(merged.op)](merged.op, x.type):
+            return (x,)
+    return joined
+
+
+def _join(node: Node, sweep: Sweep) -> Node | None:
+    """This node and the one before it as one node, or None."""
+    before = sweep.producer(node.inputs[0])
+    if before is None:
+        return None
+    op: Op
+    if isinstance(node.op, Reshape) and isinstance(before.op, Reshape):
+        op = Reshape(node.outputs[0].type.shape)
+    elif isinstance(node.op, Transpose) and isinstance(before.op, Transpose):
+        op = Transpose(tuple(before.op.perm[axis] for axis in node.op.perm))
+    else:
+        return None
+    return replace(node, op=op, inputs=before.inputs, origin=fuse_origins(before, node))
