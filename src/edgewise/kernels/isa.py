@@ -165,7 +165,7 @@ class Sdot(Dot):
         return [(address + 16 * j).load(i8[16]) for j in range(nv)]
 
     def mac(self, acc: Value, a: Value, b: Value) -> Value:
-        return acc.k.intrinsic("llvm.aarch64.neon.sdot.v4i32.v16i8", acc.ty, acc, a, b)
+        return acc.k.intrinsic("llvm.aarch64.neon.sdot.v4i32.v16i8", acc.ty, acc, b, a)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,134 @@
+"""From a graph to steps: layout, kernel selection, memory."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..graph import Graph, Node, Value
+from ..kernels.isa import Isa
+from . import memory
+from .context import Context, NoKernelError
+from .halo import fill_halo
+from .layout import Layout, lay_out
+from .lowering import LOWERINGS
+from .model import (
+    CONSTANTS,
+    Address,
+    Buffer,
+    HostStep,
+    Plan,
+    Step,
+    View,
+)
+
+__all__ = ["Address", "Buffer", "HostStep", "Plan", "Step", "View", "make_plan"]
+
+
+def make_plan(graph: Graph, isa: Isa) -> Plan:
+    """Choose kernels, addresses and steps for ``graph`` on ``isa``.
+
+    The graph's 8-bit activations must have the type that ``isa`` takes
+    (``passes.to_uint8``, ``passes.to_int8``). A node without a kernel becomes a ``HostStep``.
+    """
+    native = {node: type(node.op) in LOWERINGS for node in graph.nodes}
+    while True:
+        layout = lay_out(graph, native)
+        ctx = Context(isa, layout.views)
+        refused = _lower(graph, native, layout, ctx)
+        if refused is None:
+            break
+        native[refused] = False
+    lifetimes = _lifetimes(graph, ctx, layout)
+    offsets, arena_bytes = memory.place(lifetimes)
+    outputs = tuple(
+        (v, v.data if v.data is not None else layout.views[v]) for v in graph.outputs
+    )
+    return Plan(
+        graph.nodes,
+        tuple(ctx.steps),
+        offsets,
+        arena_bytes,
+        ctx.constants.joined(),
+        tuple((v, layout.views[v]) for v in graph.inputs),
+        outputs,
+        lifetimes,
+    )
+
+
+def _lower(
+    graph: Graph, native: dict[Node, bool], layout: Layout, ctx: Context
+) -> Node | None:
+    """Emit every node's steps; the first node that turns out to have no kernel, if any."""
+    filled: set[Value] = set()
+
+    def fill(values: tuple[Value, ...]) -> None:
+        for value in values:
+            if value in layout.halos and value not in filled:
+                filled.add(value)
+                fill_halo(ctx, value, layout.halos[value])
+
+    fill(graph.inputs)
+    for i, node in enumerate(graph.nodes):
+        ctx.index = i
+        fill(node.outputs)
+        if not native[node]:
+            views = tuple(
+                v.data if v.data is not None else layout.views[v] for v in node.inputs
+            )
+            outputs = tuple(layout.views[v] for v in node.outputs)
+            ctx.steps.append(HostStep(i, views, outputs))
+            continue
+        try:
+            LOWERINGS[type(node.op)](ctx, node)
+        except NoKernelError:
+            return node
+    return None
+
+
+def _lifetimes(
+    graph: Graph, ctx: Context, layout: Layout
+) -> dict[Buffer, tuple[int, int]]:
+    """First and last step that touch each buffer; the graph's inputs and outputs to the ends."""
+    lifetimes: dict[Buffer, tuple[int, int]] = {}
+
+    def touch(buffer: Buffer, step: int) -> None:
+        if buffer is CONSTANTS:
+            return
+        first, last = lifetimes.get(buffer, (step, step))
+        lifetimes[buffer] = (min(first, step), max(last, step))
+
+    for i, step in enumerate(ctx.steps):
+        if isinstance(step, Step):
+            buffers = [*step.reads, *step.writes]
+        else:
+            views = [v for v in (*step.inputs, *step.outputs) if not isinstance(v, np.ndarray)]
+            buffers = [v.address.buffer for v in views]
+        for buffer in buffers:
+            touch(buffer, i)
+    for value in graph.inputs:
+        touch(layout.views[value].address.buffer, 0)
+    for value in graph.outputs:
+        if value.data is None:
+            touch(layout.views[value].address.buffer, len(ctx.steps))
+    return _without_races(ctx, lifetimes)
+
+
+def _without_races(
+    ctx: Context, lifetimes: dict[Buffer, tuple[int, int]]
+) -> dict[Buffer, tuple[int, int]]:
+    """Widen lifetimes to whole groups of steps that no barrier separates."""
+    starts, ends = [], [0] * len(ctx.steps)
+    first = 0
+    for i, step in enumerate(ctx.steps):
+        starts.append(first)
+        if not isinstance(step, Step) or step.barrier:
+            for j in range(first, i + 1):
+                ends[j] = i
+            first = i + 1
+    for j in range(first, len(ctx.steps)):
+        ends[j] = len(ctx.steps) - 1
+    last = len(ctx.steps)
+    return {
+        buffer: (starts[a] if a < last else a, ends[b] if b < last else b)
+        for buffer, (a, b) in lifetimes.items()
+    }

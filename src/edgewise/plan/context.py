@@ -1,0 +1,126 @@
+"""What lowering an operator needs at hand, and emits into."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from ..dtype import DType
+from ..graph import Node, TensorType, Value
+from ..kernels.isa import Isa
+from .model import (
+    Address,
+    Buffer,
+    Constants,
+    HostStep,
+    Step,
+    Variant,
+    View,
+    packed_strides,
+)
+
+CHUNK_SECONDS = 4e-6
+"""The work that makes a chunk of a step worth handing to a thread."""
+
+MAX_CHUNKS = 16
+
+
+class NoKernelError(Exception):
+    """This node has no kernel on this instruction set; its numpy reference runs instead."""
+
+
+@dataclass
+class Context:
+    """State of lowering one graph, node by node.
+
+    Attributes:
+        views: the layout of every computed value.
+        index: the node being lowered.
+    """
+
+    isa: Isa
+    views: Mapping[Value, View]
+    constants: Constants = field(default_factory=Constants)
+    steps: list[Step | HostStep] = field(default_factory=list)
+    index: int = 0
+
+    @property
+    def activation(self) -> DType:
+        """The 8-bit type that this instruction set's kernels take."""
+        return DType.UINT8 if self.isa.activation.kind == "u" else DType.INT8
+
+    def view(self, value: Value) -> View:
+        """Where a value lies; a constant is placed among the constants."""
+        if value.data is not None:
+            address = self.constants.add(value.data)
+            strides = packed_strides(value.type.shape, value.type.dtype.itemsize)
+            return View(address, value.type, strides)
+        return self.views[value]
+
+    def scratch(self, name: str, shape: tuple[int, ...], dtype: DType) -> View:
+        """A packed tensor that lives within this node."""
+        type_ = TensorType(shape, dtype)
+        buffer = Buffer(name, type_.nbytes)
+        return View(Address(buffer, 0), type_, packed_strides(shape, dtype.itemsize))
+
+    def emit(
+        self,
+        kernel: Variant,
+        params: Mapping[str, int | float | Address],
+        units: int,
+        *,
+        seconds: float,
+        reads: tuple[View, ...],
+        writes: tuple[View, ...],
+        barrier: bool = True,
+    ) -> None:
+        """Add a step of ``units`` work units that takes about ``seconds`` on one thread."""
+        missing = set(kernel.fields) - set(params)
+        if missing:
+            raise ValueError(f"{kernel.symbol}: no value for {sorted(missing)}")
+        chunks = max(1, min(int(seconds / CHUNK_SECONDS), MAX_CHUNKS, units))
+        self.steps.append(
+            Step(
+                self.index,
+                kernel,
+                {name: params[name] for name in kernel.fields},
+                units,
+                -(-units // chunks),
+                tuple(v.address.buffer for v in reads),
+                tuple(v.address.buffer for v in writes),
+                barrier,
+            )
+        )
+
+    def together(self, first: int) -> None:
+        """The steps from number ``first`` on write disjoint bytes and need one barrier at the end."""
+        for i in range(first, len(self.steps) - 1):
+            step = self.steps[i]
+            if isinstance(step, Step):
+                self.steps[i] = replace(step, barrier=False)
+
+    def require(self, condition: bool) -> None:
+        """Raise NoKernelError unless ``condition``."""
+        if not condition:
+            raise NoKernelError
+
+    def activations(self, *types: TensorType) -> None:
+        """Require 8-bit tensors of the type that the kernels take, quantized per tensor."""
+        for t in types:
+            self.require(t.dtype is self.activation and t.quant is not None)
+
+
+def constant(value: Value) -> npt.NDArray[np.generic]:
+    """The data of a constant operand. Raises NoKernelError for a computed one."""
+    if value.data is None:
+        raise NoKernelError
+    return value.data
+
+
+def node_seconds(node: Node, per_byte: float = 0.1e-9) -> float:
+    """A rough time for nodes that move bytes rather than multiply."""
+    moved = sum(t.nbytes for t in (*node.input_types, *node.output_types))
+    return moved * per_byte

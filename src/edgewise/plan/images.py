@@ -1,0 +1,244 @@
+"""Lowering of operators over windows, pixels and channels of images."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..dtype import DType
+from ..graph import Node, TensorType
+from ..kernels import argmax, pool, resize, softmax
+from ..kernels.image import block_width
+from ..kernels.ir import i32, i64
+from ..ops import (
+    ArgMax,
+    AveragePool2D,
+    MaxPool2D,
+    Mean,
+    ResizeBilinear,
+    ResizeNearestNeighbor,
+    Softmax,
+)
+from ..ops.requant import activation_range
+from .context import Context, node_seconds
+from .model import Address, View
+from .strided import merge
+
+Params = dict[str, int | float | Address]
+
+
+def image_fields(name: str, view: View) -> Params:
+    """The fields of a rank-4 view as ``kernels.image.view`` names them."""
+    image, row, pixel, _ = view.strides
+    return {name: view.address, f"{name}_image": image, f"{name}_row": row, f"{name}_x": pixel}
+
+
+def lower_pool(ctx: Context, node: Node) -> None:
+    """AVERAGE_POOL_2D and MAX_POOL_2D."""
+    op, x, out = node.op, node.input_types[0], node.output_types[0]
+    assert isinstance(op, AveragePool2D | MaxPool2D)
+    ctx.activations(x, out)
+    lo, hi = activation_range(out, op.activation)
+    a, c = ctx.view(node.inputs[0]), ctx.view(node.outputs[0])
+    (height, width), (sh, sw) = op.filter, op.stride
+    average = isinstance(op, AveragePool2D)
+    variant = pool.Pool(
+        ctx.isa,
+        "average" if average else "max",
+        block_width(ctx.isa, x.shape[3]),
+        wide=average and height * width > pool.NARROW,
+    )
+    params: Params = {
+        **image_fields("a", a),
+        **image_fields("c", c),
+        "height": x.shape[1],
+        "width": x.shape[2],
+        "out_height": out.shape[1],
+        "out_width": out.shape[2],
+        "channels": x.shape[3],
+        "filter_h": height,
+        "filter_w": width,
+        "stride_h": sh,
+        "stride_w": sw,
+        "top": op.padding[0],
+        "left": op.padding[2],
+        "lo": lo,
+        "hi": hi,
+    }
+    if isinstance(op, AveragePool2D):
+        params["raw_zero"] = op.raw_zero
+    seconds = out.size * height * width * 0.1e-9
+    units = out.shape[0] * out.shape[1]
+    ctx.emit(variant, params, units, seconds=seconds, reads=(a,), writes=(c,))
+
+
+def lower_mean(ctx: Context, node: Node) -> None:
+    """MEAN over neighbouring axes, none of them the last: an average over one window."""
+    op, x, out = node.op, node.input_types[0], node.output_types[0]
+    assert isinstance(op, Mean)
+    ctx.activations(x, out)
+    axes = sorted(op.axes)
+    ctx.require(bool(axes) and axes == list(range(axes[0], axes[-1] + 1)))
+    ctx.require(axes[-1] < len(x.shape) - 1)
+    a, c = ctx.view(node.inputs[0]), ctx.view(node.outputs[0])
+    batch, batch_steps = merge(x.shape[: axes[0]], [a.strides[: axes[0]]])
+    window, window_steps = merge(x.shape[axes[0] : axes[-1] + 1], [a.strides[axes[0] : axes[-1] + 1]])
+    channels, channel_steps = merge(x.shape[axes[-1] + 1 :], [a.strides[axes[-1] + 1 :]])
+    ctx.require(len(batch) <= 1 and len(window) <= 2 and c.contiguous)
+    ctx.require(len(channels) <= 1 and channel_steps[0] in ((), (1,)))
+    images, depth = (batch or (1,))[0], (channels or (1,))[0]
+    height, width = (1, *window)[-2:] if window else (1, 1)
+    steps = (0, *window_steps[0])[-2:] if window else (0, 0)
+    wide = height * width > pool.NARROW
+    variant = pool.Pool(ctx.isa, "mean", block_width(ctx.isa, depth), wide)
+    scale, offset = op.affine(node.input_types, node.output_types)
+    lo, hi = out.dtype.range
+    params: Params = {
+        "a": a.address,
+        "a_image": (batch_steps[0] or (0,))[0],
+        "a_row": steps[0],
+        "a_x": steps[1],
+        "c": c.address,
+        "c_image": depth,
+        "c_row": depth,
+        "c_x": depth,
+        "height": height,
+        "width": width,
+        "out_height": 1,
+        "out_width": 1,
+        "channels": depth,
+        "filter_h": height,
+        "filter_w": width,
+        "stride_h": 1,
+        "stride_w": 1,
+        "top": 0,
+        "left": 0,
+        "lo": lo,
+        "hi": hi,
+        "raw_zero": op.raw_zero,
+        "scale": float(scale),
+        "offset": float(offset),
+    }
+    seconds = x.size * 0.1e-9
+    ctx.emit(variant, params, images, seconds=seconds, reads=(a,), writes=(c,))
+
+
+def _pixels(ctx: Context, name: str, view: View, shape: tuple[int, ...]) -> tuple[Params, int, int]:
+    """A tensor of any rank as rows of pixels: the view's fields, the rows and the row's pixels.
+
+    ``shape`` holds the outer dimensions, all but the channels.
+    """
+    extents, (steps,) = merge(shape, [view.strides[: len(shape)]])
+    ctx.require(len(extents) <= 3)
+    pad = 3 - len(extents)
+    image, row, pixel = (0,) * pad + steps
+    n, height, width = (1,) * pad + extents
+    params: Params = {
+        name: view.address,
+        f"{name}_image": image,
+        f"{name}_row": row,
+        f"{name}_x": pixel,
+        "height": height,
+        "width": width,
+    }
+    return params, n * height, width
+
+
+def lower_softmax(ctx: Context, node: Node) -> None:
+    op, x, out = node.op, node.input_types[0], node.output_types[0]
+    assert isinstance(op, Softmax)
+    ctx.activations(x, out)
+    assert out.quant is not None
+    a, c = ctx.view(node.inputs[0]), ctx.view(node.outputs[0])
+    source, rows, width = _pixels(ctx, "a", a, x.shape[:-1])
+    target, target_rows, target_width = _pixels(ctx, "c", c, x.shape[:-1])
+    ctx.require((rows, width) == (target_rows, target_width))
+    lo, hi = out.dtype.range
+    params = {
+        **source,
+        **target,
+        "channels": x.shape[-1],
+        "table": ctx.constants.add(op.table(x)),
+        "factor": float(op.factor(out)),
+        "zero_point": out.quant.zero_point[0],
+        "lo": lo,
+        "hi": hi,
+    }
+    ctx.emit(
+        softmax.Softmax(ctx.isa),
+        params,
+        rows,
+        seconds=node_seconds(node, 1e-9),
+        reads=(a,),
+        writes=(c,),
+    )
+
+
+def lower_argmax(ctx: Context, node: Node) -> None:
+    """ARG_MAX over the last axis."""
+    op, x, out = node.op, node.input_types[0], node.output_types[0]
+    assert isinstance(op, ArgMax)
+    ctx.activations(x)
+    ctx.require(op.axis == len(x.shape) - 1)
+    a, c = ctx.view(node.inputs[0]), ctx.view(node.outputs[0])
+    source, rows, width = _pixels(ctx, "a", a, x.shape[:-1])
+    target, target_rows, target_width = _pixels(ctx, "c", c, out.shape)
+    ctx.require((rows, width) == (target_rows, target_width))
+    variant = argmax.ArgMax(ctx.isa, i64 if op.dtype is DType.INT64 else i32)
+    variant = argmax.ArgMax(ctx.isa, variant.result, short=x.shape[-1] <= variant.vector)
+    ctx.emit(
+        variant,
+        {**source, **target, "channels": x.shape[-1]},
+        rows,
+        seconds=x.size * 0.2e-9,
+        reads=(a,),
+        writes=(c,),
+    )
+
+
+def _resize(ctx: Context, node: Node, out: TensorType) -> tuple[View, View, Params]:
+    a, c = ctx.view(node.inputs[0]), ctx.view(node.outputs[0])
+    params: Params = {
+        **image_fields("a", a),
+        **image_fields("c", c),
+        "out_height": out.shape[1],
+        "out_width": out.shape[2],
+    }
+    return a, c, params
+
+
+def lower_resize_bilinear(ctx: Context, node: Node) -> None:
+    op, x, out = node.op, node.input_types[0], node.output_types[0]
+    assert isinstance(op, ResizeBilinear)
+    ctx.activations(x, out)
+    a, c, params = _resize(ctx, node, out)
+    for name, before, after in (("ys", x.shape[1], out.shape[1]), ("xs", x.shape[2], out.shape[2])):
+        first, second, weight = op.taps(before, after)
+        fixed = np.rint(weight * np.float32(1 << resize.FRACTION)).astype(np.int32)
+        params[name] = ctx.constants.add(resize.Bilinear.taps(first, second, fixed))
+    variant = resize.Bilinear(ctx.isa, block_width(ctx.isa, x.shape[3]))
+    ctx.emit(
+        variant,
+        {**params, "channels": x.shape[3]},
+        out.shape[0] * out.shape[1],
+        seconds=out.size * 0.3e-9,
+        reads=(a,),
+        writes=(c,),
+    )
+
+
+def lower_resize_nearest(ctx: Context, node: Node) -> None:
+    op, x, out = node.op, node.input_types[0], node.output_types[0]
+    assert isinstance(op, ResizeNearestNeighbor)
+    a, c, params = _resize(ctx, node, out)
+    params["ys"] = ctx.constants.add(op.indices(x.shape[1], out.shape[1]).astype(np.int32))
+    params["xs"] = ctx.constants.add(op.indices(x.shape[2], out.shape[2]).astype(np.int32))
+    nbytes = x.shape[3] * x.dtype.itemsize
+    variant = resize.Nearest(ctx.isa, block_width(ctx.isa, nbytes))
+    ctx.emit(
+        variant,
+        {**params, "channels": nbytes},
+        out.shape[0] * out.shape[1],
+        seconds=out.nbytes * 0.2e-9,
+        reads=(a,),
+        writes=(c,),
+    )

@@ -1,0 +1,182 @@
+"""Where each tensor lies before any kernel is chosen: own buffer, halo, alias or joined tensor.
+
+- An input of a convolution with padding carries a halo: its buffer has room for the padding on
+  all sides, which is filled with the zero point, so that kernels test no load.
+- A RESHAPE of a packed tensor is the same bytes.
+- What CONCATENATION joins is written straight into the joined tensor.
+- An elementwise operator writes over an input that nobody reads afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ..dtype import DType
+from ..graph import Graph, Node, TensorType, Value
+from ..ops import (
+    Add,
+    Concatenation,
+    Conv2D,
+    DepthwiseConv2D,
+    Fused,
+    Mul,
+    Op,
+    Reshape,
+    Sub,
+    TransposeConv,
+    Unary,
+)
+from .geometry import Sides, conv_halo, transpose_conv_halo
+from .model import Address, Buffer, View, packed_strides
+
+IN_PLACE = (Add, Sub, Mul, Unary)
+
+
+@dataclass
+class Layout:
+    """Views of all computed values, and what their buffers are filled with around them."""
+
+    views: dict[Value, View] = field(default_factory=dict)
+    halos: dict[Value, Sides] = field(default_factory=dict)
+
+
+def lay_out(graph: Graph, native: Mapping[Node, bool]) -> Layout:
+    """Choose the view of every computed value.
+
+    ``native`` says which nodes run as kernels; operands of the others are packed.
+    """
+    layout = Layout(halos=_halos(graph, native))
+    last_use = _last_uses(graph)
+    joined = _joined(graph, native, layout.halos)
+    residents: dict[Buffer, list[Value]] = {}
+
+    def settle(value: Value, view: View) -> None:
+        layout.views[value] = view
+        residents.setdefault(view.address.buffer, []).append(value)
+
+    def place(value: Value) -> None:
+        if value in joined:
+            whole, axis, start = joined[value]
+            if whole not in layout.views:
+                place(whole)
+            outer = layout.views[whole]
+            settle(value, View(outer.address + start * outer.strides[axis], value.type, outer.strides))
+            return
+        settle(value, _own(value, layout.halos.get(value, Sides())))
+
+    for value in graph.inputs:
+        place(value)
+    for i, node in enumerate(graph.nodes):
+        for value in node.outputs:
+            if value in layout.views:
+                continue
+            shared = None
+            if native[node] and value not in joined and value not in layout.halos:
+                shared = _shared(node, value, layout, residents, last_use, i)
+            if shared is None:
+                place(value)
+            else:
+                settle(value, shared)
+    return layout
+
+
+def _own(value: Value, halo: Sides) -> View:
+    shape, itemsize = value.type.shape, value.type.dtype.itemsize
+    if not halo:
+        buffer = Buffer(value.name, value.type.nbytes)
+        return View(Address(buffer, 0), value.type, packed_strides(shape, itemsize))
+    n, h, w, c = shape
+    outer = (n, h + halo.top + halo.bottom, w + halo.left + halo.right, c)
+    strides = packed_strides(outer, itemsize)
+    buffer = Buffer(value.name, TensorType(outer, value.type.dtype).nbytes)
+    start = halo.top * strides[1] + halo.left * strides[2]
+    return View(Address(buffer, start), value.type, strides)
+
+
+def _halos(graph: Graph, native: Mapping[Node, bool]) -> dict[Value, Sides]:
+    halos: dict[Value, Sides] = {}
+    for node in graph.nodes:
+        if not native[node]:
+            continue
+        sides = halo_of(node.op, node.input_types, node.output_types)
+        if sides and not node.inputs[0].is_constant:
+            x = node.inputs[0]
+            halos[x] = halos.get(x, Sides()) | sides
+    return halos
+
+
+def halo_of(op: Op, inputs: Sequence[TensorType], outputs: Sequence[TensorType]) -> Sides:
+    """The padding that a node's first input must carry."""
+    head = op.head if isinstance(op, Fused) else op
+    if isinstance(head, DepthwiseConv2D) and inputs[1].shape[3] != inputs[0].shape[3] != 1:
+        return Sides()
+    if isinstance(head, Conv2D | DepthwiseConv2D):
+        return conv_halo(head, inputs[0], inputs[1], outputs[0])
+    if isinstance(head, TransposeConv):
+        return transpose_conv_halo(head, inputs[0], inputs[1])
+    return Sides()
+
+
+def _last_uses(graph: Graph) -> dict[Value, int]:
+    last = {value: i for i, node in enumerate(graph.nodes) for value in node.inputs}
+    last.update(dict.fromkeys(graph.outputs, len(graph.nodes)))
+    return last
+
+
+def _joined(
+    graph: Graph, native: Mapping[Node, bool], halos: Mapping[Value, Sides]
+) -> dict[Value, tuple[Value, int, int]]:
+    """For each value that is written into a joined tensor: that tensor, the axis, the start."""
+    producers = graph.producers()
+    joined: dict[Value, tuple[Value, int, int]] = {}
+    for node in reversed(graph.nodes):
+        if not isinstance(node.op, Concatenation) or not native[node]:
+            continue
+        (whole,) = node.outputs
+        start = 0
+        for value in node.inputs:
+            producer = producers.get(value)
+            if (
+                producer is not None
+                and native[producer]
+                and not isinstance(producer.op, Reshape)
+                and value not in joined
+                and value not in halos
+                and node.inputs.count(value) == 1
+                and node.op.table(value.type, whole.type) is None
+            ):
+                joined[value] = (whole, node.op.axis, start)
+            start += value.type.shape[node.op.axis]
+    return joined
+
+
+def _shared(
+    node: Node,
+    value: Value,
+    layout: Layout,
+    residents: Mapping[Buffer, list[Value]],
+    last_use: Mapping[Value, int],
+    index: int,
+) -> View | None:
+    """The bytes of an input that the output can take over, if there is one."""
+    if isinstance(node.op, Reshape):
+        source = layout.views.get(node.inputs[0])
+        if source is None or not source.contiguous:
+            return None
+        strides = packed_strides(value.type.shape, value.type.dtype.itemsize)
+        return View(source.address, value.type, strides)
+    if not isinstance(node.op, IN_PLACE):
+        return None
+    for source_value in node.inputs:
+        view = layout.views.get(source_value)
+        if (
+            view is not None
+            and source_value.type.shape == value.type.shape
+            and source_value.type.dtype.itemsize == value.type.dtype.itemsize
+            and source_value.type.dtype is not DType.FLOAT32
+            and source_value not in layout.halos
+            and all(last_use.get(v, index) <= index for v in residents[view.address.buffer])
+        ):
+            return View(view.address, value.type, view.strides)
+    return None

@@ -1,0 +1,37 @@
+"""The arena: buffers whose lifetimes do not overlap share its bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .model import ALIGN, SLACK, Buffer, align
+
+
+def place(
+    lifetimes: Mapping[Buffer, tuple[int, int]],
+) -> tuple[dict[Buffer, int], int]:
+    """Offsets of the buffers and the size of the arena, in bytes.
+
+    The greedy-by-size heuristic of Pisarchyk and Lee, "Efficient Memory Management for Deep
+    Neural Net Inference" (2020): largest first, each into the smallest gap that fits among those
+    placed before whose lifetimes (first and last step, inclusive) overlap with its own.
+    """
+    placed: list[tuple[int, Buffer]] = []
+    offsets: dict[Buffer, int] = {}
+    for buffer in sorted(lifetimes, key=lambda b: (-b.nbytes, lifetimes[b])):
+        first, last = lifetimes[buffer]
+        size = align(buffer.nbytes)
+        end, best, best_gap = 0, -1, 0
+        for offset, other in placed:
+            if lifetimes[other][0] > last or lifetimes[other][1] < first:
+                continue
+            gap = offset - end
+            if gap >= size and (best < 0 or gap < best_gap):
+                best, best_gap = end, gap
+            end = max(end, offset + align(other.nbytes))
+        offset = best if best >= 0 else end
+        offsets[buffer] = offset
+        placed.append((offset, buffer))
+        placed.sort(key=lambda item: item[0])
+    top = max((offsets[b] + align(b.nbytes) for b in offsets), default=0)
+    return offsets, align(top + SLACK) if top else ALIGN

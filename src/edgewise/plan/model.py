@@ -1,0 +1,186 @@
+"""What a plan is made of: buffers of the arena, views into them, steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ..graph import Node, TensorType, Value
+from ..kernels.ir import Type
+
+ALIGN = 64
+SLACK = 64
+"""Bytes past a buffer's end that a kernel may read; the arena and the constants end with them."""
+
+
+class Variant(Protocol):
+    """A kernel: see ``edgewise.kernels``."""
+
+    @property
+    def symbol(self) -> str: ...
+
+    @property
+    def fields(self) -> Mapping[str, Type]: ...
+
+    def build(self) -> str: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Buffer:
+    """A piece of the arena."""
+
+    name: str
+    nbytes: int
+
+
+CONSTANTS = Buffer("constants", 0)
+
+
+@dataclass(frozen=True)
+class Address:
+    """A place in a buffer of the arena, or in the constants."""
+
+    buffer: Buffer
+    offset: int
+
+    def __add__(self, nbytes: int) -> Address:
+        return Address(self.buffer, self.offset + nbytes)
+
+
+@dataclass(frozen=True)
+class View:
+    """Where a tensor lies: the address of its first element and the strides in bytes."""
+
+    address: Address
+    type: TensorType
+    strides: tuple[int, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.type.shape
+
+    @property
+    def contiguous(self) -> bool:
+        return self.strides == packed_strides(self.shape, self.type.dtype.itemsize)
+
+    @property
+    def last(self) -> int:
+        """Offset in the buffer just past the last element."""
+        extent = sum((n - 1) * s for n, s in zip(self.shape, self.strides, strict=True))
+        return self.address.offset + extent + self.type.dtype.itemsize
+
+
+def packed_strides(shape: Sequence[int], itemsize: int) -> tuple[int, ...]:
+    """Strides in bytes of a C-contiguous tensor."""
+    strides = [itemsize]
+    for n in reversed(shape[1:]):
+        strides.append(strides[-1] * n)
+    return tuple(reversed(strides)) if shape else ()
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One kernel on one range of work units.
+
+    Attributes:
+        params: the kernel's fields.
+        chunk: units that a thread takes at a time.
+        barrier: whether the next step must wait for all units of this one.
+    """
+
+    node: int
+    kernel: Variant
+    params: Mapping[str, int | float | Address]
+    units: int
+    chunk: int
+    reads: tuple[Buffer, ...]
+    writes: tuple[Buffer, ...]
+    barrier: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class HostStep:
+    """An operator without a kernel: its numpy reference runs it."""
+
+    node: int
+    inputs: tuple[View | npt.NDArray[np.generic], ...]
+    outputs: tuple[View, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """How a graph runs.
+
+    Attributes:
+        nodes: the graph's nodes, to which ``Step.node`` refers.
+        offsets: where each buffer lies in the arena.
+        arena_bytes: size of the arena, the peak of memory for activations and scratch.
+        constants: packed weights and tables, one array of bytes.
+        inputs, outputs: the graph's own, with the views that the caller's arrays are copied to
+            and from; a constant output has its array.
+    """
+
+    nodes: tuple[Node, ...]
+    steps: tuple[Step | HostStep, ...]
+    offsets: Mapping[Buffer, int]
+    arena_bytes: int
+    constants: npt.NDArray[np.uint8]
+    inputs: tuple[tuple[Value, View], ...]
+    outputs: tuple[tuple[Value, View | npt.NDArray[np.generic]], ...]
+    lifetimes: Mapping[Buffer, tuple[int, int]] = field(default_factory=dict)
+
+    @property
+    def constant_bytes(self) -> int:
+        return self.constants.nbytes
+
+    @property
+    def kernels(self) -> dict[str, Variant]:
+        """Every kernel used, by symbol, in order of first use."""
+        steps = (s for s in self.steps if isinstance(s, Step))
+        return {s.kernel.symbol: s.kernel for s in steps}
+
+    @property
+    def fallbacks(self) -> tuple[Node, ...]:
+        """The nodes that run through their numpy reference."""
+        return tuple(self.nodes[s.node] for s in self.steps if isinstance(s, HostStep))
+
+
+@dataclass
+class Constants:
+    """Packed arrays, laid out one after another."""
+
+    arrays: list[npt.NDArray[np.uint8]] = field(default_factory=list)
+    size: int = 0
+    _known: dict[bytes, Address] = field(default_factory=dict)
+
+    def add(self, array: npt.NDArray[np.generic]) -> Address:
+        """Place ``array``'s bytes at an aligned address; small equal arrays are kept once."""
+        data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        key = data.tobytes() if data.nbytes <= 4096 else None
+        if key is not None and key in self._known:
+            return self._known[key]
+        address = Address(CONSTANTS, self.size)
+        self.arrays.append(data)
+        self.size = align(self.size + data.nbytes)
+        if key is not None:
+            self._known[key] = address
+        return address
+
+    def joined(self) -> npt.NDArray[np.uint8]:
+        out = np.zeros(self.size + SLACK, np.uint8)
+        at = 0
+        for data in self.arrays:
+            out[at : at + data.nbytes] = data
+            at = align(at + data.nbytes)
+        return out
+
+
+def align(nbytes: int) -> int:
+    return -(-nbytes // ALIGN) * ALIGN
+
+
+Lowering = Callable[..., None]
