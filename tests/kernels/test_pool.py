@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
-from edgewise.kernels.image import block_widths
-from edgewise.kernels.isa import Isa
+from edgewise.kernels.image import block_width, block_widths
+from edgewise.kernels.isa import AVX2, SSE41, Isa
 from edgewise.kernels.pool import Pool, PoolOp
 from edgewise.ops import AveragePool2D, MaxPool2D, Mean
 from edgewise.ops.base import Activation
@@ -103,18 +104,34 @@ def test_large_average(isa: Isa, shape: tuple[int, ...], value: str) -> None:
     pool(Pool(isa, "average", wide=wide), x, AveragePool2D(shape[1:3]), tight=True)
 
 
+def columns(sums: npt.NDArray[np.int64], n: int, isa: Isa) -> npt.NDArray[Any]:
+    """An image of one row of ``n`` pixels whose channels have these sums."""
+    each, more = np.divmod(sums, n)
+    x = each[None, :] + (np.arange(n)[:, None] < more[None, :])
+    return x.astype(activation(isa).numpy).reshape(1, 1, n, len(sums))
+
+
 @isas
-def test_average_rounds_each_quotient(isa: Isa) -> None:
-    """Sums on both sides of every rounding boundary of windows of 2, 3, ... 9 pixels."""
+@pytest.mark.parametrize("n", [*range(2, 10), 41, 61])
+def test_average_near_boundaries(isa: Isa, n: int) -> None:
+    """Sums on both sides of rounding boundaries; float32(1/41) * 41 is below 1."""
     low, high = activation(isa).range
-    for n in range(2, 10):
-        sums = np.arange(low * n, low * n + 64)
-        sums = np.concatenate([sums, np.arange(-32, 32), np.arange(high * n - 63, high * n + 1)])
-        sums = sums[(sums >= low * n) & (sums <= high * n)]
-        each, more = np.divmod(sums, n)
-        x = each[None, :] + (np.arange(n)[:, None] < more[None, :])
-        x = x.astype(activation(isa).numpy).reshape(1, 1, n, len(sums))
-        pool(Pool(isa, "average"), x, AveragePool2D((1, n)), tight=True)
+    near = [
+        np.arange(low * n, low * n + 64),
+        np.arange(-64, 64),
+        np.arange(high * n - 63, high * n),
+    ]
+    sums = np.concatenate([*near, np.arange(low + 1, high) * n - n // 2])
+    x = columns(sums[(sums >= low * n) & (sums <= high * n)], n, isa)
+    pool(Pool(isa, "average"), x, AveragePool2D((1, n)), tight=True)
+
+
+@isas
+def test_average_of_many_pixels(isa: Isa) -> None:
+    """One below a rounding boundary: a float32 product with the reciprocal reaches it."""
+    n = 150_000
+    x = columns(np.array([112, 115]) * n - n // 2 - 1, n, isa)
+    pool(Pool(isa, "average", wide=True), x, AveragePool2D((1, n)), tight=True)
 
 
 @isas
@@ -157,3 +174,9 @@ def test_mean(isa: Isa, zeros: tuple[int, int], scales: tuple[float, float]) -> 
             [c.buffer],
         )
         c.check(expected)
+
+
+def test_block_width() -> None:
+    widths = {c: block_width(AVX2, c) for c in (1, 16, 21, 32, 40, 64, 96, 128, 1280)}
+    assert widths == {1: 16, 16: 16, 21: 16, 32: 32, 40: 16, 64: 64, 96: 32, 128: 64, 1280: 64}
+    assert block_width(SSE41, 1280) == 32

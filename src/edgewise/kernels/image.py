@@ -33,8 +33,9 @@ def block_widths(isa: Isa) -> tuple[int, ...]:
 
 
 def block_width(isa: Isa, channels: int) -> int:
-    """The width whose blocks waste the least on ``channels``, the widest of equals."""
-    return min(block_widths(isa), key=lambda w: (-(-channels // w) * w, -w))
+    """The width whose blocks do the fewest channels twice, the widest of equals."""
+    widths = [w for w in block_widths(isa) if w == 16 or w <= channels]
+    return min(widths, key=lambda w: (-(-channels // w) * w, -w))
 
 
 @contextmanager
