@@ -20,8 +20,8 @@ from .unary import Unary, entries, has_shifted_rule, raw_values, scale_ratio, sh
 class Quantize(Unary):
     """float32, or another 8-bit quantization, to ``dtype``; the output's parameters are declared.
 
-    From float32: clamp(round_half_even(x / scale) + zero point), in float32; NaN gives the least
-    value. From 8 bits: a multiplier with 8 bits of fraction where the ratio of scales allows it,
+    From float32: clamp(round_half_even(x * (1 / scale)) + zero point), in float32; NaN gives the
+    least value. From 8 bits: a multiplier with 8 bits of fraction where the ratio of scales allows it,
     else fixed_point.multiply.
     """
 
@@ -53,7 +53,7 @@ class Quantize(Unary):
         scale, zero = per_tensor(outputs[0], f"{self.name}: output")
         low, high = outputs[0].dtype.range
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            steps = x / scale
+            steps = x * (np.float32(1) / scale)
         steps = np.where(np.isnan(steps), np.float32(low - zero), steps)
         q = np.rint(np.clip(steps, low - zero, high - zero)) + zero
         return [q.astype(outputs[0].dtype.numpy)]

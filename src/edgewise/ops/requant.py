@@ -62,11 +62,11 @@ def check_zero_points(t: TensorType, what: str) -> None:
 
 
 def float32(scale: float, what: str) -> np.float32:
-    """``scale`` as a float32 that is positive and finite."""
+    """``scale`` as a positive, finite, normal float32."""
     with np.errstate(over="ignore", under="ignore"):
         rounded = np.float32(scale)
-    if not 0 < rounded < np.inf:
-        raise GraphError(f"{what} has scale {scale}; it must be a positive float32")
+    if not 2.0**-126 <= rounded < np.inf:
+        raise GraphError(f"{what} has scale {scale}; it must be a positive normal float32")
     return np.float32(rounded)
 
 

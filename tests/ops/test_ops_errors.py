@@ -1,0 +1,207 @@
+"""Every rule that infer() checks, broken once: the error names the operator and the rule."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from op_cases import q8
+
+from edgewise.dtype import DType, QParams
+from edgewise.errors import GraphError
+from edgewise.graph import TensorType
+from edgewise.ops import (
+    Activation,
+    Add,
+    ArgMax,
+    AveragePool2D,
+    Concatenation,
+    Conv2D,
+    DepthwiseConv2D,
+    Dequantize,
+    FullyConnected,
+    LeakyRelu,
+    Logistic,
+    Mean,
+    Op,
+    Pack,
+    Pad,
+    Quantize,
+    Reshape,
+    ResizeBilinear,
+    Softmax,
+    Split,
+    Squeeze,
+    StridedSlice,
+    Transpose,
+    TransposeConv,
+    Unpack,
+    activation_range,
+    requantization,
+)
+
+
+def f32(*shape: int) -> TensorType:
+    return TensorType(shape, DType.FLOAT32)
+
+
+def s8(*shape: int) -> TensorType:
+    return q8(DType.INT8, shape, 0.5, 3)
+
+
+def i32(*shape: int) -> TensorType:
+    return TensorType(shape, DType.INT32)
+
+
+IMAGE, KERNEL = s8(1, 8, 8, 4), s8(6, 3, 3, 4)
+BARE = TensorType((1, 8, 8, 4), DType.INT8)
+OUT_OF_RANGE = TensorType((1, 8, 8, 4), DType.INT8, QParams.per_tensor(1.0, 128))
+TINY = TensorType((1, 8, 8, 4), DType.INT8, QParams.per_tensor(1e-44, 0))
+WRONG_AXIS = TensorType((6, 3, 3, 4), DType.INT8, QParams((1.0,) * 6, (0,) * 6, 1))
+WRONG_ZERO = TensorType((6, 3, 3, 4), DType.INT8, QParams((1.0,) * 6, (0, 0, 0, 0, 0, 999), 0))
+HUGE = 2**62
+
+BROKEN: list[tuple[Op, list[TensorType], str]] = [
+    (Conv2D(), [IMAGE], "1 inputs; it takes 2 to 3"),
+    (Conv2D(), [IMAGE, KERNEL, i32(6), i32(6)], "4 inputs"),
+    (Conv2D(), [s8(8, 8, 4), KERNEL], "input has rank 3; it must be 4"),
+    (Conv2D(), [IMAGE, s8(6, 9, 4)], "weights has rank 3"),
+    (Conv2D(), [s8(1, 8, 0, 4), KERNEL], "every dimension is at least 1"),
+    (Conv2D(), [s8(1, 8, -8, 4), KERNEL], "every dimension is at least 1"),
+    (Conv2D(), [s8(1, HUGE, HUGE, 4), KERNEL], "elements; a tensor has at most"),
+    (Conv2D(), [s8(1, 8, 8, 5), KERNEL], "it must divide the channels"),
+    (Conv2D(), [s8(1, 8, 8, 16), KERNEL], "6 output channels in 4 groups"),
+    (Conv2D((0, 1)), [IMAGE, KERNEL], "stride 0; it must be 1 or more"),
+    (Conv2D((1, -1)), [IMAGE, KERNEL], "stride -1"),
+    (Conv2D((1, 1), (1, 0)), [IMAGE, KERNEL], "dilation 0"),
+    (Conv2D((1, 1), (1, HUGE)), [IMAGE, KERNEL], "do not fit 8 elements"),
+    (Conv2D(padding=(0, 0, -1, 0)), [IMAGE, KERNEL], "padding cannot be negative"),
+    (Conv2D(padding=(HUGE, 0, 0, 0)), [IMAGE, KERNEL], "its output has"),
+    (Conv2D(), [s8(1, 2, 8, 4), KERNEL], "3 taps with dilation 1 do not fit 2 elements"),
+    (Conv2D(), [IMAGE, KERNEL, i32(5)], r"bias has shape \[5\]; it must be \[6\]"),
+    (Conv2D(), [IMAGE, KERNEL, f32(6)], "bias is float32; it must be int32"),
+    (Conv2D(), [IMAGE, f32(6, 3, 3, 4)], "weights are float32; they must be uint8 or int8"),
+    (Conv2D(), [f32(1, 8, 8, 4), KERNEL], "input is float32 and weights int8"),
+    (Conv2D(), [f32(1, 8, 8, 4), f32(6, 3, 3, 4), i32(6)], "input is float32 and bias int32"),
+    (Conv2D(), [i32(1, 8, 8, 4), KERNEL], "input 0 is int32; inputs are all float32, or"),
+    (Conv2D(), [BARE, KERNEL], "it must be quantized with one scale"),
+    (Conv2D(), [OUT_OF_RANGE, KERNEL], "zero point 128; int8 cannot hold it"),
+    (Conv2D(), [TINY, KERNEL], "it must be a positive normal float32"),
+    (Conv2D(), [IMAGE, TensorType((6, 3, 3, 4), DType.INT8)], "weights are .* one scale"),
+    (Conv2D(), [IMAGE, WRONG_AXIS], "along axis 0"),
+    (Conv2D(), [IMAGE, WRONG_ZERO], "zero point 999; int8 cannot hold it"),
+    (Conv2D(), [s8(1, 9, 9, 2**12), s8(1, 9, 9, 2**12)], "an int32 sum holds at most"),
+    (DepthwiseConv2D(), [IMAGE, s8(2, 3, 3, 4)], "their first dimension is 1"),
+    (DepthwiseConv2D(), [IMAGE, s8(1, 3, 3, 6)], "the first divides the second"),
+    (TransposeConv(output_size=(0, 1)), [IMAGE, KERNEL], "every dimension is at least 1"),
+    (TransposeConv(output_size=(10, 10)), [IMAGE, s8(6, 3, 3, 5)], "they must be equal"),
+    (TransposeConv(output_size=(10, 11)), [IMAGE, KERNEL], "input of 8x8 pixels; .* 8x9"),
+    (TransposeConv((0, 1), output_size=(10, 10)), [IMAGE, KERNEL], "stride 0"),
+    (TransposeConv(output_size=(10, 10)), [IMAGE, s8(6, 0, 3, 4)], "every dimension"),
+    (FullyConnected(), [s8(1, 7), s8(3, 4)], "it must divide the input's size"),
+    (FullyConnected(keep_num_dims=True), [s8(2, 8), s8(3, 4)], "it must be the last dimension"),
+    (FullyConnected(), [s8(1, 8), s8(3, 4, 2)], "weights has rank 3"),
+    (Add(), [s8(2, 3), s8(3, 2)], "they must broadcast"),
+    (Add(), [s8(2), q8(DType.UINT8, (2,), 1.0, 0)], "inputs are int8 and uint8"),
+    (Add(), [s8(2), f32(2)], "inputs are all float32"),
+    (Add(), [f32(2**16, 1), f32(1, 2**16)], "its output has"),
+    (AveragePool2D((0, 1)), [IMAGE], "padding .* of windows 0x1"),
+    (AveragePool2D((-1, 1), padding=(-2, -2, 0, 0)), [IMAGE], "its window has -1 taps"),
+    (AveragePool2D((2, 2), padding=(2, 0, 0, 0)), [IMAGE], "never lies in padding alone"),
+    (AveragePool2D((9, 2)), [IMAGE], "do not fit 8 elements"),
+    (AveragePool2D(), [i32(1, 2, 2, 1)], "input 0 is int32"),
+    (AveragePool2D(), [f32(2, 2)], "rank 2"),
+    (Mean((4,)), [IMAGE], "axis 4; it must lie between 0 and the rank 4"),
+    (Mean((-1,)), [IMAGE], "axis -1"),
+    (Mean((1, 1)), [IMAGE], "an axis is named once"),
+    (Mean(()), [IMAGE], "at least one"),
+    (Mean((1,)), [s8(1, 2**24)], "a mean of 16777216 values"),
+    (ArgMax(2), [f32(2, 2)], "axis 2"),
+    (ArgMax(0, DType.INT8), [f32(2)], "its output is int8"),
+    (Softmax(), [f32()], "its input is a scalar"),
+    (Softmax(float("nan")), [f32(2)], "beta is nan"),
+    (Softmax(0.0), [f32(2)], "beta is 0"),
+    (LeakyRelu(float("inf")), [f32(2)], "alpha is inf"),
+    (Logistic(), [i32(2)], "input 0 is int32"),
+    (Logistic(), [], "0 inputs; it takes 1"),
+    (Quantize(DType.INT32), [f32(2)], "to int32"),
+    (Dequantize(), [f32(2)], "must be uint8 or int8"),
+    (Pad(((1, 1),)), [f32(2, 2)], "one pair an axis"),
+    (Pad(((1, -1),)), [f32(2)], "it cannot be negative"),
+    (Pad(((HUGE, HUGE),)), [f32(2)], "elements; a tensor has"),
+    (Pad(((1, 1),), 300), [s8(2)], "value 300; int8 cannot hold it"),
+    (Concatenation(0), [], "0 inputs; it takes 1 to"),
+    (Concatenation(1), [f32(2)], "axis 1"),
+    (Concatenation(0), [f32(2), i32(2)], "input 1 is int32, input 0 float32"),
+    (Concatenation(0), [f32(2, 2), f32(2, 3)], "they may differ along axis 0 only"),
+    (Concatenation(0), [f32(2, 2), f32(2)], "they may differ along axis 0 only"),
+    (Concatenation(0, Activation.RELU), [i32(2)], "activation RELU of int32"),
+    (Reshape((3, -1)), [f32(4)], "the other dimensions must divide them"),
+    (Reshape((0, -1)), [f32(4)], "the other dimensions must divide them"),
+    (Reshape((-1, -1)), [f32(4)], "every dimension is at least 1"),
+    (Reshape((5,)), [f32(4)], "which holds 5"),
+    (Squeeze((0,)), [f32(4)], "only 1 can be dropped"),
+    (Squeeze((1,)), [f32(4)], "axis 1"),
+    (Transpose((0, 0)), [f32(2, 2)], "must name each of 2 axes once"),
+    (StridedSlice((0,), (1,), (1,)), [f32(2, 2)], "must be equal"),
+    (StridedSlice((0,), (1,), (0,)), [f32(2)], "stride 0 along axis 0"),
+    (StridedSlice((0,), (0,), (1,)), [f32(2)], "size 0 along axis 0"),
+    (StridedSlice((2,), (1,), (1,)), [f32(2)], "elements 2 to 2 of axis 0; it has 2"),
+    (StridedSlice((0,), (2,), (-1,)), [f32(2)], "elements 0 to -1"),
+    (StridedSlice((0,), (2,), (HUGE,)), [f32(2)], "elements 0 to"),
+    (StridedSlice((0,), (2,), (1,), (0,)), [f32(2)], "size 2 along shrunk axis 0"),
+    (StridedSlice((0,), (1,), (1,), (1,)), [f32(2)], "axis 1"),
+    (Split(0, 0), [f32(2)], "0 parts"),
+    (Split(0, HUGE), [f32(2)], "parts; it gives 1 to 4096"),
+    (Split(0, 3), [f32(4)], "they must divide evenly"),
+    (Split(1, 1), [f32(4)], "axis 1"),
+    (Pack(2), [f32(4)], "axis 2"),
+    (Pack(0), [f32(4), f32(3)], "shapes and dtypes must be equal"),
+    (Unpack(1), [f32(4)], "axis 1"),
+    (Unpack(0), [f32(2**20)], "it gives at most 4096"),
+    (ResizeBilinear((0, 1)), [IMAGE], "every dimension"),
+    (ResizeBilinear((HUGE, HUGE)), [IMAGE], "elements; a tensor"),
+    (ResizeBilinear((2, 2), True, True), [IMAGE], "at most one of them"),
+    (ResizeBilinear((2, 2)), [f32(2, 2)], "rank 2"),
+]
+
+
+@pytest.mark.parametrize(
+    ("op", "inputs", "rule"), BROKEN, ids=[f"{op.name}-{rule}" for op, _, rule in BROKEN]
+)
+def test_infer_names_the_operator_and_the_rule(op: Op, inputs: list[TensorType], rule: str) -> None:
+    with pytest.raises(GraphError, match=f"^{op.name}: .*{rule}"):
+        op.infer(inputs)
+
+
+def test_requantization_names_what_is_wrong() -> None:
+    good = s8(1, 4)
+    cases = [
+        ((f32(1, 4), good, good), "input is float32; it must be uint8 or int8"),
+        ((good, i32(1), good), "weights are"),
+        ((good, good, TensorType((1, 4), DType.INT8)), "output is .*; it must be quantized"),
+        ((good, q8(DType.INT8, (1,), 2.0**70, 0), good), r"must be less than 2\*\*64"),
+    ]
+    for types, rule in cases:
+        with pytest.raises(GraphError, match=rule):
+            requantization(*types)
+
+
+def test_activation_range_of_absurd_scales() -> None:
+    tiny = q8(DType.UINT8, (1,), 1e-37, 10)
+    assert activation_range(tiny, Activation.RELU6) == (10, 255)
+    assert activation_range(q8(DType.UINT8, (1,), 1e37, 10), Activation.RELU6) == (10, 10)
+
+
+def test_scales_that_the_outputs_rule_out() -> None:
+    x = q8(DType.INT8, (1, 4), 2.0**100, 0)
+    tiny = q8(DType.INT8, (1, 4), 2.0**-100, 0)
+    with pytest.raises(GraphError, match=r"MEAN: its scale"):
+        Mean((1,)).affine([x], [tiny])
+    with pytest.raises(GraphError, match="SOFTMAX: output scale"):
+        Softmax().factor(tiny)
+
+
+def test_absurd_sizes_stay_python_integers() -> None:
+    assert isinstance(Conv2D().infer([IMAGE, KERNEL])[0].shape[1], int)
+    with pytest.raises(GraphError):
+        Conv2D().infer([TensorType((np.iinfo(np.int64).max,) * 4, DType.FLOAT32), KERNEL])
