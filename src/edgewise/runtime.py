@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .codegen.module import Module, build
+from . import passes
+from .codegen.module import Module, build, choose_isa
+from .codegen.target import host
 from .codegen.threads import ThreadPool
 from .errors import InputError
 from .graph import Array, Graph, Value
 from .kernels.isa import Isa
-from .plan import HostStep, Plan, View
+from .plan import HostStep, Plan, View, make_plan
 from .plan.model import ALIGN
 
 
@@ -155,3 +157,11 @@ def aligned(nbytes: int) -> npt.NDArray[np.uint8]:
     raw = np.zeros(nbytes + ALIGN, np.uint8)
     start = -raw.ctypes.data % ALIGN
     return raw[start : start + nbytes]
+
+
+def compile_graph(graph: Graph, *, threads: int = 1, isa: str | None = None) -> Program:
+    """See ``edgewise.compile``."""
+    chosen = choose_isa(host(), isa)
+    lowered = passes.optimize(graph)
+    to_activation = passes.to_uint8 if chosen.activation.kind == "u" else passes.to_int8
+    return Program(graph, make_plan(to_activation(lowered), chosen), chosen, threads)

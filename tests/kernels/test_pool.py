@@ -51,6 +51,7 @@ def pool(
             "left": op.padding[2],
             "lo": lo,
             "hi": hi,
+            **({"zero_point": op.raw_zero} if isinstance(op, AveragePool2D) else {}),
         },
         [c.buffer],
     )
@@ -123,7 +124,8 @@ def test_average_near_boundaries(isa: Isa, n: int) -> None:
     ]
     sums = np.concatenate([*near, np.arange(low + 1, high) * n - n // 2])
     x = columns(sums[(sums >= low * n) & (sums <= high * n)], n, isa)
-    pool(Pool(isa, "average"), x, AveragePool2D((1, n)), tight=True)
+    for raw_zero in (0, 128, -77):
+        pool(Pool(isa, "average"), x, AveragePool2D((1, n), raw_zero=raw_zero), tight=True)
 
 
 @isas
@@ -167,7 +169,6 @@ def test_mean(isa: Isa, zeros: tuple[int, int], scales: tuple[float, float]) -> 
                 "lo": dtype.range[0],
                 "hi": dtype.range[1],
                 "zero_point": op.raw_zero,
-                "bias": -count * op.raw_zero,
                 "scale": float(scale),
                 "offset": float(offset),
             },

@@ -26,8 +26,9 @@ class Pool:
     (y * stride_h - top, x * stride_w - left), clipped at the input's borders; it must hold at
     least one pixel and at most 2**23.
 
-    mean: ``ops.reduce.Mean`` with its ``scale`` and ``offset``; ``zero_point`` is its raw_zero, and
-    ``bias`` is -raw_zero * (pixels of a window). Windows must not be clipped.
+    ``zero_point`` is the ``raw_zero`` of ``ops.pool.AveragePool2D`` and ``ops.reduce.Mean``, from
+    which sums count; mean takes the latter's ``scale`` and ``offset``, and its windows must not be
+    clipped.
 
     Attributes:
         width: channels of a block, a multiple of 16.
@@ -51,8 +52,10 @@ class Pool:
         window = ("filter_h", "filter_w", "stride_h", "stride_w", "top", "left")
         fields = {**view("a"), **view("c"), **dict.fromkeys((*sizes, *window), index)}
         fields |= {"lo": i32, "hi": i32}
+        if self.op != "max":
+            fields["zero_point"] = i32
         if self.op == "mean":
-            fields |= {"zero_point": i32, "bias": i32, "scale": f32, "offset": f32}
+            fields |= {"scale": f32, "offset": f32}
         return fields
 
     def build(self) -> str:
@@ -96,6 +99,7 @@ class _Builder:
                 q = self.greatest(start, rows, columns)
             else:
                 total = self.total(start, rows, columns)
+                total = total - (count * k["zero_point"]).splat(v.width)
                 q = (
                     self.mean(total)
                     if reciprocal is None
@@ -113,7 +117,7 @@ class _Builder:
         return best.value.min(k["hi"].to(self.act).splat(n))
 
     def total(self, start: Value, rows: Value, columns: Value) -> Value:
-        """int32 sums of the window's raw values."""
+        """int32 sums of the window's raw values, which count from 0."""
         k, n = self.k, self.v.width
         lanes = (u16 if self.act.kind == "u" else i16)[n]
         zero = k.const(0, lanes)
@@ -135,23 +139,21 @@ class _Builder:
         return total.value if self.v.wide else part.value.to(i32[n])
 
     def average(self, total: Value, count: Value, reciprocal: Value) -> Value:
-        """total / count, rounded half away from zero, clamped to lo..hi.
+        """total / count, rounded half away from zero, plus the zero point, clamped to lo..hi.
 
         The product with the reciprocal is within one of the quotient; its remainder tells.
         """
         k, n = self.k, self.v.width
-        signed = self.act.kind == "i"
         divisor = count.splat(n)
-        magnitude = total.max(k.const(0, i32[n]) - total) if signed else total
+        magnitude = total.max(k.const(0, i32[n]) - total)
         dividend = magnitude + (count >> 1).splat(n)
         q = (dividend.to(f32[n]) * reciprocal.splat(n)).to(i32[n])
         rest = dividend - q * divisor
         q = q + (rest >= divisor).to(i32[n]) - (rest < 0).to(i32[n])
-        if signed:
-            q = (total < 0).select(k.const(0, i32[n]) - q, q)
-        return q.to(self.act[n]).clamp(k["lo"].to(self.act).splat(n), k["hi"].to(self.act).splat(n))
+        q = (total < 0).select(k.const(0, i32[n]) - q, q) + k["zero_point"].splat(n)
+        return q.clamp(k["lo"].splat(n), k["hi"].splat(n)).to(self.act[n])
 
     def mean(self, total: Value) -> Value:
         k, n = self.k, self.v.width
-        scaled = (total + k["bias"].splat(n)).to(f32[n]) * k["scale"].splat(n)
+        scaled = total.to(f32[n]) * k["scale"].splat(n)
         return to_activation(self.v.isa, scaled + k["offset"].splat(n), Clamp.of(k))

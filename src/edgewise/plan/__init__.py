@@ -8,9 +8,9 @@ from ..graph import Graph, Node, Value
 from ..kernels.isa import Isa
 from . import memory
 from .context import Context, NoKernelError
-from .halo import fill_halo
 from .layout import Layout, lay_out
 from .lowering import LOWERINGS
+from .movement import fill_halo
 from .model import (
     CONSTANTS,
     Address,
@@ -65,7 +65,7 @@ def _lower(
         for value in values:
             if value in layout.halos and value not in filled:
                 filled.add(value)
-                fill_halo(ctx, value, layout.halos[value])
+                fill_halo(ctx, layout.views[value], layout.halos[value])
 
     fill(graph.inputs)
     for i, node in enumerate(graph.nodes):

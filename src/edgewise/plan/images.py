@@ -65,7 +65,7 @@ def lower_pool(ctx: Context, node: Node) -> None:
         "hi": hi,
     }
     if isinstance(op, AveragePool2D):
-        params["raw_zero"] = op.raw_zero
+        params["zero_point"] = op.raw_zero
     seconds = out.size * height * width * 0.1e-9
     units = out.shape[0] * out.shape[1]
     ctx.emit(variant, params, units, seconds=seconds, reads=(a,), writes=(c,))
@@ -114,7 +114,7 @@ def lower_mean(ctx: Context, node: Node) -> None:
         "left": 0,
         "lo": lo,
         "hi": hi,
-        "raw_zero": op.raw_zero,
+        "zero_point": op.raw_zero,
         "scale": float(scale),
         "offset": float(offset),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +21,9 @@ from ..ops import (
 from ..ops.requant import Requant, requantization
 from . import select
 from .context import Context, constant
-from .geometry import phases
-from .model import Address, View
+from .geometry import Sides, conv_halo, phases
+from .model import Address, Buffer, View, packed_strides
+from .movement import emit_copy, fill_halo
 
 Weights = npt.NDArray[np.int8]
 
@@ -319,7 +320,8 @@ def lower_depthwise(ctx: Context, node: Node) -> None:
             ctx, p, weights, slice(None), source, target, (shape[0], shape[1], shape[2]), runs, (a, c)
         )
         return
-    ctx.require(channels == x.shape[3])
+    if channels != x.shape[3]:
+        a = _repeat_channels(ctx, node, a, conv_halo(op, x, w, out))
     centred = p.weights.reshape(kh, kw, channels).astype(np.int32) - p.zero
     bias = (p.bias - p.input_zero * centred.astype(np.int64).sum(axis=(0, 1))).astype(np.int32)
     parts = 1
@@ -354,3 +356,20 @@ def lower_depthwise(ctx: Context, node: Node) -> None:
     ctx.emit(v, params, shape[0] * shape[1], seconds=seconds, reads=(a,), writes=(c,))
 
 
+
+
+def _repeat_channels(ctx: Context, node: Node, x: View, halo: Sides) -> View:
+    """x with each channel as often as the multiplier of a depthwise convolution says."""
+    n, h, w, channels = x.shape
+    multiplier = node.inputs[1].type.shape[3] // channels
+    outer = (n, h + halo.top + halo.bottom, w + halo.left + halo.right, channels * multiplier)
+    strides = packed_strides(outer, 1)
+    buffer = Buffer(f"{node.outputs[0].name}:repeated", strides[0] * n)
+    start = Address(buffer, halo.top * strides[1] + halo.left * strides[2])
+    repeated = View(start, replace(x.type, shape=(n, h, w, outer[3])), strides)
+    if halo:
+        fill_halo(ctx, repeated, halo)
+    walk = replace(x.type, shape=(n, h, w, multiplier, channels))
+    source = View(x.address, walk, (*x.strides[:3], 0, 1))
+    emit_copy(ctx, source, View(start, walk, (*strides[:3], 1, multiplier)))
+    return repeated

@@ -1,0 +1,304 @@
+"""Lowering of operators that only move elements, and the filling of halos."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..graph import Node, TensorType
+from ..kernels import copy, views
+from ..ops import Concatenation, Pack, Pad, Split, StridedSlice, Transpose, Unpack
+from .context import Context
+from .geometry import Sides
+from .model import Address, Variant, View, packed_strides
+from .pointwise import emit_table
+from .strided import Strides, merge
+
+BLOCK = 16384
+"""Bytes of a work unit."""
+
+
+def emit_copy(ctx: Context, source: View, target: View) -> None:
+    """target = source, elements of views of one shape.
+
+    Raises NoKernelError where the walk needs more outer dimensions than kernels have.
+    """
+    size = target.type.dtype.itemsize
+    extents, (src, dst) = merge(target.shape, [source.strides, target.strides])
+    if not extents:
+        extents, src, dst = (1,), (size,), (size,)
+    if src[-1] == dst[-1] == size:
+        _walk(ctx, copy.Copy(ctx.isa), source, target, extents, src, dst, size, {})
+        return
+    if src[-1] != size and dst[-1] != size or not _transpose(ctx, source, target, extents, src, dst):
+        steps = {"src_step": src[-1], "dst_step": dst[-1]}
+        _walk(ctx, copy.CopyStrided(ctx.isa, size), source, target, extents, src, dst, 1, steps)
+
+
+def _walk(
+    ctx: Context,
+    kernel: Variant,
+    source: View,
+    target: View,
+    extents: Sequence[int],
+    src: Strides,
+    dst: Strides,
+    unit: int,
+    more: dict[str, int],
+) -> None:
+    outer, n = tuple(extents[:-1]), extents[-1] * unit
+    ctx.require(len(outer) <= copy.OUTER)
+    pad = copy.OUTER - len(outer)
+    sizes = (1,) * pad + outer
+    block = min(n, BLOCK)
+    params: dict[str, int | float | Address] = {
+        "src": source.address,
+        "dst": target.address,
+        "n": n,
+        "block": block,
+        **{f"d{i}": sizes[i] for i in range(1, copy.OUTER)},
+        **{f"src_{i}": s for i, s in enumerate((0,) * pad + src[:-1])},
+        **{f"dst_{i}": s for i, s in enumerate((0,) * pad + dst[:-1])},
+        **more,
+    }
+    ctx.emit(
+        kernel,
+        params,
+        views.units(outer, n, block),
+        seconds=target.type.nbytes * (0.05e-9 if unit > 1 else 1e-9 / target.type.dtype.itemsize),
+        reads=(source,),
+        writes=(target,),
+    )
+
+
+def _transpose(
+    ctx: Context, source: View, target: View, extents: Sequence[int], src: Strides, dst: Strides
+) -> bool:
+    """Emit a transposition where each side is contiguous in a dimension of its own."""
+    size = target.type.dtype.itemsize
+    if size not in src or size not in dst or len(extents) > views.OUTER + 2:
+        return False
+    column, row = src.index(size), dst.index(size)
+    if column == row:
+        return False
+    others = [i for i in range(len(extents)) if i not in (row, column)]
+    pad = views.OUTER - len(others)
+    sizes = [1] * pad + [extents[i] for i in others]
+    kernel = copy.Transpose(ctx.isa, size)
+    rows, columns = extents[row], extents[column]
+    block = min(rows, 256)
+    params: dict[str, int | float | Address] = {
+        "src": source.address,
+        "dst": target.address,
+        "rows": rows,
+        "columns": columns,
+        "block": block,
+        "src_row": src[row],
+        "dst_row": dst[column],
+        "d1": sizes[1],
+        "d2": sizes[2],
+        **{f"src_{i}": s for i, s in enumerate([0] * pad + [src[i] for i in others])},
+        **{f"dst_{i}": s for i, s in enumerate([0] * pad + [dst[i] for i in others])},
+    }
+    ctx.emit(
+        kernel,
+        params,
+        kernel.units(math.prod(sizes), rows, columns, block),
+        seconds=target.type.nbytes * 0.3e-9,
+        reads=(source,),
+        writes=(target,),
+    )
+    return True
+
+
+def repeated(value: int | float, t: TensorType) -> int:
+    """An element repeated to 8 bytes, as the fill kernels take it."""
+    raw = np.full(8 // t.dtype.itemsize, value, t.dtype.numpy).tobytes()
+    return int.from_bytes(raw, "little", signed=True)
+
+
+def fill_border(ctx: Context, view: View, sides: Sides, value: int) -> None:
+    """Fill the ``sides`` around a rank-4 view with 8 bytes ``value`` of repeated elements."""
+    n, height, width, channels = view.shape
+    image, row, pixel, _ = view.strides
+    tall, wide = height + sides.top + sides.bottom, width + sides.left + sides.right
+    params: dict[str, int | float | Address] = {
+        "dst": view.address + (-sides.top * row - sides.left * pixel),
+        "height": tall,
+        "width": wide,
+        "top": sides.top,
+        "bottom": sides.bottom,
+        "left": sides.left,
+        "right": sides.right,
+        "run": channels * view.type.dtype.itemsize,
+        "pixel": pixel,
+        "row": row,
+        "image": image,
+        "value": value,
+    }
+    ctx.emit(
+        copy.FillBorder(ctx.isa),
+        params,
+        n * tall,
+        seconds=n * tall * 5e-9,
+        reads=(),
+        writes=(view,),
+        barrier=False,
+    )
+
+
+def fill_halo(ctx: Context, view: View, sides: Sides) -> None:
+    """Fill the padding that a convolution's input carries with its zero point."""
+    assert view.type.quant is not None
+    fill_border(ctx, view, sides, repeated(view.type.quant.zero_point[0], view.type))
+
+
+def part(view: View, start: Sequence[int], shape: Sequence[int], steps: Sequence[int] = ()) -> View:
+    """``shape`` elements of a view from ``start``, every ``steps`` of them."""
+    offset = sum(b * s for b, s in zip(start, view.strides, strict=True))
+    strides = view.strides
+    if steps:
+        strides = tuple(s * k for s, k in zip(strides, steps, strict=True))
+    return View(view.address + offset, TensorType(tuple(shape), view.type.dtype), strides)
+
+
+def _drop(view: View, axes: Sequence[int]) -> View:
+    """A view without ``axes``, which have one element."""
+    kept = [i for i in range(len(view.shape)) if i not in axes]
+    shape = tuple(view.shape[i] for i in kept)
+    strides = tuple(view.strides[i] for i in kept)
+    return View(view.address, TensorType(shape, view.type.dtype), strides)
+
+
+def lower_reshape(ctx: Context, node: Node) -> None:
+    """RESHAPE: nothing where the layout made both the same bytes."""
+    a, c = ctx.view(node.inputs[0]), ctx.view(node.outputs[0])
+    if a.address == c.address and a.contiguous and c.contiguous:
+        return
+    if c.contiguous:
+        emit_copy(ctx, a, _repacked(c, a.type))
+    elif a.contiguous:
+        emit_copy(ctx, _repacked(a, c.type), c)
+    else:
+        packed = ctx.scratch(f"{node.outputs[0].name}:packed", a.shape, a.type.dtype)
+        emit_copy(ctx, a, packed)
+        emit_copy(ctx, _repacked(packed, c.type), c)
+
+
+def _repacked(view: View, t: TensorType) -> View:
+    """A contiguous view as one of another shape."""
+    return View(view.address, t, packed_strides(t.shape, t.dtype.itemsize))
+
+
+def lower_concatenation(ctx: Context, node: Node) -> None:
+    """CONCATENATION: what the layout put in place already is left there."""
+    assert isinstance(node.op, Concatenation)
+    axis, whole = node.op.axis, ctx.view(node.outputs[0])
+    first = len(ctx.steps)
+    start = 0
+    for value in node.inputs:
+        view, table = ctx.view(value), node.op.table(value.type, node.outputs[0].type)
+        at = [start if i == axis else 0 for i in range(len(whole.shape))]
+        target = part(whole, at, value.type.shape)
+        start += value.type.shape[axis]
+        if table is not None:
+            emit_table(ctx, node, view, target, table)
+        elif (view.address, view.strides) != (target.address, target.strides):
+            emit_copy(ctx, view, target)
+    ctx.together(first)
+
+
+def lower_pack(ctx: Context, node: Node) -> None:
+    assert isinstance(node.op, Pack)
+    axis, whole = node.op.axis, ctx.view(node.outputs[0])
+    shape = [1 if i == axis else n for i, n in enumerate(whole.shape)]
+    first = len(ctx.steps)
+    for i, value in enumerate(node.inputs):
+        start = [i if k == axis else 0 for k in range(len(shape))]
+        emit_copy(ctx, ctx.view(value), _drop(part(whole, start, shape), [axis]))
+    ctx.together(first)
+
+
+def lower_unpack(ctx: Context, node: Node) -> None:
+    assert isinstance(node.op, Unpack)
+    axis, whole = node.op.axis, ctx.view(node.inputs[0])
+    shape = [1 if i == axis else n for i, n in enumerate(whole.shape)]
+    first = len(ctx.steps)
+    for i, value in enumerate(node.outputs):
+        start = [i if k == axis else 0 for k in range(len(shape))]
+        emit_copy(ctx, _drop(part(whole, start, shape), [axis]), ctx.view(value))
+    ctx.together(first)
+
+
+def lower_split(ctx: Context, node: Node) -> None:
+    assert isinstance(node.op, Split)
+    axis, whole = node.op.axis, ctx.view(node.inputs[0])
+    first = len(ctx.steps)
+    for i, value in enumerate(node.outputs):
+        shape = value.type.shape
+        start = [i * shape[axis] if k == axis else 0 for k in range(len(shape))]
+        emit_copy(ctx, part(whole, start, shape), ctx.view(value))
+    ctx.together(first)
+
+
+def lower_strided_slice(ctx: Context, node: Node) -> None:
+    op = node.op
+    assert isinstance(op, StridedSlice)
+    chosen = part(ctx.view(node.inputs[0]), op.begin, op.size, op.strides)
+    emit_copy(ctx, _drop(chosen, op.shrink_axes), ctx.view(node.outputs[0]))
+
+
+def lower_transpose(ctx: Context, node: Node) -> None:
+    assert isinstance(node.op, Transpose)
+    a, c = ctx.view(node.inputs[0]), ctx.view(node.outputs[0])
+    strides = tuple(a.strides[i] for i in node.op.perm)
+    emit_copy(ctx, View(a.address, c.type, strides), c)
+
+
+def lower_pad(ctx: Context, node: Node) -> None:
+    """PAD: slabs of the fill value on each side of each axis, and the input between them."""
+    op = node.op
+    assert isinstance(op, Pad)
+    a, c = ctx.view(node.inputs[0]), ctx.view(node.outputs[0])
+    value = repeated(op.fill(node.input_types[0]), c.type)
+    first = len(ctx.steps)
+    start, shape = [0] * len(c.shape), list(c.shape)
+    for axis, (before, after) in enumerate(op.paddings):
+        for at, count in ((start[axis], before), (start[axis] + shape[axis] - after, after)):
+            if count:
+                corner = [at if i == axis else s for i, s in enumerate(start)]
+                extent = [count if i == axis else n for i, n in enumerate(shape)]
+                _fill(ctx, part(c, corner, extent), value)
+        start[axis] += before
+        shape[axis] -= before + after
+    emit_copy(ctx, a, part(c, start, shape))
+    ctx.together(first)
+
+
+def _fill(ctx: Context, target: View, value: int) -> None:
+    size = target.type.dtype.itemsize
+    extents, (steps,) = merge(target.shape, [target.strides])
+    if not extents or steps[-1] != size:
+        extents, steps = (*extents, 1), (*steps, size)
+    outer, n = extents[:-1], extents[-1] * size
+    ctx.require(len(outer) <= copy.OUTER)
+    pad = copy.OUTER - len(outer)
+    sizes, block = (1,) * pad + outer, min(-(-n // 8) * 8, BLOCK)
+    params: dict[str, int | float | Address] = {
+        "dst": target.address,
+        "n": n,
+        "block": block,
+        "value": value,
+        **{f"d{i}": sizes[i] for i in range(1, copy.OUTER)},
+        **{f"dst_{i}": s for i, s in enumerate((0,) * pad + steps[:-1])},
+    }
+    ctx.emit(
+        copy.Fill(ctx.isa),
+        params,
+        views.units(outer, n, block),
+        seconds=target.type.nbytes * 0.05e-9,
+        reads=(),
+        writes=(target,),
+    )
