@@ -326,3 +326,10 @@ def test_a_batch(name: str) -> None:
     results = run_batch(compile_ir(ROUND, target_of(name)), calls, name)
     want = [np.rint(x * np.float32(0.5) + i).astype(np.int32) for i in range(40)]
     np.testing.assert_array_equal([r[0] for r in results], want)
+
+
+def test_room_for_hundreds_of_objects(machine: Machine) -> None:
+    code = compile_ir(CALLEE, target_of(machine.name))
+    for _ in range(300):
+        machine.load(code)
+    assert machine.call("twice", 21) == 42

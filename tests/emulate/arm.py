@@ -11,6 +11,7 @@ from .image import PAGE
 from .machine import STACK, Access, Fault, Machine, Unavailable
 
 _BASE = 0x1000_0000
+_CODE_REGION = 4 << 20
 _UNDEFINED = 1
 _EXCEPTIONS = {1: "undefined instruction", 7: "breakpoint"}
 
@@ -26,7 +27,7 @@ class Aarch64(Machine):
     registers = 8
 
     def __init__(self) -> None:
-        super().__init__(_BASE, size=1 << 30, code_size=1 << 26)
+        super().__init__(_BASE, size=1 << 30, code_size=1 << 28)
         try:
             import unicorn
             from unicorn import arm64_const as a64
@@ -50,7 +51,8 @@ class Aarch64(Machine):
         self._vectors = [getattr(a64, f"UC_ARM64_REG_V{i}") for i in range(32)]
         uc.hook_add(unicorn.UC_HOOK_MEM_INVALID, self._on_fault)
         uc.hook_add(unicorn.UC_HOOK_INTR, self._on_exception)
-        self._map(self._stack - STACK, STACK, "rw")
+        uc.mem_map(self._stack - STACK, STACK, self._protections["rw"])
+        self._code_mapped = self._code_next
         self._stop = _BASE - PAGE
         uc.mem_map(self._stop, PAGE, unicorn.UC_PROT_READ | unicorn.UC_PROT_EXEC)
 
@@ -81,7 +83,15 @@ class Aarch64(Machine):
         return int(self._uc.reg_read(self._vectors[register])).to_bytes(16, "little")
 
     def _map(self, address: int, size: int, access: Access) -> None:
-        self._uc.mem_map(address, size, self._protections[access])
+        """Code is mapped in large regions: Unicorn slows down with their number."""
+        if address >= self._heap:
+            self._uc.mem_map(address, size, self._protections[access])
+            return
+        while self._code_mapped < address + size:
+            self._uc.mem_map(self._code_mapped, _CODE_REGION, self._protections["rx"])
+            self._code_mapped += _CODE_REGION
+        if access == "rw":
+            self._uc.mem_protect(address, size, self._protections[access])
 
     def _unmap(self, address: int, size: int) -> None:
         self._uc.mem_unmap(address, size)

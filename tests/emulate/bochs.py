@@ -67,7 +67,7 @@ class Bochs(Machine):
         reason = missing()
         if reason:
             raise Unavailable(reason)
-        super().__init__(_BASE, size=rom.MEMORY - _BASE, code_size=8 << 20)
+        super().__init__(_BASE, size=rom.MEMORY - _BASE, code_size=64 << 20)
         self._folder = tempfile.TemporaryDirectory(prefix="edgewise-bochs-")
         self._memory: BinaryIO = BytesIO()
         self._process = _start(Path(self._folder.name), cpu)
@@ -79,7 +79,6 @@ class Bochs(Machine):
         except BaseException:
             self.close()
             raise
-        self._write_physical(rom.PAGE_TABLES, bytes(8))
         self._map(self._stack - STACK, STACK, "rw")
 
     def close(self) -> None:

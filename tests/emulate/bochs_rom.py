@@ -16,13 +16,14 @@ from edgewise.codegen.jit import compile_ir
 
 from .native import TARGET, asm_parser
 
-MEMORY = 64 << 20
+MEMORY = 256 << 20
 BLOCK = 128 << 10
 FIRST_BLOCK = 8
 MAGIC = 0x65646765
 
 PAGE_TABLES = FIRST_BLOCK * BLOCK
-SYSTEM = PAGE_TABLES + BLOCK
+TABLES_SIZE = MEMORY // 4096 * 8
+SYSTEM = PAGE_TABLES + TABLES_SIZE
 MAILBOX = SYSTEM + 0x100
 PRESENT, WRITABLE, NO_EXECUTE = 1, 2, 1 << 63
 
@@ -71,7 +72,7 @@ protected:
   cld
   xorl %eax, %eax
   movl ${PAGE_TABLES}, %edi
-  movl ${2 * BLOCK // 4}, %ecx
+  movl ${(TABLES_SIZE + BLOCK) // 4}, %ecx
   rep stosl
   movl ${FIRST_BLOCK}, %ecx
 mark:
@@ -93,7 +94,7 @@ tables:
   movl %eax, (%ebx)
   addl $8, %ebx
   addl $4096, %eax
-  cmpl ${(PAGE_TABLES + BLOCK) | 3}, %eax
+  cmpl ${(PAGE_TABLES + TABLES_SIZE) | 3}, %eax
   jb tables
   movl ${SYSTEM | 3}, %eax
   movl ${PAGE_TABLES + 8 * (SYSTEM >> 12)}, %ebx

@@ -12,7 +12,6 @@ from typing import Literal
 from edgewise.codegen import elf, relocate
 
 PAGE = 4096
-ALIGN = 0x10000
 
 _LOAD, _DYNAMIC = 1, 2
 _STRTAB, _SYMTAB, _HASH, _RELA, _RELASZ = 5, 6, 4, 7, 8
@@ -28,7 +27,10 @@ class Segment:
 
 
 def place(shared: bytes, base: int) -> tuple[list[Segment], dict[str, int], int]:
-    """What a loader would put at address `base`: (segments, functions, first free address)."""
+    """What a loader would put at address `base`: (segments, functions, first free address).
+
+    A segment that holds nothing but the dynamic section is left out: code never looks at it.
+    """
     (machine,) = struct.unpack_from("<H", shared, 18)
     (table,) = struct.unpack_from("<Q", shared, 32)
     (count,) = struct.unpack_from("<H", shared, 56)
@@ -54,7 +56,7 @@ def place(shared: bytes, base: int) -> tuple[list[Segment], dict[str, int], int]
         symbols[memory[start : memory.index(0, start)].decode()] = base + value
     segments = []
     for kind, flags, _, address, _, _, size, _ in headers:
-        if kind == _LOAD and size:
+        if kind == _LOAD and size and (address, size) != (dynamic[3], dynamic[6]):
             first, last = address // PAGE * PAGE, -(-(address + size) // PAGE) * PAGE
             access: Literal["r", "rw", "rx"] = "rx" if flags & 1 else "rw" if flags & 2 else "r"
             segments.append(Segment(base + first, bytes(memory[first:last]), access))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from edgewise.codegen.objects import link_shared
 from edgewise.errors import CompileError
 
-from .image import ALIGN, PAGE, place
+from .image import PAGE, place
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -88,8 +88,7 @@ class Machine(ABC):
         processor = int.from_bytes(shared[18:20], "little")
         if processor != self.elf_machine:
             raise EmulationError(f"code for ELF machine {processor}, not {self.elf_machine}")
-        base = -(-self._code_next // ALIGN) * ALIGN
-        segments, symbols, after = place(shared, base)
+        segments, symbols, after = place(shared, self._code_next)
         if after + PAGE > self._heap:
             raise EmulationError("no room for more code: open another machine")
         for segment in segments:
@@ -143,7 +142,8 @@ class Machine(ABC):
         """Call a loaded function with integer or pointer arguments: x0 or rax, as unsigned.
 
         Raises EmulationError for a fault, a write to a buffer's gap, or more than `timeout`
-        seconds. After a fault the machine stays usable, and buffers keep what was written.
+        seconds. After a fault the machine stays usable, and buffers keep what was written; after a
+        time-out the Bochs machine is closed.
         """
         if symbol not in self.symbols:
             raise EmulationError(f"{symbol} is not loaded")

@@ -93,7 +93,7 @@ class Native(Machine):
         reason = missing()
         if reason:
             raise Unavailable(reason)
-        super().__init__(_BASE, _SIZE, code_size=1 << 26)
+        super().__init__(_BASE, _SIZE, code_size=1 << 28)
         self._descriptor = os.memfd_create("edgewise-emulate")
         os.ftruncate(self._descriptor, _SIZE)
         self._memory = mmap.mmap(self._descriptor, _SIZE)
