@@ -21,8 +21,8 @@ class Quantize(Unary):
     """float32, or another 8-bit quantization, to ``dtype``; the output's parameters are declared.
 
     From float32: clamp(round_half_even(x * (1 / scale)) + zero point), in float32; NaN gives the
-    least value. From 8 bits: a multiplier with 8 bits of fraction where the ratio of scales allows it,
-    else fixed_point.multiply.
+    least value. From 8 bits: a multiplier with 8 bits of fraction where the ratio of scales
+    allows it, else fixed_point.multiply.
     """
 
     name: ClassVar[str] = "QUANTIZE"

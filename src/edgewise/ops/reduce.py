@@ -152,9 +152,9 @@ class Softmax(Op):
         """float32(1 / out.scale): how many steps of the output make 1."""
         scale, _ = per_tensor(out, f"{self.name}: output")
         with np.errstate(over="ignore"):
-            factor = np.float32(1) / scale
+            factor: np.float32 = np.float32(1) / scale
         self.require(bool(factor < 2.0**64), f"output scale {scale}; it must be above 2**-64")
-        return np.float32(factor)
+        return factor
 
     def reference(
         self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]

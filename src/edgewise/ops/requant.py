@@ -64,10 +64,10 @@ def check_zero_points(t: TensorType, what: str) -> None:
 def float32(scale: float, what: str) -> np.float32:
     """``scale`` as a positive, finite, normal float32."""
     with np.errstate(over="ignore", under="ignore"):
-        rounded = np.float32(scale)
+        rounded: np.float32 = np.float32(scale)
     if not 2.0**-126 <= rounded < np.inf:
         raise GraphError(f"{what} has scale {scale}; it must be a positive normal float32")
-    return np.float32(rounded)
+    return rounded
 
 
 def requantization(

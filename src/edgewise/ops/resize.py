@@ -35,7 +35,8 @@ class _Resize(Op):
     def _scale(self, before: int, after: int) -> np.float32:
         if self.align_corners and after > 1:
             before, after = before - 1, after - 1
-        return np.float32(np.float32(before) / np.float32(after))
+        scale: np.float32 = np.float32(before) / np.float32(after)
+        return scale
 
 
 @dataclass(frozen=True)
@@ -70,12 +71,12 @@ class ResizeBilinear(_Resize):
         top, bottom, v = self.taps(x.shape[1], self.size[0])
         left, right, h = self.taps(x.shape[2], self.size[1])
         is_float = inputs[0].dtype is DType.FLOAT32
-        wide = x.astype(np.float64 if is_float else np.int32)
+        wide: Array = x.astype(np.float64 if is_float else np.int32)
         one = 1 if is_float else 2**11
-        down, across = (
-            w.astype(np.float64) if is_float else np.rint(w * np.float32(one)).astype(np.int32)
-            for w in (v[:, None, None], h[:, None])
-        )
+        down, across = v[:, None, None].astype(wide.dtype), h[:, None].astype(wide.dtype)
+        if not is_float:
+            down = np.rint(v[:, None, None] * np.float32(one)).astype(np.int32)
+            across = np.rint(h[:, None] * np.float32(one)).astype(np.int32)
         upper = wide[:, top][:, :, left] * (one - across) + wide[:, top][:, :, right] * across
         lower = wide[:, bottom][:, :, left] * (one - across) + wide[:, bottom][:, :, right] * across
         y = upper * (one - down) + lower * down
