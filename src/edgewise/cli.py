@@ -45,7 +45,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     no_args_is_help=True,
-    help="Edgewise compiles a trained neural network into a small, fast program.",
 )
 
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A .tflite file.", show_default=False)]
@@ -71,9 +70,9 @@ Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of random inputs.
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
+        from . import __version__
 
-        typer.echo(f"edgewise {version('edgewise')}")
+        typer.echo(f"edgewise {__version__}")
         raise typer.Exit
 
 

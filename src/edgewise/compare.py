@@ -12,13 +12,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .dtype import DType
+from .errors import InputError
 from .graph import Array, Graph, Node, TensorType, Value
 from .ops import Dequantize
 
 FLOAT_STEP = 1e-5
 """A step of a float tensor, as a share of its greatest magnitude."""
 
-Tensors = Mapping[str, Array]
+Run = Callable[[Sequence[Array]], Sequence[Array]]
+"""From a set of inputs to arrays, each in the model's order."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +74,9 @@ class Comparison:
 def compare(
     graph: Graph,
     inputs: Sequence[Sequence[Array]],
-    program: Callable[[Sequence[Array]], Sequence[Array]],
-    peer: Callable[[Sequence[Array]], Sequence[Array]],
-    peer_tensors: Callable[[Sequence[Array]], Tensors],
+    program: Run,
+    peer: Run,
+    peer_tensors: Run,
     *,
     alone: bool = False,
     progress: Callable[[], None] = lambda: None,
@@ -85,39 +87,52 @@ def compare(
         graph: as imported, before any pass.
         program: Edgewise's outputs for a set of inputs.
         peer: the other runtime's outputs.
-        peer_tensors: its computed tensors by name.
+        peer_tensors: all tensors that it computes, in the order of the file's operators.
         alone: compute each operator from the peer's own tensors, so that differences do not add
             up on their way through the network; the outputs of whole runs are then left out.
         progress: called after each set of inputs.
+
+    Raises:
+        InputError: the peer's tensors are not those of the graph.
     """
+    in_file = tensors_of_file(graph)
     tensors: dict[str, Difference] = {}
     outputs: dict[str, Difference] = {}
     missing: dict[str, None] = {}
     exact = True
     for arrays in inputs:
-        theirs = peer_tensors(arrays)
-        env: dict[Value, Array] = dict(zip(graph.inputs, arrays, strict=True))
-        for node, results in _reference(graph, env, theirs if alone else {}):
+        theirs = _paired(in_file, peer_tensors(arrays))
+        ours = dict(zip(graph.inputs, arrays, strict=True))
+        for node, results in _reference(graph, dict(ours), theirs if alone else {}):
             for value, array in zip(node.outputs, results, strict=True):
-                if value.name in theirs:
-                    row = difference(value, node, array, theirs[value.name])
-                    _add(tensors, row)
+                if value in theirs:
+                    _add(tensors, difference(value, node, array, theirs[value]))
                 else:
                     missing[value.name] = None
+                ours[value] = array
         if alone:
-            env = dict(zip(graph.inputs, arrays, strict=True))
-            for _ in _reference(graph, env, {}):
-                pass
+            for node, results in graph.reference(dict(zip(graph.inputs, arrays, strict=True))):
+                ours.update(zip(node.outputs, results, strict=True))
         given = program(arrays)
         for value, array in zip(graph.outputs, given, strict=True):
-            expected = value.data if value.data is not None else env[value]
+            expected = value.data if value.data is not None else ours[value]
             exact = exact and array.dtype == expected.dtype and np.array_equal(array, expected)
         if not alone:
             makers = graph.producers()
-            for value, ours, other in zip(graph.outputs, given, peer(arrays), strict=True):
-                _add(outputs, difference(value, makers.get(value), ours, other))
+            for value, array, other in zip(graph.outputs, given, peer(arrays), strict=True):
+                _add(outputs, difference(value, makers.get(value), array, other))
         progress()
     return Comparison(tuple(tensors.values()), tuple(outputs.values()), tuple(missing), exact)
+
+
+def tensors_of_file(graph: Graph) -> list[Value]:
+    """The values that are tensors of the imported file, in the order of its operators.
+
+    An operator of the file may have become several nodes. They share an ``origin``, the name of
+    the operator's first output, and the last of them computes it.
+    """
+    last = [node for node in graph.nodes if node.outputs[0].name == node.origin]
+    return [value for node in last for value in node.outputs]
 
 
 def difference(value: Value, node: Node | None, ours: Array, theirs: Array) -> Difference:
@@ -154,15 +169,25 @@ def random_inputs(graph: Graph, count: int, seed: int) -> Iterator[list[Array]]:
         yield [_random(rng, value.type) for value in graph.inputs]
 
 
+def _paired(values: Sequence[Value], arrays: Sequence[Array]) -> dict[Value, Array]:
+    if [v.type.shape for v in values] != [a.shape for a in arrays]:
+        raise InputError(
+            f"the peer computes {len(arrays)} tensors; they are not the graph's {len(values)}"
+        )
+    return dict(zip(values, arrays, strict=True))
+
+
 def _reference(
-    graph: Graph, env: dict[Value, Array], known: Tensors
+    graph: Graph, env: dict[Value, Array], known: Mapping[Value, Array]
 ) -> Iterator[tuple[Node, list[Array]]]:
-    """Run the references into ``env``; tensors in ``known`` take the place of computed ones."""
+    """Run the references; tensors in ``known`` are what the nodes after them see."""
     for node in graph.nodes:
         arrays = [v.data if v.data is not None else env[v] for v in node.inputs]
         results = node.op.reference(arrays, node.input_types, node.output_types)
-        for value, array in zip(node.outputs, results, strict=True):
-            env[value] = known.get(value.name, array)
+        env.update(
+            (value, known.get(value, array))
+            for value, array in zip(node.outputs, results, strict=True)
+        )
         yield node, results
 
 

@@ -8,10 +8,10 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from . import __version__
 from .codegen import cache
 from .codegen.target import Target, host
 from .errors import CompileError
@@ -45,9 +45,9 @@ def _system() -> Iterator[Check]:
     yield Check(
         "edgewise",
         sys.version_info >= (3, 10),
-        f"{version('edgewise')} on {implementation}, {platform.system()} {platform.machine()}",
+        f"{__version__} on {implementation}, {platform.system()} {platform.machine()}",
         {
-            "version": version("edgewise"),
+            "version": __version__,
             "python": platform.python_version(),
             "system": platform.system(),
             "machine": platform.machine(),

@@ -86,25 +86,23 @@ class LiteRTTensors:
     """Every computed tensor of a .tflite model, as LiteRT's default CPU path computes it.
 
     Inside a part that a delegate runs, LiteRT shows no intermediate tensors. So the model is
-    rewritten: every tensor that an operator computes is declared an output as well, and the same
-    delegate must write it out. ``names`` are the tensors' names in the file, in the order
-    in which they are computed.
+    rewritten: every tensor that an operator computes is declared an output, and the same delegate
+    must write it out.
 
     Raises: as LiteRT.
     """
 
     def __init__(self, model: Path | bytes, threads: int = 1) -> None:
         content = model if isinstance(model, bytes) else model.read_bytes()
-        rewritten, self.names = with_all_outputs(content)
-        self._peer = LiteRT(rewritten, threads)
+        self._peer = LiteRT(with_all_outputs(content), threads)
 
-    def run(self, arrays: Sequence[Array]) -> dict[str, Array]:
-        """Each computed tensor, by its name in the file."""
-        return dict(zip(self.names, self._peer.run(arrays), strict=True))
+    def run(self, arrays: Sequence[Array]) -> list[Array]:
+        """The computed tensors, in the order of the file's operators and their outputs."""
+        return self._peer.run(arrays)
 
 
-def with_all_outputs(model: bytes) -> tuple[bytes, list[str]]:
-    """A .tflite model whose outputs are all tensors that its operators compute, and their names.
+def with_all_outputs(model: bytes) -> bytes:
+    """A .tflite model whose outputs are all tensors that its operators compute, in order.
 
     Signatures are dropped, since they name the former outputs; files packed behind the model (its
     labels) are too.
@@ -114,15 +112,11 @@ def with_all_outputs(model: bytes) -> tuple[bytes, list[str]]:
 
     parsed = schema.ModelT.InitFromPackedBuf(model, 0)
     subgraph = parsed.subgraphs[0]
-    computed = [int(i) for op in subgraph.operators for i in op.outputs if i >= 0]
-    variables = {i for i, tensor in enumerate(subgraph.tensors) if tensor.isVariable}
-    indices = [i for i in dict.fromkeys(computed) if i not in variables]
-    subgraph.outputs = indices
+    subgraph.outputs = [int(i) for op in subgraph.operators for i in op.outputs]
     parsed.signatureDefs = None
     builder = flatbuffers.Builder(len(model) + 4096)
     builder.Finish(parsed.Pack(builder), FILE_IDENTIFIER)
-    names = [bytes(subgraph.tensors[i].name or b"").decode("utf-8", "replace") for i in indices]
-    return bytes(builder.Output()), names
+    return bytes(builder.Output())
 
 
 def open_peer(name: str, model: Path, threads: int = 1) -> LiteRT:

@@ -6,7 +6,6 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,23 +13,29 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from . import __version__
+
 if TYPE_CHECKING:
+    from rich.console import JustifyMethod
+
     from edgewise import Program
 
     from .doctor import Check
-    from .graph import Graph
+    from .graph import Graph, Value
+    from .plan import Plan
 
 SCHEMA = 1
 """Raised when a field of the JSON documents changes its meaning or goes."""
 
 PIPE_WIDTH = 160
+"""Columns of tables that do not go to a terminal."""
 
 Facts = dict[str, Any]
 
 
 def to_json(command: str, facts: Facts) -> str:
     """The JSON document of a command."""
-    head = {"schema": SCHEMA, "command": command, "edgewise": version("edgewise")}
+    head = {"schema": SCHEMA, "command": command, "edgewise": __version__}
     return json.dumps(head | facts, indent=2, allow_nan=False)
 
 
@@ -41,27 +46,26 @@ def show(command: str, facts: Facts, **options: Any) -> None:
 
 
 def inspection(model: Path, imported: Graph, program: Program) -> Facts:
-    """The facts of ``edgewise inspect``."""
+    """The facts of ``edgewise inspect``: the operators as they run, after the passes."""
     plan = program.plan
+    steps = _steps_of_nodes(plan)
     operators = []
-    seen: set[Any] = set()
-    for index, step in enumerate(plan.steps):
-        node = step.node
-        weights = [v for v in node.inputs if v.is_constant and v not in seen]
-        seen.update(weights)
+    seen: set[Value] = set()
+    for index, node in enumerate(plan.nodes):
+        weights = {v for v in node.inputs if v.is_constant} - seen
+        seen |= weights
+        kernels = [symbol for symbol in steps[index] if symbol is not None]
         operators.append(
             {
                 "index": index,
                 "op": node.op.name,
                 "description": str(node.op),
                 "origin": node.origin,
-                "outputs": [
-                    {"name": v.name, "shape": list(v.type.shape), "dtype": str(v.type.dtype)}
-                    for v in node.outputs
-                ],
+                "outputs": [_value_facts(v) for v in node.outputs],
                 "macs": node.macs,
                 "weight_bytes": sum(v.type.nbytes for v in weights),
-                "kernel": kernel_name(step.variant),
+                "kernels": list(dict.fromkeys(kernels)),
+                "fallback": None in steps[index],
             }
         )
     return {
@@ -73,19 +77,25 @@ def inspection(model: Path, imported: Graph, program: Program) -> Facts:
         "labels": len(imported.metadata.get("labels") or ()),
         "inputs": [_value_facts(v) for v in imported.inputs],
         "outputs": [_value_facts(v) for v in imported.outputs],
-        "operators": operators,
         "operators_in_file": len(imported.nodes),
+        "operators": operators,
+        "fallbacks": sum(o["fallback"] for o in operators),
         "macs": sum(o["macs"] for o in operators),
         "weight_bytes": sum(o["weight_bytes"] for o in operators),
         "arena_bytes": plan.arena_bytes,
         "constant_bytes": plan.constant_bytes,
-        "kernels": _count(o["kernel"] for o in operators),
+        "kernels": list(plan.kernels),
     }
 
 
-def kernel_name(variant: Any) -> str:
-    """The symbol of a kernel variant; empty for a step that runs no kernel."""
-    return "" if variant is None else str(getattr(variant, "name", variant))
+def _steps_of_nodes(plan: Plan) -> list[list[str | None]]:
+    """The kernels that run each node, by symbol; None for its numpy reference."""
+    from .plan import Step
+
+    found: list[list[str | None]] = [[] for _ in plan.nodes]
+    for step in plan.steps:
+        found[step.node].append(step.kernel.symbol if isinstance(step, Step) else None)
+    return found
 
 
 def findings(checks: Sequence[Check]) -> Facts:
@@ -131,13 +141,14 @@ def _output_table(title: str, output: Facts) -> Table:
 
 
 def _show_inspect(out: Console, facts: Facts) -> None:
-    title = f"{facts['model']}: {facts['operators_in_file']} operators in the file"
+    title = f"{facts['model']}: {facts['operators_in_file']} operators in the file, as they run:"
     table = Table(title=escape(title), title_justify="left")
-    for name in ("#", "operator", "origin", "output", "MMAC", "weights", "kernel"):
-        justify = "right" if name in ("#", "MMAC", "weights") else "left"
+    for name in ("#", "operator", "origin", "output", "MMAC", "weights", "kernels"):
+        justify: JustifyMethod = "right" if name in ("#", "MMAC", "weights") else "left"
         table.add_column(name, justify=justify, overflow="fold")
     for o in facts["operators"]:
         outputs = ", ".join(f"{v['dtype']}{v['shape']}" for v in o["outputs"])
+        kernels = " ".join(o["kernels"])
         table.add_row(
             str(o["index"]),
             o["op"],
@@ -145,20 +156,21 @@ def _show_inspect(out: Console, facts: Facts) -> None:
             escape(outputs),
             f"{o['macs'] / 1e6:.3f}" if o["macs"] else "",
             _bytes(o["weight_bytes"]) if o["weight_bytes"] else "",
-            escape(o["kernel"]),
+            "[yellow]numpy reference[/]" if o["fallback"] else escape(kernels),
         )
     out.print(table)
-    for value in facts["inputs"]:
-        out.print(f"input   {escape(value['name'])}: {escape(value['type'])}")
-    for value in facts["outputs"]:
-        out.print(f"output  {escape(value['name'])}: {escape(value['type'])}")
+    for kind in ("inputs", "outputs"):
+        for value in facts[kind]:
+            out.print(f"{kind[:-1]:7} {escape(value['name'])}: {escape(value['type'])}")
     out.print(f"work    {facts['macs'] / 1e6:.1f} million multiply-adds")
     out.print(
         f"memory  arena {_bytes(facts['arena_bytes'])}, constants as packed "
         f"{_bytes(facts['constant_bytes'])} (weights {_bytes(facts['weight_bytes'])}, "
         f"file {_bytes(facts['file_bytes'])})"
     )
-    out.print(f"runs on {facts['isa']}, {_threads(facts['threads'])}")
+    out.print(f"kernels {len(facts['kernels'])}, for {facts['isa']}, {_threads(facts['threads'])}")
+    if facts["fallbacks"]:
+        out.print(f"[yellow]slow[/]    {facts['fallbacks']} operators run through numpy")
 
 
 def _show_bench(out: Console, facts: Facts) -> None:
@@ -251,14 +263,6 @@ def _value_facts(value: Any) -> Facts:
         "shape": list(value.type.shape),
         "dtype": str(value.type.dtype),
     }
-
-
-def _count(names: Any) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for name in names:
-        if name:
-            counts[name] = counts.get(name, 0) + 1
-    return counts
 
 
 def _threads(count: int) -> str:

@@ -1,0 +1,198 @@
+"""Comparison with another runtime: synthetic peers, then LiteRT itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import small_networks
+from typer.testing import Result
+
+import edgewise as ew
+from edgewise import compare as comparing
+from edgewise import peers
+from edgewise.dtype import DType, QParams
+from edgewise.errors import InputError
+from edgewise.graph import Array, Graph, Node, TensorType, Value
+from edgewise.ops import Dequantize
+
+Edgewise = Callable[..., Result]
+
+
+@pytest.fixture
+def graph() -> Graph:
+    return ew.load(small_networks.classifier())
+
+
+class Peer:
+    """The graph's own references as a peer; ``error`` is added to tensor ``at``."""
+
+    def __init__(self, graph: Graph, at: int = 0, error: int = 0) -> None:
+        self.graph, self.at, self.error = graph, at, error
+
+    def tensors(self, arrays: Sequence[Array]) -> list[Array]:
+        env = dict(zip(self.graph.inputs, arrays, strict=True))
+        found: list[Array] = []
+        for node in self.graph.nodes:
+            inputs = [v.data if v.data is not None else env[v] for v in node.inputs]
+            results = node.op.reference(inputs, node.input_types, node.output_types)
+            if len(found) == self.at:
+                results[0] = results[0].copy()
+                results[0].flat[0] = (int(results[0].flat[0]) + self.error) % 256
+            env.update(zip(node.outputs, results, strict=True))
+            found += results
+        return found
+
+    def outputs(self, arrays: Sequence[Array]) -> list[Array]:
+        return self.tensors(arrays)[-1:]
+
+
+def compared(graph: Graph, peer: Peer, **options: Any) -> comparing.Comparison:
+    inputs = list(comparing.random_inputs(graph, 2, 0))
+    exact = Peer(graph).outputs
+    return comparing.compare(graph, inputs, exact, peer.outputs, peer.tensors, **options)
+
+
+def test_equal_peers(graph: Graph) -> None:
+    outcome = compared(graph, Peer(graph))
+    assert [d.tensor for d in outcome.tensors] == ["features", "mean", "scores", "chances"]
+    assert [d.tensor for d in outcome.outputs] == ["chances"]
+    assert outcome.first is None
+    assert outcome.exact_program
+    assert not outcome.beyond(0)
+    assert outcome.tensors[0].elements == 2 * 32
+
+
+@pytest.mark.parametrize(("at", "tensor"), [(0, "features"), (1, "mean"), (2, "scores")])
+def test_the_first_difference_is_named(graph: Graph, at: int, tensor: str) -> None:
+    first = compared(graph, Peer(graph, at, 3)).first
+    assert first is not None
+    assert (first.tensor, first.steps, first.differing) == (tensor, 3.0, 2)
+    assert abs(first.ours - first.theirs) == 3.0
+
+
+def test_alone_differences_do_not_add_up(graph: Graph) -> None:
+    peer = Peer(graph, 0, 100)
+    whole = {d.tensor for d in compared(graph, peer).tensors if d.differing}
+    assert whole > {"features"}
+    outcome = compared(graph, peer, alone=True)
+    assert {d.tensor for d in outcome.tensors if d.differing} == {"features"}
+    assert outcome.outputs == ()
+    assert outcome.exact_program
+
+
+def test_a_program_that_differs_from_its_reference(graph: Graph) -> None:
+    inputs = list(comparing.random_inputs(graph, 1, 0))
+    good, bad = Peer(graph), Peer(graph, 3, 1)
+    outcome = comparing.compare(graph, inputs, bad.outputs, good.outputs, good.tensors)
+    assert not outcome.exact_program
+    assert [d.steps for d in outcome.outputs] == [1.0]
+
+
+def test_tensors_of_another_model(graph: Graph) -> None:
+    inputs = list(comparing.random_inputs(graph, 1, 0))
+    peer = Peer(graph)
+    with pytest.raises(InputError, match="the peer computes 1 tensors"):
+        comparing.compare(graph, inputs, peer.outputs, peer.outputs, peer.outputs)
+
+
+def test_steps_of_floats() -> None:
+    quant = QParams.per_tensor(0.5, 0)
+    q = Value("q", TensorType((2,), DType.INT8, quant))
+    real = Value("real", TensorType((2,), DType.FLOAT32))
+    node = Node(Dequantize(), (q,), (real,))
+    ours, theirs = np.array([1.0, 3.0], np.float32), np.array([1.0, 2.5], np.float32)
+    found = comparing.difference(real, node, ours, theirs)
+    assert (found.steps, found.where, found.differing) == (1.0, (1,), 1)
+    assert comparing.difference(real, None, ours, theirs).steps == pytest.approx(0.5 / 2.5e-5)
+
+
+def test_not_a_number_equals_itself_only() -> None:
+    value = Value("x", TensorType((2,), DType.FLOAT32))
+    nan, one = np.array([np.nan, 1], np.float32), np.array([1, 1], np.float32)
+    assert comparing.difference(value, None, nan, nan).differing == 0
+    assert comparing.difference(value, None, nan, one).steps == float("inf")
+
+
+def test_other_shapes_differ_wholly() -> None:
+    value = Value("x", TensorType((2,), DType.INT8))
+    found = comparing.difference(value, None, np.zeros(2, np.int8), np.zeros(3, np.int8))
+    assert found.steps == float("inf")
+
+
+def test_random_inputs_cover_their_type() -> None:
+    types = [
+        TensorType((1000,), DType.INT8, QParams.per_tensor(1.0, 0)),
+        TensorType((1000,), DType.FLOAT32),
+        TensorType((1000,), DType.INT32),
+    ]
+    graph = Graph(tuple(Value(f"v{i}", t) for i, t in enumerate(types)), (), ())
+    (first, again) = (next(iter(comparing.random_inputs(graph, 1, 7))) for _ in range(2))
+    for a, b in zip(first, again, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert (first[0].min(), first[0].max()) == (-128, 127)
+    assert -1.0 <= first[1].min() < -0.9
+    assert (first[2].min(), first[2].max()) == (0, 9)
+    assert [a.dtype for a in first] == [t.dtype.numpy for t in types]
+
+
+class TestLiteRT:
+    @pytest.fixture(autouse=True)
+    def installed(self) -> None:
+        pytest.importorskip("ai_edge_litert")
+
+    def test_all_tensors_are_given(self, graph: Graph) -> None:
+        model = small_networks.classifier()
+        (arrays,) = comparing.random_inputs(graph, 1, 3)
+        tensors = peers.LiteRTTensors(model).run(arrays)
+        assert [t.shape for t in tensors] == [(1, 2, 2, 8), (1, 8), (1, 5), (1, 5)]
+        np.testing.assert_array_equal(tensors[-1], peers.LiteRT(model).run(arrays)[0])
+
+    def test_refusals(self, classifier: Path) -> None:
+        with pytest.raises(InputError, match="LiteRT refuses the model"):
+            peers.LiteRT(b"no model at all")
+        peer = peers.LiteRT(classifier)
+        with pytest.raises(InputError, match="0 inputs, the model has 1"):
+            peer.set_inputs([])
+        with pytest.raises(InputError, match="LiteRT refuses an input"):
+            peer.set_inputs([np.zeros((1, 16, 16, 3), np.float32)])
+
+    def test_command(self, edgewise: Edgewise, classifier: Path) -> None:
+        result = edgewise("compare", classifier, "--against", "litert", "--json")
+        assert result.exit_code == 0, result.stdout
+        facts = json.loads(result.stdout)
+        assert (facts["schema"], facts["command"], facts["inputs"]) == (1, "compare", 3)
+        assert facts["within_tolerance"]
+        assert facts["program_equals_reference"]
+        assert [d["tensor"] for d in facts["tensors"]] == ["features", "mean", "scores", "chances"]
+        assert [d["tensor"] for d in facts["outputs"]] == ["chances"]
+        assert facts["not_compared"] == []
+
+    def test_command_on_a_picture(
+        self, edgewise: Edgewise, classifier: Path, photograph: Path
+    ) -> None:
+        result = edgewise("compare", classifier, "--inputs", photograph, "--alone", "--all")
+        assert result.exit_code == 0, result.stdout
+        for part in ("features", "CONV_2D", "4 tensors", "inputs: 1", "from the peer's tensors"):
+            assert part in result.stdout
+
+    def test_differences_give_exit_code_1(
+        self, edgewise: Edgewise, classifier: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run = peers.LiteRTTensors.run
+
+        def off(self: peers.LiteRTTensors, arrays: Sequence[Array]) -> list[Array]:
+            tensors = run(self, arrays)
+            tensors[1] = tensors[1] ^ 16
+            return tensors
+
+        monkeypatch.setattr(peers.LiteRTTensors, "run", off)
+        result = edgewise("compare", classifier, "--random", 1)
+        assert result.exit_code == 1
+        assert "first difference: mean (MEAN), 8 of 8 elements, at most 16 steps" in result.stdout
+        assert "NOT within the tolerance of 1 steps" in result.stdout
+        assert edgewise("compare", classifier, "--tolerance", 16).exit_code == 0
