@@ -1,0 +1,1 @@
+"""Kernels: functions that emit LLVM text. They know instruction sets and pointers, not graphs."""

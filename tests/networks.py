@@ -1,0 +1,106 @@
+"""Small networks made of one or a few operators, for tests of passes, plans and programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgewise.dtype import DType, QParams
+from edgewise.graph import Graph, Node, TensorType, Value
+from edgewise.ops import Op
+
+Array = npt.NDArray[Any]
+
+
+def quantized(
+    shape: Sequence[int], dtype: DType, scale: float = 0.05, zero_point: int | None = None
+) -> TensorType:
+    """A per-tensor quantized type; the zero point is near the middle of the dtype's range."""
+    if zero_point is None:
+        zero_point = 121 if dtype is DType.UINT8 else -7
+    return TensorType(tuple(shape), dtype, QParams.per_tensor(scale, zero_point))
+
+
+class Builder:
+    """Adds nodes to a graph, one at a time; every value gets a name of its own."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.inputs: list[Value] = []
+        self.nodes: list[Node] = []
+        self._count = 0
+
+    def _name(self, prefix: str) -> str:
+        self._count += 1
+        return f"{prefix}{self._count}"
+
+    def input(self, t: TensorType) -> Value:
+        value = Value(self._name("x"), t)
+        self.inputs.append(value)
+        return value
+
+    def constant(self, data: Array, quant: QParams | None = None) -> Value:
+        t = TensorType(data.shape, DType.of(data), quant)
+        return Value(self._name("c"), t, data)
+
+    def weights(
+        self,
+        shape: Sequence[int],
+        dtype: DType = DType.INT8,
+        axis: int | None = None,
+        zero_point: int = 0,
+        scale: float = 0.01,
+    ) -> Value:
+        """Random weights, quantized per tensor or, with an ``axis``, per channel."""
+        low, high = dtype.range
+        if dtype is DType.INT8:
+            low += 1
+        data = self.rng.integers(low, high + 1, tuple(shape)).astype(dtype.numpy)
+        quant = QParams.per_tensor(scale, zero_point)
+        if axis is not None:
+            n = shape[axis]
+            scales = tuple(float(s) for s in self.rng.uniform(scale / 2, scale * 2, n))
+            quant = QParams(scales, (zero_point,) * n, axis)
+        return self.constant(data, quant)
+
+    def bias(self, n: int) -> Value:
+        return self.constant(self.rng.integers(-5000, 5000, n).astype(np.int32))
+
+    def node(self, op: Op, inputs: Sequence[Value], *quants: QParams | None) -> Any:
+        """Apply ``op``; ``quants`` of the outputs where inference leaves them open."""
+        types = op.infer([v.type for v in inputs])
+        outputs = []
+        for i, t in enumerate(types):
+            quant = quants[i] if i < len(quants) else t.quant
+            outputs.append(Value(self._name("v"), TensorType(t.shape, t.dtype, quant)))
+        self.nodes.append(Node(op, tuple(inputs), tuple(outputs), f"node{len(self.nodes)}"))
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    def graph(self, *outputs: Value) -> Graph:
+        return Graph(tuple(self.inputs), outputs, tuple(self.nodes), "test")
+
+
+def random_inputs(graph: Graph, seed: int = 0) -> list[Array]:
+    """One array an input: integers over the whole range, floats of a normal distribution."""
+    rng = np.random.default_rng(seed)
+    arrays = []
+    for value in graph.inputs:
+        t = value.type
+        if t.dtype.is_float:
+            data: Array = rng.normal(size=t.shape).astype(t.dtype.numpy)
+        else:
+            low, high = t.dtype.range
+            data = rng.integers(low, high + 1, t.shape).astype(t.dtype.numpy)
+        arrays.append(data)
+    return arrays
+
+
+def reference(graph: Graph, arrays: Sequence[Array]) -> list[Array]:
+    """The outputs by the operators' numpy references."""
+    env = dict(zip(graph.inputs, arrays, strict=True))
+    for node, results in graph.reference(env):
+        env.update(zip(node.outputs, results, strict=True))
+    return [v.data if v.data is not None else env[v] for v in graph.outputs]
