@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from ..dtype import DType
 from ..graph import Node, TensorType
 from ..kernels import argmax, pool, resize, softmax
@@ -212,9 +210,7 @@ def lower_resize_bilinear(ctx: Context, node: Node) -> None:
     ctx.activations(x, out)
     a, c, params = _resize(ctx, node, out)
     for name, before, after in (("ys", x.shape[1], out.shape[1]), ("xs", x.shape[2], out.shape[2])):
-        first, second, weight = op.taps(before, after)
-        fixed = np.rint(weight * np.float32(1 << resize.FRACTION)).astype(np.int32)
-        params[name] = ctx.constants.add(resize.Bilinear.taps(first, second, fixed))
+        params[name] = ctx.constants.add(resize.Bilinear.taps(*op.taps(before, after)))
     variant = resize.Bilinear(ctx.isa, block_width(ctx.isa, x.shape[3]))
     ctx.emit(
         variant,
