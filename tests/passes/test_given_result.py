@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from small_graphs import SAME, Net, Q, assert_unchanged, check, lines
@@ -21,6 +23,7 @@ from edgewise.ops import (
     FullyConnected,
     Fused,
     MaxPool2D,
+    Mean,
     Op,
     Pack,
     Pad,
@@ -232,6 +235,22 @@ def test_two_transposes_become_one_or_none() -> None:
     assert lines(result) == ["%one = TRANSPOSE[perm=(0, 2, 1)](%x)", "%z = TANH(%x)"]
 
 
+def test_a_change_of_sign_and_back_is_removed() -> None:
+    net = Net()
+    a = net(Tanh(), net.input(4), name="a")
+    b = net(Quantize(DType.UINT8), a, quant=Q(0.05, 131))
+    c = net(Quantize(DType.INT8), b, name="c", quant=Q(0.2, 0))
+    y = net(Relu(), net(Quantize(DType.INT8), b), name="y")
+    result = check(remove_no_ops, net.graph(y, c), samples=20)
+    assert lines(result) == ["%a = TANH(%x)", "%c = QUANTIZE(%a)", "%y = RELU(%a)"]
+
+
+def test_rounding_twice_is_not_rounding_once() -> None:
+    net = Net()
+    b = net(Quantize(DType.INT8), net.input(4), quant=Q(0.2, 0))
+    assert_unchanged(remove_no_ops, net.graph(net(Quantize(DType.INT8), b)))
+
+
 def test_a_removed_output_is_computed_under_its_name() -> None:
     net = Net()
     a = net(Tanh(), net.input(4), name="a")
@@ -341,6 +360,11 @@ def test_an_activation_becomes_a_clamp(op: Op, relu: Op) -> None:
 def test_activations_that_requantize_stay() -> None:
     net, a = producer(Conv2D())
     assert_unchanged(fuse_activation, net.graph(net(Relu(), a, quant=Q(0.05, -128))))
+
+
+def test_activations_of_nearly_equal_quantization_stay() -> None:
+    net, a = producer(Conv2D())
+    assert_unchanged(fuse_activation, net.graph(net(Relu(), a, quant=Q(0.05000001, 3))))
 
 
 def test_a_second_activation_stays() -> None:
@@ -477,16 +501,34 @@ def test_what_is_weights_to_one_and_an_operand_to_another_is_both() -> None:
     assert [v.type.dtype for v in dense.inputs] == [DType.UINT8, DType.INT8]
 
 
-@pytest.mark.parametrize(("taps", "converted"), [(2, False), (3, True)])
-def test_average_pooling_of_even_windows_keeps_its_type(taps: int, converted: bool) -> None:
+@pytest.mark.parametrize("op", [AveragePool2D((2, 2)), AveragePool2D((3, 3)), Mean((1, 2))])
+def test_means_round_as_before(op: AveragePool2D | Mean) -> None:
     net = Net()
-    a = net(Tanh(), net.input(1, 6, 6, 2), quant=Q(0.02, -1))
-    pooled = net(AveragePool2D((taps, taps)), a, name="pooled", quant=Q(0.02, -1))
-    y = net(Relu(), pooled, quant=Q(0.01, 5))
+    x = net.input(1, 6, 6, 2, quant=Q(0.02, -1))
+    y = net(op, x, quant=Q(0.02, -1))
     result = check(to_uint8, net.graph(y), samples=20)
-    types = {node.op.name: node.inputs[0].type.dtype for node in result.nodes}
-    assert types["AVERAGE_POOL_2D"] is (DType.UINT8 if converted else DType.INT8)
-    assert types["RELU"] is DType.UINT8
+    assert result.nodes[1].inputs[0].type.dtype is DType.UINT8
+    assert result.nodes[1].op == replace(op, raw_zero=128)
+    check(to_int8, result, samples=20)
+
+
+def test_what_cannot_change_keeps_its_type() -> None:
+    net = Net()
+    a = net(Tanh(), net.input(4))
+    raw = net(StridedSlice((1,), (3,), (1,)), a, quant=None)
+    y = net(StridedSlice((1,), (2,), (1,)), raw, quant=SAME)
+    result = check(to_uint8, net.graph(net(Tanh(), y)))
+    types = [(node.op.name, node.inputs[0].type.dtype.value) for node in result.nodes]
+    assert types == [
+        ("QUANTIZE", "int8"),
+        ("TANH", "uint8"),
+        ("QUANTIZE", "uint8"),
+        ("STRIDED_SLICE", "int8"),
+        ("STRIDED_SLICE", "int8"),
+        ("QUANTIZE", "int8"),
+        ("TANH", "uint8"),
+        ("QUANTIZE", "uint8"),
+    ]
 
 
 def test_values_without_quantization_keep_their_type() -> None:

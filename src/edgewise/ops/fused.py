@@ -90,9 +90,7 @@ class Fused(Op):
         self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
     ) -> list[Array]:
         types = [stage.type for stage in self.tail]
-        results = self.head.reference(
-            self.head_inputs(arrays), self.head_inputs(inputs), types[:1]
-        )
+        results = self.head.reference(self.head_inputs(arrays), self.head_inputs(inputs), types[:1])
         steps = zip(
             self.tail,
             self.tail_inputs(arrays),

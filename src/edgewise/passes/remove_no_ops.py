@@ -87,7 +87,8 @@ def remove_no_ops(graph: Graph) -> Graph:
     Result:
         %c = TANH(%a)
 
-    A RESHAPE of a RESHAPE, and a TRANSPOSE of a TRANSPOSE, become one, or none.
+    A RESHAPE of a RESHAPE, a TRANSPOSE of a TRANSPOSE, and a QUANTIZE of a QUANTIZE that keeps
+    every real value, become one, or none.
 
     Given:
         %b = TRANSPOSE[perm=(0, 3, 1, 2)](%a)
@@ -109,6 +110,14 @@ def _simplify(node: Node, sweep: Sweep) -> Node | tuple[Value, ...] | None:
     return joined
 
 
+def _changes_sign(x: TensorType, y: TensorType) -> bool:
+    """Whether QUANTIZE from ``x`` to ``y`` keeps every real value: uint8 to int8, or back."""
+    if x.dtype.is_float or x.quant is None or y.quant is None or x.quant.scale != y.quant.scale:
+        return False
+    step = y.dtype.range[0] - x.dtype.range[0]
+    return y.quant.zero_point[0] - x.quant.zero_point[0] == step
+
+
 def _join(node: Node, sweep: Sweep) -> Node | None:
     """This node and the one before it as one node, or None."""
     before = sweep.producer(node.inputs[0])
@@ -119,6 +128,10 @@ def _join(node: Node, sweep: Sweep) -> Node | None:
         op = Reshape(node.outputs[0].type.shape)
     elif isinstance(node.op, Transpose) and isinstance(before.op, Transpose):
         op = Transpose(tuple(before.op.perm[axis] for axis in node.op.perm))
+    elif isinstance(node.op, Quantize) and isinstance(before.op, Quantize):
+        if not _changes_sign(before.inputs[0].type, node.inputs[0].type):
+            return None
+        op = node.op
     else:
         return None
     return replace(node, op=op, inputs=before.inputs, origin=fuse_origins(before, node))

@@ -19,9 +19,11 @@ from ..ops import (
     DepthwiseConv2D,
     FullyConnected,
     Fused,
+    Mean,
     Op,
     Pad,
     Quantize,
+    Stage,
     TransposeConv,
 )
 from .remove_no_ops import remove_no_ops
@@ -92,11 +94,15 @@ def _weights(node: Node) -> Value | None:
     return None
 
 
+def _step(dtype: DType) -> int:
+    """What a raw value gains when it becomes ``dtype``."""
+    return 128 if dtype is DType.UINT8 else -128
+
+
 def _shift_type(t: TensorType, dtype: DType) -> TensorType:
     """``t`` as the other 8-bit ``dtype``, with the same real values."""
     assert t.quant is not None
-    step = 128 if dtype is DType.UINT8 else -128
-    zeros = tuple(zero + step for zero in t.quant.zero_point)
+    zeros = tuple(zero + _step(dtype) for zero in t.quant.zero_point)
     return TensorType(t.shape, dtype, QParams(t.quant.scale, zeros, t.quant.axis))
 
 
@@ -145,18 +151,12 @@ class _Conversion:
         return value.type.dtype is self.source and value is not _weights(node)
 
     def _keeps_types(self, node: Node) -> bool:
-        """True where the source type is absent or its change would change the result.
+        """True where no activation is of the source type, or not all of them can change.
 
-        AVERAGE_POOL_2D rounds halves of raw values away from raw 0; windows of an odd number of
-        values have no halves. Values that are not quantized have no zero point to change.
+        A value that is not quantized has no zero point that could change.
         """
         values = [v for v in (*node.inputs, *node.outputs) if self._is_activation(node, v)]
-        if not values or any(v.type.quant is None for v in values):
-            return True
-        if not isinstance(node.op, AveragePool2D):
-            return False
-        height, width = node.op.filter
-        return height * width % 2 == 0 or any(node.op.padding)
+        return not values or any(v.type.quant is None for v in values)
 
     def _convert(self, node: Node, wanted: set[Value]) -> None:
         inputs = tuple(
@@ -175,19 +175,21 @@ class _Conversion:
         self.nodes.append(replace(node, op=op, inputs=inputs, outputs=tuple(outputs)))
 
     def _convert_op(self, op: Op) -> Op:
+        step = _step(self.target)
         if isinstance(op, Quantize) and op.dtype is self.source:
             return Quantize(self.target)
         if isinstance(op, Pad) and op.value is not None:
-            return replace(op, value=int(op.value) + (128 if self.target is DType.UINT8 else -128))
+            return replace(op, value=int(op.value) + step)
+        if isinstance(op, (AveragePool2D, Mean)):
+            return replace(op, raw_zero=op.raw_zero + step)
         if isinstance(op, Fused):
-            stages = (
-                replace(stage, type=_shift_type(stage.type, self.target))
-                if stage.type.dtype is self.source
-                else stage
-                for stage in op.tail
-            )
-            return replace(op, tail=tuple(stages))
+            return replace(op, tail=tuple(map(self._convert_stage, op.tail)))
         return op
+
+    def _convert_stage(self, stage: Stage) -> Stage:
+        if stage.type.dtype is not self.source:
+            return stage
+        return replace(stage, type=_shift_type(stage.type, self.target))
 
     def _require_shifted(self, value: Value) -> Value:
         if value not in self.shifted:
