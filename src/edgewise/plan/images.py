@@ -226,8 +226,8 @@ def lower_resize_nearest(ctx: Context, node: Node) -> None:
     op, x, out = node.op, node.input_types[0], node.output_types[0]
     assert isinstance(op, ResizeNearestNeighbor)
     a, c, params = _resize(ctx, node, out)
-    params["ys"] = ctx.constants.add(op.indices(x.shape[1], out.shape[1]).astype(np.int32))
-    params["xs"] = ctx.constants.add(op.indices(x.shape[2], out.shape[2]).astype(np.int32))
+    params["ys"] = ctx.constants.add(op.indices(x.shape[1], out.shape[1]))
+    params["xs"] = ctx.constants.add(op.indices(x.shape[2], out.shape[2]))
     nbytes = x.shape[3] * x.dtype.itemsize
     variant = resize.Nearest(ctx.isa, block_width(ctx.isa, nbytes))
     ctx.emit(
