@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from .graph import Array
 from .results import Classes, ClassMap, Result, Scored
 
-WIDTH = 640
+WIDTH, HEIGHT = 640, 480
 MARGIN = 16
 ROW = 34
 INK = (240, 240, 240)
@@ -21,13 +21,14 @@ OVERLAY = 0.55
 
 
 def annotate(photograph: Image.Image, result: Result, caption: str) -> Image.Image:
-    """The photograph, 640 pixels wide, above a panel that shows ``result`` and ``caption``.
+    """The photograph, within 640 x 480, above a panel that shows ``result`` and ``caption``.
 
     A list of classes becomes bars; a map of classes is laid over the photograph in colours (class
     0, the background, stays clear), and the panel is its legend.
     """
-    height = max(1, round(photograph.height * WIDTH / photograph.width))
-    photograph = photograph.convert("RGB").resize((WIDTH, height), Image.Resampling.LANCZOS)
+    scale = min(WIDTH / photograph.width, HEIGHT / photograph.height)
+    width, height = (max(1, round(n * scale)) for n in photograph.size)
+    photograph = photograph.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
     rows: tuple[Scored, ...] = ()
     if isinstance(result, ClassMap):
         photograph = overlay(photograph, result.classes)
@@ -35,7 +36,7 @@ def annotate(photograph: Image.Image, result: Result, caption: str) -> Image.Ima
     elif isinstance(result, Classes):
         rows = result.top
     picture = Image.new("RGB", (WIDTH, height + MARGIN * 2 + ROW * (len(rows) + 1)), PAPER)
-    picture.paste(photograph, (0, 0))
+    picture.paste(photograph, ((WIDTH - width) // 2, 0))
     draw = ImageDraw.Draw(picture)
     top = height + MARGIN
     shares = result.probabilities if isinstance(result, Classes) else True

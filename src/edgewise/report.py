@@ -18,11 +18,11 @@ from . import __version__
 if TYPE_CHECKING:
     from rich.console import JustifyMethod
 
-    from edgewise import Program
-
     from .doctor import Check
     from .graph import Graph, Value
+    from .ops import Op
     from .plan import Plan
+    from .runtime import Program
 
 SCHEMA = 1
 """Raised when a field of the JSON documents changes its meaning or goes."""
@@ -58,7 +58,7 @@ def inspection(model: Path, imported: Graph, program: Program) -> Facts:
         operators.append(
             {
                 "index": index,
-                "op": node.op.name,
+                "op": _op_name(node.op),
                 "description": str(node.op),
                 "origin": node.origin,
                 "outputs": [_value_facts(v) for v in node.outputs],
@@ -86,6 +86,15 @@ def inspection(model: Path, imported: Graph, program: Program) -> Facts:
         "constant_bytes": plan.constant_bytes,
         "kernels": list(plan.kernels),
     }
+
+
+def _op_name(op: Op) -> str:
+    """The operator's name; of an operator with an epilogue, all names."""
+    from .ops import Fused
+
+    if isinstance(op, Fused):
+        return " + ".join((op.head.name, *(stage.op.name for stage in op.tail)))
+    return op.name
 
 
 def _steps_of_nodes(plan: Plan) -> list[list[str | None]]:
@@ -152,7 +161,7 @@ def _show_inspect(out: Console, facts: Facts) -> None:
         table.add_row(
             str(o["index"]),
             o["op"],
-            escape(o["origin"]),
+            escape(_short(o["origin"])),
             escape(outputs),
             f"{o['macs'] / 1e6:.3f}" if o["macs"] else "",
             _bytes(o["weight_bytes"]) if o["weight_bytes"] else "",
@@ -263,6 +272,12 @@ def _value_facts(value: Any) -> Facts:
         "shape": list(value.type.shape),
         "dtype": str(value.type.dtype),
     }
+
+
+def _short(origin: str) -> str:
+    """An origin's end. Converters join the names of all tensors that went into one with ``;``."""
+    names = [part.partition(";")[0] for part in origin.split("+")]
+    return "+".join(f"..{name[-30:]}" if len(name) > 32 else name for name in names)
 
 
 def _threads(count: int) -> str:

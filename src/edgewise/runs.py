@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +22,7 @@ from .errors import InputError
 from .graph import Array, Graph, Value
 
 if TYPE_CHECKING:
-    from edgewise import Program
+    from .runtime import Program
 
 LATENCY_SECONDS = 0.1
 LATENCY_CALLS = 20
@@ -108,7 +109,7 @@ def bench(
         contestants: dict[str, timing.Call] = {}
         with contextlib.closing(ew.compile(graph, threads=count, isa=isa)) as program:
             facts["isa"] = program.isa.name
-            contestants["Edgewise"] = lambda program=program: program(*arrays)
+            contestants["Edgewise"] = functools.partial(program, *arrays)
             if against:
                 peer = peers.open_peer(against, model, count)
                 peer.set_inputs(arrays)

@@ -136,3 +136,12 @@ def test_annotated_pictures(result: Classes | ClassMap | Numbers) -> None:
     if isinstance(result, Classes) and result.probabilities:
         panel = np.asarray(picture)[320:]
         assert (panel == (64, 132, 214)).all(axis=2).sum() > 1000
+
+
+def test_a_tall_photograph_stays_within_the_panel() -> None:
+    picture = annotate(Image.new("RGB", (100, 400), "white"), Numbers(0.0, 1.0, 2.0), "tall")
+    assert picture.size == (640, 480 + 32 + 34)
+    row = np.asarray(picture)[100, :, 0]
+    assert (row == 255).sum() == 120
+    assert row[0] < 50
+    assert row[320] == 255
