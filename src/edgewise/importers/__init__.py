@@ -1,0 +1,67 @@
+"""Readers of model files. ``load`` chooses one by content first, then by suffix."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from ..errors import InputError, ModelError
+from ..graph import Graph
+
+
+def _read_tflite(data: bytes, name: str) -> Graph:
+    from .tflite import read_tflite
+
+    return read_tflite(data, name)
+
+
+class Format(NamedTuple):
+    """A file format: how its content and its files' names show it, and its reader."""
+
+    name: str
+    matches: Callable[[bytes], bool]
+    suffixes: tuple[str, ...]
+    read: Callable[[bytes, str], Graph]
+
+
+FORMATS = (
+    Format(
+        "TensorFlow Lite", lambda data: data[4:8] == b"TFL3", (".tflite", ".lite"), _read_tflite
+    ),
+)
+
+
+def load(source: str | os.PathLike[str] | bytes) -> Graph:
+    """Read a model file, or the bytes of one.
+
+    Raises:
+        InputError: there is no such file, or it cannot be read.
+        ModelError: its format is unknown, or the file breaks a rule of it.
+        UnsupportedError: the model uses something Edgewise does not have yet.
+    """
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return _format(bytes(source), "", "these bytes").read(bytes(source), "")
+    path = Path(source)
+    try:
+        if not path.is_file():
+            raise InputError(f"model {str(path)!r}: no such file")
+        data = path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise InputError(f"model {str(path)!r}: it cannot be read: {error}") from error
+    return _format(data, path.suffix.lower(), repr(str(path))).read(data, path.stem)
+
+
+def _format(data: bytes, suffix: str, what: str) -> Format:
+    for format in FORMATS:
+        if format.matches(data):
+            return format
+    for format in FORMATS:
+        if suffix in format.suffixes:
+            return format
+    known = ", ".join(f"{f.name} ({', '.join(f.suffixes)})" for f in FORMATS)
+    raise ModelError(f"model {what}: unknown format; Edgewise reads {known}")
+
+
+__all__ = ["FORMATS", "Format", "load"]
