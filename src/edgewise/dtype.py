@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,8 +47,7 @@ class DType(enum.Enum):
     @property
     def range(self) -> tuple[int, int]:
         """Least and greatest value of an integer type."""
-        info = np.iinfo(self.value)
-        return int(info.min), int(info.max)
+        return _range(self.value)
 
     @classmethod
     def of(cls, array: npt.NDArray[np.generic]) -> DType:
@@ -55,6 +55,12 @@ class DType(enum.Enum):
 
     def __str__(self) -> str:
         return self.value
+
+
+@functools.cache
+def _range(name: str) -> tuple[int, int]:
+    info = np.iinfo(name)
+    return int(info.min), int(info.max)
 
 
 @dataclass(frozen=True)

@@ -212,15 +212,15 @@ STEPS: dict[str, Step] = {
 
 
 def for_x86(graph: Graph) -> Graph:
-    return weights_to_int8(to_uint8(optimize(graph, debug=True)))
+    return weights_to_int8(to_uint8(optimize(graph)))
 
 
 def for_arm(graph: Graph) -> Graph:
-    return weights_to_int8(to_int8(optimize(graph, debug=True)))
+    return weights_to_int8(to_int8(optimize(graph)))
 
 
 def signs_first(graph: Graph) -> Graph:
-    return optimize(to_int8(to_uint8(graph)), debug=True)
+    return optimize(to_int8(to_uint8(graph)))
 
 
 @pytest.mark.parametrize("apply", [for_x86, for_arm, signs_first])

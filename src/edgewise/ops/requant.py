@@ -56,7 +56,8 @@ def per_tensor(t: TensorType, what: str) -> tuple[np.float32, int]:
 def check_zero_points(t: TensorType, what: str) -> None:
     """Raise GraphError unless every zero point of ``t`` is a value of its dtype."""
     low, high = t.dtype.range
-    for zero in () if t.quant is None else t.quant.zero_point:
+    zeros = (0,) if t.quant is None else t.quant.zero_point
+    for zero in (min(zeros), max(zeros)):
         if not low <= zero <= high:
             raise GraphError(f"{what} has zero point {zero}; {t.dtype} cannot hold it")
 
@@ -124,7 +125,7 @@ def accumulator_bound(x: TensorType, w: TensorType, terms: int) -> int:
 def _magnitude(t: TensorType) -> int:
     low, high = t.dtype.range
     zeros = (0,) if t.quant is None else t.quant.zero_point
-    return max(max(zero - low, high - zero) for zero in zeros)
+    return max(max(zeros) - low, high - min(zeros))
 
 
 def centered(array: Array, t: TensorType) -> npt.NDArray[np.int32]:

@@ -36,29 +36,25 @@ PIPELINE: tuple[Pass, ...] = (
 )
 
 
-def optimize(graph: Graph, pipeline: Sequence[Pass] = PIPELINE, *, debug: bool = False) -> Graph:
-    """Run the passes in order; the graph is verified at both ends.
-
-    With ``debug`` it is verified after every pass, and a broken invariant names the pass.
+def optimize(graph: Graph, pipeline: Sequence[Pass] = PIPELINE) -> Graph:
+    """Run the passes in order, verifying the graph before, between and after them.
 
     Raises:
-        GraphError: when the graph breaks an invariant of ``graph.verify``.
+        GraphError: when the graph breaks an invariant of ``graph.verify``; the message names the
+            pass that broke it.
     """
     verify(graph)
+    known = set(graph.nodes)
     for step in pipeline:
-        graph = step(graph)
-        if debug:
-            _verify_after(step, graph)
-    if not debug:
-        verify(graph)
+        before, graph = graph, step(graph)
+        if graph is before:
+            continue
+        try:
+            verify(graph, known)
+        except GraphError as error:
+            raise GraphError(f"after pass {step.__name__}: {error}") from error
+        known.update(graph.nodes)
     return graph
-
-
-def _verify_after(step: Pass, graph: Graph) -> None:
-    try:
-        verify(graph)
-    except GraphError as error:
-        raise GraphError(f"after pass {step.__name__}: {error}") from error
 
 
 __all__ = [
