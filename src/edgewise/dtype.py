@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import enum
-import functools
+import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -28,26 +29,27 @@ class DType(enum.Enum):
     FLOAT64 = "float64"
     BOOL = "bool"
 
-    @property
+    @cached_property
     def numpy(self) -> np.dtype[np.generic]:
         return np.dtype(self.value)
 
-    @property
+    @cached_property
     def itemsize(self) -> int:
         return self.numpy.itemsize
 
-    @property
+    @cached_property
     def is_float(self) -> bool:
         return self.value.startswith("float")
 
-    @property
+    @cached_property
     def is_integer(self) -> bool:
         return "int" in self.value
 
-    @property
+    @cached_property
     def range(self) -> tuple[int, int]:
         """Least and greatest value of an integer type."""
-        return _range(self.value)
+        info = np.iinfo(self.value)
+        return int(info.min), int(info.max)
 
     @classmethod
     def of(cls, array: npt.NDArray[np.generic]) -> DType:
@@ -55,12 +57,6 @@ class DType(enum.Enum):
 
     def __str__(self) -> str:
         return self.value
-
-
-@functools.cache
-def _range(name: str) -> tuple[int, int]:
-    info = np.iinfo(name)
-    return int(info.min), int(info.max)
 
 
 @dataclass(frozen=True)
@@ -82,9 +78,9 @@ class QParams:
             )
         if self.axis is None and len(self.scale) != 1:
             raise GraphError(f"QParams: {len(self.scale)} scales without an axis; per tensor is 1")
-        for scale in self.scale:
-            if not 0.0 < scale < float("inf"):
-                raise GraphError(f"QParams: scale {scale}; a scale is positive and finite")
+        if not (min(self.scale) > 0.0 and 0.0 < sum(self.scale) < math.inf):
+            bad = next((s for s in self.scale if not 0.0 < s < math.inf), sum(self.scale))
+            raise GraphError(f"QParams: scale {bad}; a scale is positive and finite")
 
     @classmethod
     def per_tensor(cls, scale: float, zero_point: int) -> QParams:
