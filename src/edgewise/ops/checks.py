@@ -28,12 +28,11 @@ def check_inputs(op: Op, inputs: Sequence[TensorType], least: int, most: int | N
 
 def check_shape(op: Op, shape: Sequence[int], what: str) -> None:
     """Require positive dimensions and at most MAX_ELEMENTS elements."""
-    positive = all(d >= 1 for d in shape)
-    op.require(positive, f"{what} has shape {list(shape)}; every dimension is at least 1")
-    count = math.prod(int(d) for d in shape)
-    op.require(
-        count <= MAX_ELEMENTS, f"{what} has {count} elements; a tensor has at most {MAX_ELEMENTS}"
-    )
+    if min(shape, default=1) < 1:
+        op.require(False, f"{what} has shape {list(shape)}; every dimension is at least 1")
+    count = math.prod(map(int, shape))
+    if count > MAX_ELEMENTS:
+        op.require(False, f"{what} has {count} elements; a tensor has at most {MAX_ELEMENTS}")
 
 
 def check_rank(op: Op, t: TensorType, rank: int, what: str) -> None:

@@ -48,11 +48,12 @@ def check_product(
         op.require(inputs[2].dtype is DType.INT32, f"bias is {inputs[2].dtype}; it must be int32")
     q = w.quant
     per_channel = q is not None and len(q.scale) == channels and q.axis == axis
-    op.require(
-        q is not None and (len(q.scale) == 1 or per_channel),
-        f"weights are {w}; they must have one scale, or one each of the {channels} "
-        f"output channels along axis {axis}",
-    )
+    if q is None or not (len(q.scale) == 1 or per_channel):
+        op.require(
+            False,
+            f"weights are {w}; they must have one scale, or one each of the {channels} "
+            f"output channels along axis {axis}",
+        )
     check_zero_points(w, f"{op.name}: weights")
     bound = accumulator_bound(x, w, terms)
     op.require(
