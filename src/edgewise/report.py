@@ -39,10 +39,12 @@ def to_json(command: str, facts: Facts) -> str:
     return json.dumps(head | facts, indent=2, allow_nan=False)
 
 
-def show(command: str, facts: Facts, **options: Any) -> None:
-    """Print the facts of a command to stdout as tables."""
-    width = None if sys.stdout.isatty() else max(PIPE_WIDTH, shutil.get_terminal_size().columns)
-    _SHOWN[command](Console(width=width, highlight=False), facts, **options)
+def show(command: str, facts: Facts, out: Console | None = None, **options: Any) -> None:
+    """Print the facts of a command as tables to ``out``, else to stdout."""
+    if out is None:
+        piped = max(PIPE_WIDTH, shutil.get_terminal_size().columns)
+        out = Console(width=None if sys.stdout.isatty() else piped, highlight=False)
+    _SHOWN[command](out, facts, **options)
 
 
 def inspection(model: Path, imported: Graph, program: Program) -> Facts:
@@ -121,7 +123,9 @@ def _show_run(out: Console, facts: Facts) -> None:
     for entry in facts["runs"]:
         title = " ".join(entry["inputs"])
         for output in entry["outputs"]:
-            out.print(_output_table(title, output))
+            dims = "x".join(map(str, output["shape"])) or "scalar"
+            out.print(escape(f"{title}: {output['name']}, {output['dtype']}[{dims}]"))
+            out.print(_output_table(output))
         out.print(
             f"{entry['latency_ms']:.2f} ms on {facts['isa']}, {_threads(facts['threads'])}"
             + (f"; {entry['saved']} written" if "saved" in entry else "")
@@ -130,10 +134,8 @@ def _show_run(out: Console, facts: Facts) -> None:
         out.print(f"{escape(facts['output'])} written")
 
 
-def _output_table(title: str, output: Facts) -> Table:
-    dims = "x".join(map(str, output["shape"])) or "scalar"
-    caption = f"{output['name']} {output['dtype']}[{dims}]"
-    table = Table(title=escape(title), caption=escape(caption), title_justify="left")
+def _output_table(output: Facts) -> Table:
+    table = Table()
     if output["kind"] == "numbers":
         for name in ("low", "mean", "high"):
             table.add_column(name, justify="right")
@@ -151,7 +153,8 @@ def _output_table(title: str, output: Facts) -> Table:
 
 def _show_inspect(out: Console, facts: Facts) -> None:
     title = f"{facts['model']}: {facts['operators_in_file']} operators in the file, as they run:"
-    table = Table(title=escape(title), title_justify="left")
+    out.print(escape(title))
+    table = Table()
     for name in ("#", "operator", "origin", "output", "MMAC", "weights", "kernels"):
         justify: JustifyMethod = "right" if name in ("#", "MMAC", "weights") else "left"
         table.add_column(name, justify=justify, overflow="fold")
@@ -184,7 +187,8 @@ def _show_inspect(out: Console, facts: Facts) -> None:
 
 def _show_bench(out: Console, facts: Facts) -> None:
     title = f"{facts['model']} on {facts['isa']}: {facts['rounds']} interleaved rounds"
-    table = Table(title=escape(title), title_justify="left")
+    out.print(escape(title))
+    table = Table()
     for name in ("threads", "runtime", "median ms", "quartiles ms"):
         table.add_column(name, justify="left" if name == "runtime" else "right")
     for entry in facts["results"]:
@@ -207,7 +211,8 @@ def _show_compare(out: Console, facts: Facts, everything: bool = False) -> None:
     rows = [("tensor", d) for d in facts["tensors"]] + [("output", d) for d in facts["outputs"]]
     shown = rows if everything else [(kind, d) for kind, d in rows if d["differing"]]
     if shown:
-        table = Table(title=escape(f"{facts['model']} against {facts['against']}"))
+        out.print(escape(f"{facts['model']} against {facts['against']}:"))
+        table = Table()
         for name in ("", "name", "operator", "type", "differing", "steps", "at", "ours", "theirs"):
             table.add_column(name, overflow="fold")
         for kind, d in shown:

@@ -315,11 +315,14 @@ def _save_picture(
 ) -> None:
     from .drawing import annotate
 
+    picture = images.with_channels(images.open_picture(source), 3)
+    if isinstance(result, results.ClassMap) and job.fit == "crop":
+        _, height, width, _ = program.inputs[0].type.shape
+        picture = images.fit_picture(picture, height, width, "crop")
     caption = f"{job.model.stem}   {latency * 1e3:.2f} ms, {program.isa.name}"
-    picture = annotate(images.with_channels(images.open_picture(source), 3), result, caption)
     with _writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        picture.save(path)
+        annotate(picture, result, caption).save(path)
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from typer.testing import Result
 import edgewise as ew
 from edgewise import __version__, images
 from edgewise import bench as timing
+from edgewise.codegen import cache
 
 Edgewise = Callable[..., Result]
 Facts = Callable[..., dict[str, Any]]
@@ -123,6 +125,17 @@ def test_run_overlays_a_class_map(facts: Facts, segmenter: Path, photograph: Pat
         enlarged = np.asarray(before.resize((640, 427)), float)
         difference = np.abs(enlarged - np.asarray(after, float)[:427]).mean(axis=(0, 2))
     assert difference.max() > 10
+
+
+def test_a_cropped_class_map_lies_on_the_crop(
+    facts: Facts, segmenter: Path, photograph: Path
+) -> None:
+    saved = photograph.with_name("classes.png")
+    facts("run", segmenter, photograph, "--save", saved, "--fit", "crop")
+    with Image.open(saved) as picture:
+        shown = np.asarray(picture)
+    assert (shown[200, :80] == shown[200, 0]).all()
+    assert not (shown[200, 80:560] == shown[200, 0]).all()
 
 
 def test_run_with_a_label_file(facts: Facts, classifier: Path, photograph: Path) -> None:
@@ -370,11 +383,7 @@ class TestErrors:
 def test_warnings_are_one_line(
     edgewise: Edgewise, classifier: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import warnings
-
-    import edgewise as module
-
-    real = module.load
+    real = ew.load
 
     def load(source: Path) -> object:
         with warnings.catch_warnings():
@@ -382,10 +391,26 @@ def test_warnings_are_one_line(
             warnings.warn("something is odd", UserWarning, stacklevel=1)
         return real(source)
 
-    monkeypatch.setattr(module, "load", load)
+    monkeypatch.setattr(ew, "load", load)
     result = edgewise("inspect", classifier)
     assert result.exit_code == 0
     assert result.stderr == "warning: something is odd\n"
+
+
+def test_an_unusable_cache_is_a_warning(
+    edgewise: Edgewise,
+    classifier: Path,
+    photograph: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("EDGEWISE_CACHE_DIR", str(classifier / "cache"))
+    monkeypatch.setattr(cache, "_warned", False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", cache.CacheWarning)
+        result = edgewise("run", classifier, photograph)
+    assert result.exit_code == 0
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("warning: compiled code is not kept: ")
 
 
 def test_the_installed_command(classifier: Path, photograph: Path) -> None:
