@@ -8,10 +8,12 @@ import numpy as np
 
 from edgewise.dtype import DType, QParams
 from edgewise.graph import Array, Graph, Node, TensorType, Value, verify
-from edgewise.ops import Op
+from edgewise.ops import Conv2D, Op
 
 Q = QParams.per_tensor
 SAME = QParams.per_tensor(0.05, 3)
+WEIGHTS = Q(0.02, 0)
+BORDER = ((0, 0), (1, 1), (1, 1), (0, 0))
 
 
 class Net:
@@ -121,3 +123,9 @@ def lines(graph: Graph) -> list[str]:
 
 def assert_unchanged(apply: Callable[[Graph], Graph], graph: Graph) -> None:
     assert apply(graph) is graph
+
+
+def conv(net: Net, x: Value, channels: int = 4, taps: int = 1, **kwargs: str) -> Value:
+    w = net.constant(channels, taps, taps, x.type.shape[3], quant=WEIGHTS)
+    bias = net.constant(channels, dtype=DType.INT32, quant=None)
+    return net(Conv2D(), x, w, bias, **kwargs)
