@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TypeAlias
@@ -305,6 +305,9 @@ class Kernel:
         self.fields = {
             field: (params + 8 * i).load(ty, 8) for i, (field, ty) in enumerate(fields.items())
         }
+        self._prologue: list[str] = []
+        self._lines.append(self._prologue)
+        self._hoisted: dict[Hashable, Value] = {}
 
     def __getitem__(self, field: str) -> Value:
         return self.fields[field]
@@ -359,6 +362,18 @@ class Kernel:
         """Stack memory that lives until the kernel returns; call it outside of loops."""
         count = nbytes if isinstance(nbytes, Value) else self.const(nbytes, index)
         return self.emit(f"alloca i8, i64 {count.name}, align {align}", ptr)
+
+    def once(self, key: Hashable, make: Callable[[], Value]) -> Value:
+        """``make()``, emitted at the start of the kernel; the same value for the same ``key``.
+
+        For what is made of fields and constants alone, so that loops do not compute it again.
+        """
+        if key not in self._hoisted:
+            lines, self._lines = self._lines, []
+            self._hoisted[key] = make()
+            self._prologue += [line for line in self._lines if isinstance(line, str)]
+            self._lines = lines
+        return self._hoisted[key]
 
     def _label(self, name: str) -> None:
         self._lines.append(f"{name}:")

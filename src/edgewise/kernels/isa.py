@@ -14,30 +14,62 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .ir import Kernel, Type, Value, f32, i8, i16, i32, u8, u16
+import numpy as np
+import numpy.typing as npt
+
+from .ir import Kernel, Type, Value, f32, i8, i16, i32, u8, u16, u64
 
 
 @dataclass(frozen=True)
 class Clamp:
     """What turns int32 results relative to the zero point into stored 8-bit numbers.
 
-    ``zero_point``, ``lo``, ``hi`` are int32 scalars; the result is
+    ``prefix`` + zero_point, lo and hi are int32 fields of the kernel; the result is
     clamp(q + zero_point, lo, hi).
     """
 
-    zero_point: Value
-    lo: Value
-    hi: Value
-
-    @classmethod
-    def of(cls, k: Kernel) -> Clamp:
-        return cls(k["zero_point"], k["lo"], k["hi"])
+    k: Kernel
+    prefix: str = ""
 
     FIELDS: ClassVar[dict[str, Type]] = {"zero_point": i32, "lo": i32, "hi": i32}
 
+    @classmethod
+    def of(cls, k: Kernel, prefix: str = "") -> Clamp:
+        return cls(k, prefix)
+
+    @property
+    def zero_point(self) -> Value:
+        return self.k[self.prefix + "zero_point"]
+
+    @property
+    def lo(self) -> Value:
+        return self.k[self.prefix + "lo"]
+
+    @property
+    def hi(self) -> Value:
+        return self.k[self.prefix + "hi"]
+
     @property
     def real_hi(self) -> Value:
+        """The greatest result less the zero point, as float32."""
         return (self.hi - self.zero_point).to(f32)
+
+    def lanes(self, what: str, ty: Type) -> Value:
+        """A vector of ``what`` (an attribute's name), computed once for the kernel."""
+
+        def make() -> Value:
+            value: Value = getattr(self, what)
+            return (value if value.ty.kind == "f" else value.to(ty.scalar)).splat(ty.lanes)
+
+        return self.k.once((self.prefix, what, ty), make)
+
+    @property
+    def relative_lo(self) -> Value:
+        return self.lo - self.zero_point
+
+    @property
+    def relative_hi(self) -> Value:
+        return self.hi - self.zero_point
 
 
 class Dot:
@@ -64,6 +96,19 @@ class Dot:
 
     def mac(self, acc: Value, a: Value, b: Value) -> Value:
         raise NotImplementedError
+
+    def arrange(self, weights: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
+        """int8[..., nr, kr], the weights of a step, in the order that ``load_b`` wants."""
+        return weights
+
+    def fits(self, weights: npt.NDArray[np.int8]) -> bool:
+        """Whether sums are exact with any A and these weights, int8[..., kr]: a lane's of a step."""
+        return True
+
+    @property
+    def general(self) -> Dot:
+        """The dot product, of the same layout, that all weights fit."""
+        return self
 
     @property
     def taps(self) -> Type:
@@ -130,17 +175,9 @@ class Pmaddwd(Dot):
 
 
 class Mla(Dot):
-    """aarch64 smlal: one int16 product a lane, A by element."""
+    """aarch64 smlal: one int16 product a lane. For depthwise convolution; see docs/arm.md."""
 
-    kr, ku, element = 1, 8, i16
-
-    def load_a(self, address: Value) -> list[Value]:
-        row = address.load(i16[8])
-        return [row.shuffle([i] * 4) for i in range(8)]
-
-    def load_b(self, address: Value, nv: int) -> list[Value]:
-        wide = [(address + 8 * j).load(i8[8]).to(i16[8]) for j in range(nv // 2)]
-        return [w.part(half, 4) for w in wide for half in range(2)]
+    kr, element = 1, i16
 
     def mac(self, acc: Value, a: Value, b: Value) -> Value:
         return acc + a.to(acc.ty) * b.to(acc.ty)
@@ -150,6 +187,51 @@ class Mla(Dot):
         assert row is not None
         wide = row.to(i16[row.ty.lanes])
         return [wide.part(j, 4) for j in range(row.ty.lanes // 4)]
+
+
+class Mull(Dot):
+    """aarch64 smull: four int8 products a lane, added to int32 in pairs by sadalp.
+
+    An operand holds products 0 and 1 of four lanes, then products 2 and 3.
+
+    Args:
+        joined: smlal2 adds the second pair to the first in int16, one sadalp for both. The sum of
+            two products fits int16 unless all four factors are -128.
+    """
+
+    kr, element = 4, i8
+
+    def __init__(self, lanes: int, joined: bool = True) -> None:
+        super().__init__(lanes)
+        self.joined = joined
+
+    def load_a(self, address: Value) -> list[Value]:
+        pairs = address.load(i32).splat(2).bitcast(i16[4])
+        return [pairs.shuffle([0] * 4 + [1] * 4).bitcast(i8[16])]
+
+    def load_b(self, address: Value, nv: int) -> list[Value]:
+        return [(address + 16 * j).load(i8[16]) for j in range(nv)]
+
+    def mac(self, acc: Value, a: Value, b: Value) -> Value:
+        k = acc.k
+        name = "llvm.aarch64.neon.smull.v8i16"
+        low, high = (k.intrinsic(name, i16[8], a.part(h, 8), b.part(h, 8)) for h in range(2))
+        for products in [low + high] if self.joined else [low, high]:
+            name = "llvm.aarch64.neon.saddlp.v4i32.v8i16"
+            acc = acc + k.intrinsic(name, acc.ty, products)
+        return acc
+
+    def arrange(self, weights: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
+        pairs = weights.reshape(*weights.shape[:-2], -1, self.lanes, 2, 2)
+        return pairs.swapaxes(-3, -2).reshape(weights.shape)
+
+    def fits(self, weights: npt.NDArray[np.int8]) -> bool:
+        lowest = weights == -128
+        return not self.joined or not (lowest[..., :2] & lowest[..., 2:]).any()
+
+    @property
+    def general(self) -> Dot:
+        return Mull(self.lanes, joined=False)
 
 
 class Sdot(Dot):
@@ -207,15 +289,30 @@ class Isa:
         """float32 to int32, ties to even."""
         raise NotImplementedError
 
-    def pack(self, qs: Sequence[Value], clamp: Clamp) -> Value:
-        """int32 vectors in ``order`` to 8-bit elements; see ``Clamp``."""
+    def pack(self, qs: Sequence[Value], clamp: Clamp, bounded: bool = False) -> Value:
+        """int32 vectors in ``order`` to 8-bit elements; see ``Clamp``.
+
+        ``bounded``: no element exceeds the greatest result.
+        """
         raise NotImplementedError
+
+    def pack_rows(
+        self, rows: Sequence[Sequence[Value]], clamp: Clamp, bounded: bool = False
+    ) -> list[Value]:
+        """``pack`` of each row."""
+        return [self.pack(qs, clamp, bounded) for qs in rows]
+
+    def rounded(
+        self, accs: Sequence[Value], scales: Sequence[Value], clamp: Clamp
+    ) -> list[Value]:
+        """round(float32(acc) * scale) as int32, at most the greatest result less the zero point."""
+        hi = clamp.lanes("real_hi", f32[self.lanes])
+        reals = (acc.to(f32[self.lanes]) * s for acc, s in zip(accs, scales, strict=True))
+        return [self.round(real.min(hi)) for real in reals]
 
     def quantize(self, accs: Sequence[Value], scales: Sequence[Value], clamp: Clamp) -> Value:
         """Requantize: 8-bit clamp(round(float32(acc) * scale) + zero_point, lo, hi)."""
-        hi = clamp.real_hi.splat(self.lanes)
-        reals = (acc.to(f32[self.lanes]) * s for acc, s in zip(accs, scales, strict=True))
-        return self.pack([self.round(real.min(hi)) for real in reals], clamp)
+        return self.pack(self.rounded(accs, scales, clamp), clamp, bounded=True)
 
     def load_table(self, address: Value) -> list[Value]:
         """256 bytes in the form that ``lookup`` takes; call it outside of loops."""
@@ -282,19 +379,42 @@ class X86(Isa):
             for half in unpack_pairs(part, zero)
         ]
 
-    def pack(self, qs: Sequence[Value], clamp: Clamp) -> Value:
-        k, lanes = qs[0].k, self.lanes
-        lo, hi = clamp.lo.to(u8), clamp.hi.to(u8)
+    def pack(self, qs: Sequence[Value], clamp: Clamp, bounded: bool = False) -> Value:
+        lanes = self.lanes
         if len(qs) == 1:
-            q = (qs[0].min((clamp.hi - clamp.zero_point).splat(lanes)) + clamp.zero_point.splat(lanes))
-            return q.max(clamp.lo.splat(lanes)).to(u8[lanes])
-        zero = clamp.zero_point.to(i16).splat(2 * lanes)
-        halves = []
-        for a, b in zip(qs[::2], qs[1::2], strict=True):
-            q = k.intrinsic(self.PACK32[lanes], i16[2 * lanes], a, b)
-            halves.append(k.intrinsic(f"llvm.sadd.sat.v{2 * lanes}i16", q.ty, q, zero))
-        out = self.pack16(halves)
-        return out.max(lo.splat(out.ty.lanes)).min(hi.splat(out.ty.lanes))
+            wide = i32[lanes]
+            q = qs[0] if bounded else qs[0].min(clamp.lanes("relative_hi", wide))
+            q = (q + clamp.lanes("zero_point", wide)).max(clamp.lanes("lo", wide))
+            return q.to(u8[lanes])
+        halves = [self._half(a, b, clamp) for a, b in zip(qs[::2], qs[1::2], strict=True)]
+        return self._clamped(self.pack16(halves), clamp, bounded)
+
+    def pack_rows(
+        self, rows: Sequence[Sequence[Value]], clamp: Clamp, bounded: bool = False
+    ) -> list[Value]:
+        """Rows of two vectors go through one packuswb in pairs."""
+        out: list[Value] = []
+        paired = len(rows) // 2 * 2 if len(rows[0]) == 2 else 0
+        for i in range(0, paired, 2):
+            a, b = (self._half(*rows[j], clamp) for j in (i, i + 1))
+            n = 4 * self.lanes
+            packed = a.k.intrinsic(self.PACK16[n], u8[n], a, b)
+            both = self._clamped(packed, clamp, bounded).bitcast(u64[n // 8])
+            order = [*range(0, n // 8, 2), *range(1, n // 8, 2)]
+            both = both.shuffle(order).bitcast(u8[n]) if n > 16 else both.bitcast(u8[n])
+            out += [both.part(0, n // 2), both.part(1, n // 2)]
+        return out + [self.pack(qs, clamp, bounded) for qs in rows[paired:]]
+
+    def _half(self, a: Value, b: Value, clamp: Clamp) -> Value:
+        """Two int32 vectors as one of int16, plus the zero point, saturated."""
+        narrow = i16[2 * self.lanes]
+        q = a.k.intrinsic(self.PACK32[self.lanes], narrow, a, b)
+        zero = clamp.lanes("zero_point", narrow)
+        return a.k.intrinsic(f"llvm.sadd.sat.{narrow.suffix}", narrow, q, zero)
+
+    def _clamped(self, v: Value, clamp: Clamp, bounded: bool) -> Value:
+        v = v.max(clamp.lanes("lo", v.ty))
+        return v if bounded else v.min(clamp.lanes("hi", v.ty))
 
     def pack16(self, halves: Sequence[Value]) -> Value:
         """int16 vectors, each in the order of two unpacked ones, to uint8 with saturation."""
@@ -319,28 +439,19 @@ class X86(Isa):
 class Sse41(X86):
     def pack16(self, halves: Sequence[Value]) -> Value:
         k = halves[0].k
-        out = None
-        for a, b in zip(halves[::2], halves[1::2], strict=False):
-            q = k.intrinsic(self.PACK16[16], u8[16], a, b)
-            out = q if out is None else out.concat(q)
-        if len(halves) % 2:
-            last = k.intrinsic(self.PACK16[16], u8[16], halves[-1], halves[-1]).part(0, 8)
-            assert out is None
-            out = last
-        assert out is not None
-        return out
+        if len(halves) == 1:
+            return k.intrinsic(self.PACK16[16], u8[16], halves[0], halves[0]).part(0, 8)
+        pairs = zip(halves[::2], halves[1::2], strict=True)
+        return joined([k.intrinsic(self.PACK16[16], u8[16], a, b) for a, b in pairs])
 
 
 class Avx2(X86):
     def pack16(self, halves: Sequence[Value]) -> Value:
         k = halves[0].k
-        out = None
-        for q in halves:
-            low, high = q.part(0, 8), q.part(1, 8)
-            packed = k.intrinsic(self.PACK16[16], u8[16], low, high)
-            out = packed if out is None else out.concat(packed)
-        assert out is not None
-        return out
+        parts = [
+            k.intrinsic(self.PACK16[16], u8[16], q.part(0, 8), q.part(1, 8)) for q in halves
+        ]
+        return joined(parts)
 
 
 class Avx512(X86):
@@ -365,34 +476,29 @@ class Avx512(X86):
         k = halves[0].k
         if len(halves) == 1:
             return halves[0].clamp(0, 255).to(u8[32])
-        out = None
-        for a, b in zip(halves[::2], halves[1::2], strict=True):
-            q = k.intrinsic(self.PACK16[64], u8[64], a, b)
-            out = q if out is None else out.concat(q)
-        assert out is not None
-        return out
+        pairs = zip(halves[::2], halves[1::2], strict=True)
+        return joined([k.intrinsic(self.PACK16[64], u8[64], a, b) for a, b in pairs])
 
 
 class Neon(Isa):
     def round(self, v: Value) -> Value:
         return v.k.intrinsic("llvm.aarch64.neon.fcvtns.v4i32.v4f32", i32[4], v)
 
-    def pack(self, qs: Sequence[Value], clamp: Clamp) -> Value:
+    def pack(self, qs: Sequence[Value], clamp: Clamp, bounded: bool = False) -> Value:
         k = qs[0].k
         if len(qs) == 1:
-            zero, lo, hi = (x.splat(4) for x in (clamp.zero_point, clamp.lo, clamp.hi))
+            zero, lo, hi = (clamp.lanes(what, i32[4]) for what in ("zero_point", "lo", "hi"))
             q = k.intrinsic("llvm.sadd.sat.v4i32", i32[4], qs[0], zero)
             return q.clamp(lo, hi).to(i8[4])
-        zero = clamp.zero_point.to(i16).splat(8)
+        zero = clamp.lanes("zero_point", i16[8])
         out: list[Value] = []
         for a, b in zip(qs[::2], qs[1::2], strict=True):
             a, b = (k.intrinsic("llvm.aarch64.neon.sqxtn.v4i16", i16[4], x) for x in (a, b))
             q = k.intrinsic("llvm.sadd.sat.v8i16", i16[8], a.concat(b), zero)
             out.append(k.intrinsic("llvm.aarch64.neon.sqxtn.v8i8", i8[8], q))
-        while len(out) > 1:
-            out = [a.concat(b) for a, b in zip(out[::2], out[1::2], strict=True)]
-        lanes = out[0].ty.lanes
-        return out[0].clamp(clamp.lo.to(i8).splat(lanes), clamp.hi.to(i8).splat(lanes))
+        v = joined(out)
+        v = v.max(clamp.lanes("lo", v.ty))
+        return v if bounded else v.min(clamp.lanes("hi", v.ty))
 
     def load_table(self, address: Value) -> list[Value]:
         return [(address + 16 * i).load(u8[16]) for i in range(16)]
@@ -405,6 +511,13 @@ class Neon(Isa):
             name, part = "llvm.aarch64.neon.tbx4.v16i8", table[4 * i : 4 * i + 4]
             out = k.intrinsic(name, u8[16], out, *part, at - 64 * i)
         return out
+
+
+def joined(parts: Sequence[Value]) -> Value:
+    """A power of two of vectors as one."""
+    while len(parts) > 1:
+        parts = [a.concat(b) for a, b in zip(parts[::2], parts[1::2], strict=True)]
+    return parts[0]
 
 
 def split(a: Value, lanes: int, *others: Value) -> list[tuple[Value, ...]]:
@@ -454,7 +567,7 @@ AVX512VNNI = Avx512(
 AVX2 = Avx2("avx2", "x86_64", _AVX2, 256, u8, Pmaddwd(8), Pmaddwd(8))
 SSE41 = Sse41("sse41", "x86_64", ("sse3", "ssse3", "sse4.1"), 128, u8, Pmaddwd(4), Pmaddwd(4))
 NEONDOT = Neon("neondot", "aarch64", ("neon", "dotprod"), 128, i8, Sdot(4), Mla(4))
-NEON = Neon("neon", "aarch64", ("neon",), 128, i8, Mla(4), Mla(4))
+NEON = Neon("neon", "aarch64", ("neon",), 128, i8, Mull(4), Mla(4))
 
 ISAS: tuple[Isa, ...] = (AVX512VNNI, AVX2, SSE41, NEONDOT, NEON)
 """Every instruction set, the best of each architecture first."""

@@ -14,13 +14,13 @@ Weights with a zero point cost one sum of A a row: sum a*(w - z) = sum a*w - z *
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from .ir import Kernel, Type, Value, f32, i8, i32, index, ptr
-from .isa import Clamp, Isa
+from .ir import Kernel, Type, Value, f32, i8, i32, index, ptr, u32
+from .isa import Clamp, Dot, Isa
 
 SLACK = 64
 """Bytes past the end of A, the residual and the packed weights that the kernel may read."""
@@ -37,6 +37,7 @@ class QGemm:
         gather: rows of A are gathered into a scratch first (``qconv``).
         weight_zero_point: weights are asymmetric.
         add: a residual is added to the result (TFLite's ADD in XNNPACK's fixed point).
+        general: the dot product is ``Dot.general``; see ``suited``.
     """
 
     isa: Isa
@@ -45,6 +46,11 @@ class QGemm:
     gather: bool = False
     weight_zero_point: bool = False
     add: bool = False
+    general: bool = False
+
+    @property
+    def dot(self) -> Dot:
+        return self.isa.gemm.general if self.general else self.isa.gemm
 
     @property
     def nr(self) -> int:
@@ -55,7 +61,7 @@ class QGemm:
         act = str(self.isa.activation)
         op = ("qconv" if self.gather else "qgemm") + ("_add" if self.add else "")
         weights = "u8" if self.weight_zero_point else "i8"
-        kr = self.isa.gemm.kr
+        kr = f"{self.dot.kr}{'g' if self.general else ''}"
         return f"{op}_{act}{weights}{act}_{self.mr}x{self.nr}c{kr}__{self.isa.name}"
 
     @property
@@ -73,24 +79,38 @@ class QGemm:
         if self.add:
             fields |= {"r": ptr, **dict.fromkeys(("r_x", "r_wrap", "r_image"), index)}
             fields |= dict.fromkeys(
-                ("c_mult", "r_mult", "add_bias", "shift", "add_zero", "add_lo", "add_hi"), i32
+                ("c_mult", "r_mult", "add_bias", "shift", "add_zero_point", "add_lo", "add_hi"), i32
             )
         return fields
 
     def layout(self, kc: int, runs: int) -> tuple[int, int]:
         """(kstep, steps): elements of K a run takes when padded, and dot steps in all."""
-        dot = self.isa.gemm
+        dot = self.dot
         kstep = -(-kc // dot.kr) * dot.kr
         return kstep, -(-(runs * kstep // dot.kr) // dot.ku) * dot.ku
 
     def scratch_bytes(self, kc: int, runs: int) -> int:
         """Stack that gathering takes; 0 when A is read in place."""
         _, steps = self.layout(kc, runs)
-        dot = self.isa.gemm
+        dot = self.dot
         return self.mr * (steps * dot.kr * dot.element.nbytes + SLACK) if self.gather else 0
 
     def panel_bytes(self, kc: int, runs: int) -> int:
-        return self.nr * (8 + self.layout(kc, runs)[1] * self.isa.gemm.kr)
+        return self.nr * (8 + self.layout(kc, runs)[1] * self.dot.kr)
+
+    def suited(self, weights: npt.NDArray[np.int8]) -> QGemm:
+        """This variant, or its general form where the weights int8[n, runs, kc] need that."""
+        padded = self._padded(weights)
+        fits = self.dot.fits(padded.reshape(len(padded), -1, self.dot.kr))
+        return self if fits else replace(self, general=True)
+
+    def _padded(self, weights: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
+        """The weights with zeros up to whole panels and whole dot steps: int8[columns, K]."""
+        n, runs, kc = weights.shape
+        kstep, steps = self.layout(kc, runs)
+        padded = np.zeros((-(-n // self.nr) * self.nr, steps * self.dot.kr), np.int8)
+        padded[:n, : runs * kstep].reshape(n, runs, kstep)[:, :, :kc] = weights
+        return padded
 
     def pack(
         self,
@@ -100,17 +120,15 @@ class QGemm:
     ) -> npt.NDArray[np.uint8]:
         """Weights int8[n, runs, kc], bias int32[n] and scale float32[n] as panels.
 
-        A panel: bias int32[nr], scale float32[nr], then int8[nr][kr] for each dot step; columns
-        in ``Isa.order``, K padded with zeros.
+        A panel: bias int32[nr], scale float32[nr], then int8[nr][kr] for each dot step, as
+        ``Dot.arrange`` puts them; columns in ``Isa.order``, K padded with zeros.
         """
         n, runs, kc = weights.shape
-        dot, nr = self.isa.gemm, self.nr
-        kstep, steps = self.layout(kc, runs)
+        dot, nr = self.dot, self.nr
         panels = -(-n // nr)
-        padded = np.zeros((panels * nr, steps * dot.kr), np.int8)
-        padded[:n, : runs * kstep].reshape(n, runs, kstep)[:, :, :kc] = weights
         order = np.array(self.isa.order(self.nv))
-        w = padded.reshape(panels, nr, steps, dot.kr)[:, order].transpose(0, 2, 1, 3)
+        w = self._padded(weights).reshape(panels, nr, -1, dot.kr)[:, order].transpose(0, 2, 1, 3)
+        w = dot.arrange(w)
         head = np.zeros((2, panels * nr), np.int32)
         head[0, :n] = bias
         head[1, :n] = scale.astype(np.float32).view(np.int32)
@@ -125,7 +143,7 @@ class QGemm:
     def ones(self, kc: int, runs: int) -> npt.NDArray[np.uint8]:
         """The dot operand that sums a row of A: 1 for each element, 0 for padding."""
         kstep, steps = self.layout(kc, runs)
-        dot = self.isa.gemm
+        dot = self.dot
         dtype = np.int8 if dot.element.bits == 8 else np.int16
         out = np.zeros(steps * dot.kr + SLACK, dtype)
         out[: runs * kstep].reshape(runs, kstep)[:, :kc] = 1
@@ -138,7 +156,7 @@ class QGemm:
 class _Builder:
     def __init__(self, variant: QGemm) -> None:
         self.v = variant
-        self.isa, self.dot = variant.isa, variant.isa.gemm
+        self.isa, self.dot = variant.isa, variant.dot
         self.k = Kernel(variant.symbol, variant.fields)
         self.clamp = Clamp.of(self.k)
 
@@ -148,7 +166,7 @@ class _Builder:
             pitch = k["steps"] * (self.dot.kr * self.dot.element.nbytes) + SLACK
             scratch = k.alloca(pitch * v.mr)
         with k.loop(k.begin, k.end) as unit:
-            tile, block = unit // k["blocks"], unit % k["blocks"]
+            tile, block = divide(unit, k["blocks"])
             rows = self.rows(tile * v.mr)
             if v.gather:
                 rows["k"] = [scratch + pitch * i for i in range(v.mr)]
@@ -165,8 +183,8 @@ class _Builder:
     def rows(self, pixel: Value) -> dict[str, list[Value]]:
         """Addresses of the tile's pixels in each operand; past the last, that one again."""
         k = self.k
-        y, x = k.var(pixel // k["width"]), pixel % k["width"]
-        image, y = y.value // k["height"], y.value % k["height"]
+        y, x = divide(pixel, k["width"])
+        image, y = divide(y, k["height"])
         names = ["a", "c"] + (["r"] if self.v.add else [])
         addresses: dict[str, list[Value]] = {}
         at: dict[str, Value] = {}
@@ -234,7 +252,7 @@ class _Builder:
                         acc[i][j].value = dot.mac(acc[i][j].value, a[i][u], b[j])
         scales = [(w + 4 * (nr + lanes * j)).load(f32[lanes]) for j in range(v.nv)]
         column = panel * nr
-        out = [self.epilogue([x.value for x in row], scales, rows, i, column) for i, row in enumerate(acc)]
+        out = self.epilogue([[x.value for x in row] for row in acc], scales, rows, column)
         left = k["n"] - column
         with k.when(left.compare("ge", nr)) as full:
             for row, q in zip(rows["c"], out, strict=True):
@@ -245,22 +263,35 @@ class _Builder:
 
     def epilogue(
         self,
-        acc: list[Value],
+        accs: list[list[Value]],
         scales: list[Value],
         rows: dict[str, list[Value]],
-        i: int,
         column: Value,
-    ) -> Value:
-        k, isa = self.k, self.isa
+    ) -> list[Value]:
+        """The 8-bit results of each row."""
+        k, isa, clamp = self.k, self.isa, self.clamp
+        rounded = [isa.rounded(acc, scales, clamp) for acc in accs]
         if not self.v.add:
-            return isa.quantize(acc, scales, self.clamp)
-        residual = isa.unpack((rows["r"][i] + column).load(isa.activation[self.v.nr]))
-        splat = {name: k[name].splat(isa.lanes) for name in ("c_mult", "r_mult", "add_bias", "shift")}
-        lo = (self.clamp.lo - self.clamp.zero_point).splat(isa.lanes)
-        hi = self.clamp.real_hi.splat(isa.lanes)
+            return isa.pack_rows(rounded, clamp, bounded=True)
+        wide = i32[isa.lanes]
+        c_mult, r_mult, bias, shift = (
+            k.once(name, lambda name=name: k[name].splat(isa.lanes))
+            for name in ("c_mult", "r_mult", "add_bias", "shift")
+        )
         sums = []
-        for x, scale, r in zip(acc, scales, residual, strict=True):
-            q = isa.round((x.to(scale.ty) * scale).min(hi)).max(lo)
-            total = q * splat["c_mult"] + r * splat["r_mult"] + splat["add_bias"]
-            sums.append(total >> splat["shift"])
-        return isa.pack(sums, Clamp(k["add_zero"], k["add_lo"], k["add_hi"]))
+        for qs, row in zip(rounded, rows["r"], strict=True):
+            residual = isa.unpack((row + column).load(isa.activation[self.v.nr]))
+            floored = (q.max(clamp.lanes("relative_lo", wide)) for q in qs)
+            sums.append(
+                [
+                    (q * c_mult + r * r_mult + bias) >> shift
+                    for q, r in zip(floored, residual, strict=True)
+                ]
+            )
+        return isa.pack_rows(sums, Clamp.of(k, "add_"))
+
+
+def divide(a: Value, b: Value) -> tuple[Value, Value]:
+    """Quotient and remainder of index values below 2**32, by the faster 32-bit division."""
+    narrow, divisor = a.to(u32), b.to(u32)
+    return (narrow // divisor).to(index), (narrow % divisor).to(index)

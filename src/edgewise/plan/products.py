@@ -125,7 +125,7 @@ def emit_qgemm(
     )
     ctx.require(chosen is not None)
     assert chosen is not None
-    v, seconds = chosen
+    v, seconds = chosen[0].suited(weights), chosen[1]
     sums = weights.astype(np.int64).sum(axis=(1, 2))
     whole = Product(weights, p.zero, p.bias[channels], p.input_zero, p.requant)
     bias = whole.folded_bias(sums, run_count * kc)
@@ -178,7 +178,7 @@ def _residual(
         "r_mult": rule.b_multiplier,
         "add_bias": rule.bias + rule.a_multiplier * zero,
         "shift": rule.shift,
-        "add_zero": rule.zero_point,
+        "add_zero_point": rule.zero_point,
         "add_lo": rule.lo,
         "add_hi": rule.hi,
     }
