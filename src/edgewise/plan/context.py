@@ -81,7 +81,7 @@ class Context:
         missing = set(kernel.fields) - set(params)
         if missing:
             raise ValueError(f"{kernel.symbol}: no value for {sorted(missing)}")
-        chunks = max(1, min(int(seconds / CHUNK_SECONDS), MAX_CHUNKS, units))
+        chunks = min(chunk_count(seconds), units)
         self.steps.append(
             Step(
                 self.index,
@@ -111,6 +111,11 @@ class Context:
         """Require 8-bit tensors of the type that the kernels take, quantized per tensor."""
         for t in types:
             self.require(t.dtype is self.activation and t.quant is not None)
+
+
+def chunk_count(seconds: float) -> int:
+    """Into how many chunks a step that takes ``seconds`` is worth dividing."""
+    return max(1, min(int(seconds / CHUNK_SECONDS), MAX_CHUNKS))
 
 
 def constant(value: Value) -> npt.NDArray[np.generic]:

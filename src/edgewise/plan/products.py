@@ -20,7 +20,7 @@ from ..ops import (
 )
 from ..ops.requant import Requant, requantization
 from . import select
-from .context import Context, constant
+from .context import Context, chunk_count, constant
 from .geometry import Sides, conv_halo, phases
 from .model import Address, Buffer, View, packed_strides
 from .movement import emit_copy, fill_halo
@@ -132,8 +132,7 @@ def emit_qgemm(
     packed = v.pack(weights, bias, p.requant.scale[channels])
     kstep, steps = v.layout(kc, run_count)
     tiles, panels = -(-pixels // v.mr), -(-n // v.nr)
-    blocks = 1 if tiles >= 16 else min(panels, -(-16 // tiles))
-    block_panels = -(-panels // blocks)
+    block_panels = -(-panels // min(panels, -(-chunk_count(seconds) // tiles)))
     blocks = -(-panels // block_panels)
     params: dict[str, int | float | Address] = {
         **source.fields("a"),
