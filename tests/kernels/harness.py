@@ -110,7 +110,9 @@ def pack(fields: Mapping[str, Type], values: Mapping[str, int | float]) -> bytes
     """The params: 8 bytes a field."""
     assert set(fields) == set(values), set(fields) ^ set(values)
     return b"".join(
-        struct.pack("<fI", values[name], 0) if ty.kind == "f" else struct.pack("<q", values[name])
+        struct.pack("<fI", values[name], 0)
+        if ty.kind == "f"
+        else (int(values[name]) % 2**64).to_bytes(8, "little")
         for name, ty in fields.items()
     )
 

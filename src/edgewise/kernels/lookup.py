@@ -76,9 +76,9 @@ class Dequantize:
 
 @dataclass(frozen=True)
 class Quantize:
-    """y = clamp(round(x / scale) + zero_point, lo, hi), from float32 to ``isa.activation``.
+    """y = clamp(round(x * (1 / scale)) + zero_point, lo, hi), from float32 to ``isa.activation``.
 
-    The division is one of float32 and rounds to even; NaN gives ``hi``.
+    Division and product are single float32 operations; halves round to even; NaN gives ``lo``.
     """
 
     isa: Isa
@@ -94,25 +94,29 @@ class Quantize:
     def build(self) -> str:
         k = Kernel(self.symbol, self.fields)
         lanes, width = self.isa.lanes, self.isa.bits // 8
+        inverse = k.const(1.0, f32) / k["scale"]
         with views.blocks(k, {"x": 4, "y": 1}) as unit:
             x, y = unit.at["x"], unit.at["y"]
             whole = unit.count & -width
             with k.loop(0, whole, width) as i:
-                (y + i).store(self.quantize(k, x + i * 4, width // lanes))
+                (y + i).store(self.quantize(x + i * 4, inverse, width // lanes))
             with k.loop(whole, unit.count, lanes) as i:
-                (y + i).store_partial(self.quantize(k, x + i * 4, 1), (unit.count - i).min(lanes))
+                q = self.quantize(x + i * 4, inverse, 1)
+                (y + i).store_partial(q, (unit.count - i).min(lanes))
         return k.text()
 
-    def quantize(self, k: Kernel, x: Value, nv: int) -> Value:
+    def quantize(self, x: Value, inverse: Value, nv: int) -> Value:
         """The 8-bit results of ``nv`` vectors at the address ``x``."""
-        isa, clamp = self.isa, Clamp.of(k)
-        hi, scale = clamp.real_hi.splat(isa.lanes), k["scale"].splat(isa.lanes)
+        isa, clamp = self.isa, Clamp.of(x.k)
+        scale = inverse.splat(isa.lanes)
+        lo = (clamp.lo - clamp.zero_point).to(f32).splat(isa.lanes)
+        hi = clamp.real_hi.splat(isa.lanes)
         order = isa.order(nv)
         rounded = []
         for j in range(nv):
             columns = order[j * isa.lanes : (j + 1) * isa.lanes : 4]
-            real = _joined([(x + 4 * column).load(f32[4]) for column in columns])
-            rounded.append(isa.round((real / scale).min(hi)))
+            real = _joined([(x + 4 * column).load(f32[4]) for column in columns]) * scale
+            rounded.append(isa.round(real.max(lo).min(hi)))
         return isa.pack(rounded, clamp)
 
 
