@@ -110,7 +110,8 @@ class Program:
         """A view of the arena as a numpy array."""
         start = view.address.offset + self.plan.offsets[view.address.buffer]
         dtype = view.type.dtype.numpy
-        return np.ndarray(view.shape, dtype, self._arena.data, start, view.strides)
+        array: Array = np.ndarray(view.shape, dtype, self._arena.data, start, view.strides)
+        return array
 
     def _bind(self, module: Module) -> list[tuple[Any, int | None, int]]:
         call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)(

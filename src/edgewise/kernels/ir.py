@@ -174,7 +174,9 @@ class Value:
     def select(self, yes: Value, no: Operand) -> Value:
         """``yes`` where this bool value is true, else ``no``."""
         rhs = yes._coerce(no)
-        text = f"select {self.ty.llvm} {self.name}, {yes.ty.llvm} {yes.name}, {rhs.ty.llvm} {rhs.name}"
+        text = (
+            f"select {self.ty.llvm} {self.name}, {yes.ty.llvm} {yes.name}, {rhs.ty.llvm} {rhs.name}"
+        )
         return self.k.emit(text, yes.ty)
 
     def _minmax(self, which: str, relation: str, other: Operand) -> Value:
@@ -380,7 +382,9 @@ class Kernel:
         self._block = name
 
     @contextmanager
-    def loop(self, start: Operand, stop: Operand, step: int = 1, once: bool = False) -> Iterator[Value]:
+    def loop(
+        self, start: Operand, stop: Operand, step: int = 1, once: bool = False
+    ) -> Iterator[Value]:
         """for i in range(start, stop, step). ``once``: the body runs at least once."""
         first = self.const(start, index) if isinstance(start, int | float) else start
         first = first.value if isinstance(first, Var) else first

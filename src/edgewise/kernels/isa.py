@@ -146,9 +146,7 @@ class Vnni(Dot):
                 wide = row.to(u8).to(Type("u", 32)[n]) << 8 * i if i else row.to(Type("u", 32)[n])
                 out = wide if out is None else out | wide
         assert out is not None
-        return [
-            out.part(j, self.lanes).bitcast(u8[4 * self.lanes]) for j in range(n // self.lanes)
-        ]
+        return [out.part(j, self.lanes).bitcast(u8[4 * self.lanes]) for j in range(n // self.lanes)]
 
 
 class Pmaddwd(Dot):
@@ -302,9 +300,7 @@ class Isa:
         """``pack`` of each row."""
         return [self.pack(qs, clamp, bounded) for qs in rows]
 
-    def rounded(
-        self, accs: Sequence[Value], scales: Sequence[Value], clamp: Clamp
-    ) -> list[Value]:
+    def rounded(self, accs: Sequence[Value], scales: Sequence[Value], clamp: Clamp) -> list[Value]:
         """round(float32(acc) * scale) as int32, at most the greatest result less the zero point."""
         hi = clamp.lanes("real_hi", f32[self.lanes])
         reals = (acc.to(f32[self.lanes]) * s for acc, s in zip(accs, scales, strict=True))
@@ -396,7 +392,7 @@ class X86(Isa):
         out: list[Value] = []
         paired = len(rows) // 2 * 2 if len(rows[0]) == 2 else 0
         for i in range(0, paired, 2):
-            a, b = (self._half(*rows[j], clamp) for j in (i, i + 1))
+            a, b = (self._half(row[0], row[1], clamp) for row in rows[i : i + 2])
             n = 4 * self.lanes
             packed = a.k.intrinsic(self.PACK16[n], u8[n], a, b)
             both = self._clamped(packed, clamp, bounded).bitcast(u64[n // 8])
@@ -426,7 +422,7 @@ class X86(Isa):
         return [(address + 16 * i).load(u8[16]).shuffle(everywhere) for i in range(16)]
 
     def lookup(self, table: Sequence[Value], indices: Value) -> Value:
-        """A pshufb by the low four bits in each part of the table, and a choice by the high bits."""
+        """A pshufb by the low four bits in each part of the table; the high bits choose the part."""
         low = indices.bitcast(u8[indices.ty.lanes]) & 15
         if len(table) == 1:
             return low.k.intrinsic(self.SHUFFLE[low.ty.lanes], low.ty, table[0], low)
@@ -448,9 +444,7 @@ class Sse41(X86):
 class Avx2(X86):
     def pack16(self, halves: Sequence[Value]) -> Value:
         k = halves[0].k
-        parts = [
-            k.intrinsic(self.PACK16[16], u8[16], q.part(0, 8), q.part(1, 8)) for q in halves
-        ]
+        parts = [k.intrinsic(self.PACK16[16], u8[16], q.part(0, 8), q.part(1, 8)) for q in halves]
         return joined(parts)
 
 
@@ -522,9 +516,7 @@ def joined(parts: Sequence[Value]) -> Value:
 
 def split(a: Value, lanes: int, *others: Value) -> list[tuple[Value, ...]]:
     """Each value cut into parts of ``lanes`` lanes; parts of the same place together."""
-    return [
-        tuple(v.part(j, lanes) for v in (a, *others)) for j in range(a.ty.lanes // lanes)
-    ]
+    return [tuple(v.part(j, lanes) for v in (a, *others)) for j in range(a.ty.lanes // lanes)]
 
 
 def unpack_pairs(a: Value, b: Value) -> tuple[Value, Value]:

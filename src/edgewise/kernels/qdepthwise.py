@@ -82,9 +82,7 @@ class QDepthwise:
 
     def starts(self, channels: int) -> list[int]:
         """The first channel of each block."""
-        return [
-            max(0, min(at, channels - self.block)) for at in range(0, channels, self.block)
-        ]
+        return [max(0, min(at, channels - self.block)) for at in range(0, channels, self.block)]
 
     def pack(
         self,
@@ -154,7 +152,9 @@ class _Builder:
         lanes = self.isa.lanes
         return [(weights + 4 * lanes * j).load(i32[lanes]) for j in range(self.v.nv)]
 
-    def accumulate(self, acc: list[Value], columns: list[list[Value]], weights: Value) -> list[Value]:
+    def accumulate(
+        self, acc: list[Value], columns: list[list[Value]], weights: Value
+    ) -> list[Value]:
         """Add the dot steps ``columns`` with the weights that lie from ``weights`` on."""
         taps, at = self.dot.taps, 0
         for operands in columns:
@@ -168,9 +168,7 @@ class _Builder:
 
     def finish(self, acc: list[Value], weights: Value, target: Value) -> None:
         lanes, v = self.isa.lanes, self.v
-        scales = [
-            (weights + 4 * (v.block + lanes * j)).load(f32[lanes]) for j in range(v.nv)
-        ]
+        scales = [(weights + 4 * (v.block + lanes * j)).load(f32[lanes]) for j in range(v.nv)]
         q = self.isa.quantize(acc, scales, self.clamp)
         if v.partial:
             target.store_partial(q, self.k["channels"].min(v.block))
@@ -180,9 +178,7 @@ class _Builder:
     def column(self, address: Value) -> list[list[Value]]:
         """Three rows at ``address`` as operands of the dot steps of one column."""
         kr, block = self.dot.kr, self.isa.activation[self.v.block]
-        rows: list[Value | None] = [
-            (address + self.k["a_row"] * y).load(block) for y in range(3)
-        ]
+        rows: list[Value | None] = [(address + self.k["a_row"] * y).load(block) for y in range(3)]
         rows += [None] * (-3 % kr)
         return [self.dot.interleave(rows[i : i + kr]) for i in range(0, len(rows), kr)]
 

@@ -224,13 +224,14 @@ class _Builder:
         if not self.v.weight_zero_point:
             return None
         k, dot, lanes = self.k, self.dot, self.isa.lanes
-        count = 16 // dot.element.nbytes
         total = k.var(k.const(0, i32[lanes]))
         with k.loop(0, k["steps"] * dot.kr, lanes * dot.kr, once=True) as p:
             at = p * dot.element.nbytes
             a = (row + at).load(dot.element[lanes * dot.kr])
             ones = (k["ones"] + at).load(dot.element[lanes * dot.kr])
-            total.value = dot.mac(total.value, a, ones.bitcast(i8[lanes * 4]) if count == 16 else ones)
+            total.value = dot.mac(
+                total.value, a, ones.bitcast(i8[lanes * 4]) if count == 16 else ones
+            )
         name = f"llvm.vector.reduce.add.v{lanes}i32"
         summed = k.intrinsic(name, i32, total.value)
         return (k.const(0, i32) - k["w_zero"]) * summed
@@ -239,9 +240,7 @@ class _Builder:
         k, v, dot, lanes, nr = self.k, self.v, self.dot, self.isa.lanes, self.v.nr
         w = k["w"] + panel * k["panel_bytes"]
         bias = [(w + 4 * lanes * j).load(i32[lanes]) for j in range(v.nv)]
-        acc = [
-            [k.var(b if s is None else b + s.splat(lanes)) for b in bias] for s in start
-        ]
+        acc = [[k.var(b if s is None else b + s.splat(lanes)) for b in bias] for s in start]
         body = w + 8 * nr
         with k.loop(0, k["steps"], dot.ku, once=True) as step:
             a = [dot.load_a(row + step * (dot.kr * dot.element.nbytes)) for row in rows["k"]]
@@ -275,7 +274,7 @@ class _Builder:
             return isa.pack_rows(rounded, clamp, bounded=True)
         wide = i32[isa.lanes]
         c_mult, r_mult, bias, shift = (
-            k.once(name, lambda name=name: k[name].splat(isa.lanes))
+            k.once(name, partial(k[name].splat, isa.lanes))
             for name in ("c_mult", "r_mult", "add_bias", "shift")
         )
         sums = []

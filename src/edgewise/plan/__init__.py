@@ -10,7 +10,6 @@ from . import memory
 from .context import Context, NoKernelError
 from .layout import Layout, lay_out
 from .lowering import LOWERINGS
-from .movement import fill_halo
 from .model import (
     CONSTANTS,
     Address,
@@ -20,6 +19,7 @@ from .model import (
     Step,
     View,
 )
+from .movement import fill_halo
 
 __all__ = ["Address", "Buffer", "HostStep", "Plan", "Step", "View", "make_plan"]
 
@@ -40,9 +40,7 @@ def make_plan(graph: Graph, isa: Isa) -> Plan:
         native[refused] = False
     lifetimes = _lifetimes(graph, ctx, layout)
     offsets, arena_bytes = memory.place(lifetimes)
-    outputs = tuple(
-        (v, v.data if v.data is not None else layout.views[v]) for v in graph.outputs
-    )
+    outputs = tuple((v, v.data if v.data is not None else layout.views[v]) for v in graph.outputs)
     return Plan(
         graph.nodes,
         tuple(ctx.steps),
@@ -55,9 +53,7 @@ def make_plan(graph: Graph, isa: Isa) -> Plan:
     )
 
 
-def _lower(
-    graph: Graph, native: dict[Node, bool], layout: Layout, ctx: Context
-) -> Node | None:
+def _lower(graph: Graph, native: dict[Node, bool], layout: Layout, ctx: Context) -> Node | None:
     """Emit every node's steps; the first node that turns out to have no kernel, if any."""
     filled: set[Value] = set()
 
@@ -72,9 +68,7 @@ def _lower(
         ctx.index = i
         fill(node.outputs)
         if not native[node]:
-            views = tuple(
-                v.data if v.data is not None else layout.views[v] for v in node.inputs
-            )
+            views = tuple(v.data if v.data is not None else layout.views[v] for v in node.inputs)
             outputs = tuple(layout.views[v] for v in node.outputs)
             ctx.steps.append(HostStep(i, views, outputs))
             continue
@@ -85,9 +79,7 @@ def _lower(
     return None
 
 
-def _lifetimes(
-    graph: Graph, ctx: Context, layout: Layout
-) -> dict[Buffer, tuple[int, int]]:
+def _lifetimes(graph: Graph, ctx: Context, layout: Layout) -> dict[Buffer, tuple[int, int]]:
     """First and last step that touch each buffer; the graph's inputs and outputs to the ends."""
     lifetimes: dict[Buffer, tuple[int, int]] = {}
 

@@ -96,7 +96,7 @@ class Context:
         )
 
     def together(self, first: int) -> None:
-        """The steps from number ``first`` on write disjoint bytes and need one barrier at the end."""
+        """The steps from number ``first`` on write disjoint bytes; one barrier ends them."""
         for i in range(first, len(self.steps) - 1):
             step = self.steps[i]
             if isinstance(step, Step):

@@ -29,9 +29,7 @@ class Sides:
         return any((self.top, self.bottom, self.left, self.right))
 
 
-def conv_halo(
-    op: Conv2D | DepthwiseConv2D, x: TensorType, w: TensorType, out: TensorType
-) -> Sides:
+def conv_halo(op: Conv2D | DepthwiseConv2D, x: TensorType, w: TensorType, out: TensorType) -> Sides:
     """The pixels outside of x that the windows reach."""
     top, _, left, _ = op.padding
     (sh, sw), (dh, dw) = op.stride, op.dilation

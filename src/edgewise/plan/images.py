@@ -79,7 +79,9 @@ def lower_mean(ctx: Context, node: Node) -> None:
     ctx.require(axes[-1] < len(x.shape) - 1)
     a, c = ctx.view(node.inputs[0]), ctx.view(node.outputs[0])
     batch, batch_steps = merge(x.shape[: axes[0]], [a.strides[: axes[0]]])
-    window, window_steps = merge(x.shape[axes[0] : axes[-1] + 1], [a.strides[axes[0] : axes[-1] + 1]])
+    window, window_steps = merge(
+        x.shape[axes[0] : axes[-1] + 1], [a.strides[axes[0] : axes[-1] + 1]]
+    )
     channels, channel_steps = merge(x.shape[axes[-1] + 1 :], [a.strides[axes[-1] + 1 :]])
     ctx.require(len(batch) <= 1 and len(window) <= 2 and c.contiguous)
     ctx.require(len(channels) <= 1 and channel_steps[0] in ((), (1,)))

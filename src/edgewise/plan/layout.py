@@ -61,7 +61,9 @@ def lay_out(graph: Graph, native: Mapping[Node, bool]) -> Layout:
             if whole not in layout.views:
                 place(whole)
             outer = layout.views[whole]
-            settle(value, View(outer.address + start * outer.strides[axis], value.type, outer.strides))
+            settle(
+                value, View(outer.address + start * outer.strides[axis], value.type, outer.strides)
+            )
             return
         settle(value, _own(value, layout.halos.get(value, Sides())))
 

@@ -13,15 +13,16 @@ from ..ops import Concatenation, Pack, Pad, Split, StridedSlice, Transpose, Unpa
 from .context import Context
 from .geometry import Sides
 from .model import Address, Variant, View, packed_strides
-from .pointwise import emit_table
-from .strided import Strides, merge
+from .strided import Strides, emit_table, merge
 
 BLOCK = 16384
 """Bytes of a work unit."""
 
 
-def emit_copy(ctx: Context, source: View, target: View) -> None:
+def emit_copy(ctx: Context, source: View, target: View, *, flip: bool = False) -> None:
     """target = source, elements of views of one shape.
+
+    ``flip`` turns uint8 to int8 and back, where the innermost dimension is contiguous in both.
 
     Raises NoKernelError where the walk needs more outer dimensions than kernels have.
     """
@@ -30,9 +31,12 @@ def emit_copy(ctx: Context, source: View, target: View) -> None:
     if not extents:
         extents, src, dst = (1,), (size,), (size,)
     if src[-1] == dst[-1] == size:
-        _walk(ctx, copy.Copy(ctx.isa), source, target, extents, src, dst, size, {})
+        _walk(ctx, copy.Copy(ctx.isa, flip), source, target, extents, src, dst, size, {})
         return
-    if src[-1] != size and dst[-1] != size or not _transpose(ctx, source, target, extents, src, dst):
+    ctx.require(not flip)
+    if (src[-1] != size and dst[-1] != size) or not _transpose(
+        ctx, source, target, extents, src, dst
+    ):
         steps = {"src_step": src[-1], "dst_step": dst[-1]}
         _walk(ctx, copy.CopyStrided(ctx.isa, size), source, target, extents, src, dst, 1, steps)
 
@@ -204,7 +208,7 @@ def lower_concatenation(ctx: Context, node: Node) -> None:
         target = part(whole, at, value.type.shape)
         start += value.type.shape[axis]
         if table is not None:
-            emit_table(ctx, node, view, target, table)
+            emit_table(ctx, view, target, table.view(np.uint8))
         elif (view.address, view.strides) != (target.address, target.strides):
             emit_copy(ctx, view, target)
     ctx.together(first)

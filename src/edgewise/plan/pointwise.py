@@ -8,51 +8,12 @@ import numpy as np
 
 from ..dtype import DType
 from ..graph import Node
-from ..kernels import elementwise, lookup, views
-from ..kernels.views import OUTER
+from ..kernels import elementwise, lookup
 from ..ops import Add, Dequantize, Mul, Quantize, Sub, Unary
 from .context import Context, node_seconds
-from .model import Address, Variant, View
-from .strided import Strides, broadcast, merge
-
-BLOCK = 4096
-"""Elements of a work unit."""
-
-
-def walk(
-    ctx: Context,
-    kernel: Variant,
-    operands: Mapping[str, tuple[View, Strides]],
-    shape: Sequence[int],
-    constants: Mapping[str, int | float | Address],
-    seconds: float,
-) -> None:
-    """Emit a kernel over views that share ``shape``; the result is the last operand.
-
-    Raises NoKernelError where the walk needs more outer dimensions than kernels have.
-    """
-    extents, strides = merge(shape, [s for _, s in operands.values()])
-    if not extents:
-        extents, strides = (1,), [(1,)] * len(operands)
-    outer, n = extents[:-1], extents[-1]
-    ctx.require(len(outer) <= OUTER)
-    block = min(n, BLOCK)
-    pad = OUTER - len(outer)
-    sizes = (1,) * pad + outer
-    params: dict[str, int | float | Address] = {"n": n, "block": block, **constants}
-    params |= {f"d{i}": sizes[i] for i in range(1, OUTER)}
-    for (name, (view, _)), steps in zip(operands.items(), strides, strict=True):
-        params[name] = view.address
-        params |= {f"{name}_{i}": s for i, s in enumerate((0,) * pad + steps[:-1])}
-    used = [view for view, _ in operands.values()]
-    ctx.emit(
-        kernel,
-        params,
-        views.units(outer, n, block),
-        seconds=seconds,
-        reads=tuple(used[:-1]),
-        writes=(used[-1],),
-    )
+from .model import Address
+from .movement import emit_copy
+from .strided import broadcast, emit_table, walk
 
 
 def lower_add(ctx: Context, node: Node) -> None:
@@ -122,22 +83,15 @@ def lower_table(ctx: Context, node: Node) -> None:
     x, out = node.input_types[0], node.output_types[0]
     ctx.require(x.dtype in EIGHT_BIT and out.dtype in EIGHT_BIT)
     ctx.require(x.quant is not None and out.quant is not None)
-    emit_table(ctx, node, ctx.view(node.inputs[0]), ctx.view(node.outputs[0]), node.op.table(x, out))
+    a, c = ctx.view(node.inputs[0]), ctx.view(node.outputs[0])
+    table = node.op.table(x, out).view(np.uint8)
+    if np.array_equal(table, np.arange(256) ^ 0x80):
+        emit_copy(ctx, a, c, flip=True)
+    else:
+        emit_table(ctx, a, c, table)
 
 
 EIGHT_BIT = (DType.UINT8, DType.INT8)
-
-
-def emit_table(ctx: Context, node: Node, x: View, y: View, table: np.ndarray) -> None:
-    """y = table[x], for views of one shape."""
-    walk(
-        ctx,
-        lookup.Lookup(ctx.isa),
-        {"x": (x, x.strides), "y": (y, y.strides)},
-        x.shape,
-        {"table": ctx.constants.add(table.view(np.uint8))},
-        node_seconds(node, 0.5e-9),
-    )
 
 
 def lower_quantize(ctx: Context, node: Node) -> None:

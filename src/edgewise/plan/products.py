@@ -57,7 +57,8 @@ def product(
     x, w = inputs[0].type, inputs[1].type
     ctx.activations(x, out)
     raw = constant(inputs[1])
-    assert w.quant is not None and x.quant is not None
+    assert w.quant is not None
+    assert x.quant is not None
     zeros = set(w.quant.zero_point)
     ctx.require(len(zeros) == 1 and raw.dtype.name in ("uint8", "int8"))
     zero = zeros.pop()
@@ -162,9 +163,7 @@ def emit_qgemm(
         view, r, add, types, out = residual
         params |= r.fields("r") | _residual(add, types, out, p.requant.zero_point)
         reads.append(view)
-    ctx.emit(
-        v, params, tiles * blocks, seconds=seconds, reads=tuple(reads), writes=(views[1],)
-    )
+    ctx.emit(v, params, tiles * blocks, seconds=seconds, reads=tuple(reads), writes=(views[1],))
 
 
 def _residual(
@@ -207,7 +206,7 @@ def lower_conv(ctx: Context, node: Node) -> None:
         weights = p.weights.reshape(n_out, kh * kw, depth)
         offsets = np.arange(kh)[:, None] * (dh * row) + np.arange(kw) * (dw * pixel)
         runs = offsets.reshape(-1).astype(np.int64)
-    shape = out.shape[:3]
+    shape = out.shape[0], out.shape[1], out.shape[2]
     source = rows(a, (shape[1], shape[2]), op.stride, (-top, -left))
     target = rows(c, (shape[1], shape[2]))
     residual = None
@@ -230,7 +229,7 @@ def lower_conv(ctx: Context, node: Node) -> None:
             channels,
             _shifted(source, g * depth),
             _shifted(target, g * per),
-            (shape[0], shape[1], shape[2]),
+            shape,
             runs,
             (a, c),
             residual,
@@ -304,7 +303,7 @@ def lower_depthwise(ctx: Context, node: Node) -> None:
     p = product(ctx, node.inputs, out, op.activation, channels)
     a, c = ctx.view(node.inputs[0]), ctx.view(node.outputs[0])
     (sh, sw), (dh, dw), (top, _, left, _) = op.stride, op.dilation, op.padding
-    shape = out.shape[:3]
+    shape = out.shape[0], out.shape[1], out.shape[2]
     if x.shape[3] == 1:
         _, row, pixel, _ = a.strides
         offsets = np.arange(kh)[:, None] * (dh * row) + np.arange(kw) * (dw * pixel)
@@ -316,7 +315,15 @@ def lower_depthwise(ctx: Context, node: Node) -> None:
         source = rows(a, (shape[1], shape[2]), op.stride, (-top, -left))
         target = rows(c, (shape[1], shape[2]))
         emit_qgemm(
-            ctx, p, weights, slice(None), source, target, (shape[0], shape[1], shape[2]), runs, (a, c)
+            ctx,
+            p,
+            weights,
+            slice(None),
+            source,
+            target,
+            shape,
+            runs,
+            (a, c),
         )
         return
     if channels != x.shape[3]:
@@ -353,8 +360,6 @@ def lower_depthwise(ctx: Context, node: Node) -> None:
     }
     seconds = node.macs / 15e9
     ctx.emit(v, params, shape[0] * shape[1], seconds=seconds, reads=(a,), writes=(c,))
-
-
 
 
 def _repeat_channels(ctx: Context, node: Node, x: View, halo: Sides) -> View:

@@ -74,7 +74,12 @@ def qgemm(
 
 
 def qdepthwise(
-    isa: Isa, channels: int, window: tuple[int, int], stride: tuple[int, int], dilated: bool, parts: int
+    isa: Isa,
+    channels: int,
+    window: tuple[int, int],
+    stride: tuple[int, int],
+    dilated: bool,
+    parts: int,
 ) -> QDepthwise:
     """The variant for a depthwise convolution: the widest block that the channels fill."""
     widths = COSTS[isa.name].depthwise

@@ -1,10 +1,21 @@
-"""Merging the dimensions of tensors that are walked together."""
+"""Walks over several views of one shape: merging their dimensions, kernels over them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from ..kernels import lookup, views
+from ..kernels.views import OUTER
+from .context import Context
+from .model import Address, Variant, View
 
 Strides = tuple[int, ...]
+
+BLOCK = 4096
+"""Elements of a work unit."""
 
 
 def merge(
@@ -40,3 +51,51 @@ def broadcast(shape: Sequence[int], strides: Strides, to: Sequence[int]) -> Stri
     extra = len(to) - len(shape)
     own = [0 if n == 1 != m else s for n, s, m in zip(shape, strides, to[extra:], strict=True)]
     return (*([0] * extra), *own)
+
+
+def walk(
+    ctx: Context,
+    kernel: Variant,
+    operands: Mapping[str, tuple[View, Strides]],
+    shape: Sequence[int],
+    constants: Mapping[str, int | float | Address],
+    seconds: float,
+) -> None:
+    """Emit a kernel over views that share ``shape``; the result is the last operand.
+
+    Raises NoKernelError where the walk needs more outer dimensions than kernels have.
+    """
+    extents, strides = merge(shape, [s for _, s in operands.values()])
+    if not extents:
+        extents, strides = (1,), [(1,)] * len(operands)
+    outer, n = extents[:-1], extents[-1]
+    ctx.require(len(outer) <= OUTER)
+    block = min(n, BLOCK)
+    pad = OUTER - len(outer)
+    sizes = (1,) * pad + outer
+    params: dict[str, int | float | Address] = {"n": n, "block": block, **constants}
+    params |= {f"d{i}": sizes[i] for i in range(1, OUTER)}
+    for (name, (view, _)), steps in zip(operands.items(), strides, strict=True):
+        params[name] = view.address
+        params |= {f"{name}_{i}": s for i, s in enumerate((0,) * pad + steps[:-1])}
+    used = [view for view, _ in operands.values()]
+    ctx.emit(
+        kernel,
+        params,
+        views.units(outer, n, block),
+        seconds=seconds,
+        reads=tuple(used[:-1]),
+        writes=(used[-1],),
+    )
+
+
+def emit_table(ctx: Context, x: View, y: View, table: npt.NDArray[np.uint8]) -> None:
+    """y = table[x], for 8-bit views of one shape."""
+    walk(
+        ctx,
+        lookup.Lookup(ctx.isa),
+        {"x": (x, x.strides), "y": (y, y.strides)},
+        x.shape,
+        {"table": ctx.constants.add(table)},
+        x.type.size * 1e-9,
+    )
