@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgewise.dtype import DType
+from edgewise.graph import TensorType
 from edgewise.kernels import copy, views
 from edgewise.kernels.copy import Copy, CopyStrided, Fill, FillBorder, Transpose
 from edgewise.kernels.isa import Isa
@@ -102,16 +104,10 @@ def test_negative_strides(isa: Isa, nbytes: int) -> None:
     part = src[2::-2, 3::-3, 8:0:-3]
     dst = np.zeros(part.shape, src.dtype)
     check(isa, (src, part), (dst, dst))
-    np.testing.assert_array_equal(dst, op.reference([src], [], [_shape(part.shape)])[0])
+    out = TensorType(part.shape, DType.UINT8)
+    np.testing.assert_array_equal(dst, op.reference([src], [], [out])[0])
     rows = np.zeros((3, 5, 9), src.dtype)
     check(isa, (src, src[::-1, ::-1]), (rows, rows))
-
-
-def _shape(shape: tuple[int, ...]) -> Any:
-    from edgewise.dtype import DType
-    from edgewise.graph import TensorType
-
-    return TensorType(shape, DType.UINT8)
 
 
 @isas
