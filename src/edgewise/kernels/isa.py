@@ -102,7 +102,7 @@ class Dot:
         return weights
 
     def fits(self, weights: npt.NDArray[np.int8]) -> bool:
-        """Whether sums are exact with any A and these weights, int8[..., kr]: a lane's of a step."""
+        """Whether sums are exact with any A and the weights int8[..., kr], a lane's of a step."""
         return True
 
     @property
@@ -114,6 +114,10 @@ class Dot:
     def taps(self) -> Type:
         """One operand of depthwise weights: signed, as wide as A's elements."""
         return Type("i", self.element.bits, self.kr * self.lanes)
+
+    def load_taps(self, address: Value, nv: int) -> list[Value]:
+        """``nv`` operands of depthwise weights."""
+        return [(address + self.taps.nbytes * j).load(self.taps) for j in range(nv)]
 
     def interleave(self, rows: Sequence[Value | None]) -> list[Value]:
         """Operands from ``kr`` vectors of 8-bit activations (None: zeros), column by column.
@@ -177,6 +181,11 @@ class Mla(Dot):
 
     kr, element = 1, i16
 
+    def load_taps(self, address: Value, nv: int) -> list[Value]:
+        """Two operands a load, so that the second multiplies by smlal2."""
+        pairs = [(address + 16 * j).load(i16[8]) for j in range(nv // 2)]
+        return [pair.part(half, 4) for pair in pairs for half in range(2)]
+
     def mac(self, acc: Value, a: Value, b: Value) -> Value:
         return acc + a.to(acc.ty) * b.to(acc.ty)
 
@@ -220,8 +229,8 @@ class Mull(Dot):
         return acc
 
     def arrange(self, weights: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
-        pairs = weights.reshape(*weights.shape[:-2], -1, self.lanes, 2, 2)
-        return pairs.swapaxes(-3, -2).reshape(weights.shape)
+        steps = weights.reshape(-1, self.lanes, 2, 2).swapaxes(1, 2)
+        return steps.reshape(weights.shape)
 
     def fits(self, weights: npt.NDArray[np.int8]) -> bool:
         lowest = weights == -128
@@ -422,7 +431,7 @@ class X86(Isa):
         return [(address + 16 * i).load(u8[16]).shuffle(everywhere) for i in range(16)]
 
     def lookup(self, table: Sequence[Value], indices: Value) -> Value:
-        """A pshufb by the low four bits in each part of the table; the high bits choose the part."""
+        """A pshufb by the low four bits in each part of the table; high bits choose the part."""
         low = indices.bitcast(u8[indices.ty.lanes]) & 15
         if len(table) == 1:
             return low.k.intrinsic(self.SHUFFLE[low.ty.lanes], low.ty, table[0], low)
@@ -477,6 +486,12 @@ class Avx512(X86):
 class Neon(Isa):
     def round(self, v: Value) -> Value:
         return v.k.intrinsic("llvm.aarch64.neon.fcvtns.v4i32.v4f32", i32[4], v)
+
+    def rounded(self, accs: Sequence[Value], scales: Sequence[Value], clamp: Clamp) -> list[Value]:
+        """fcvtns saturates, so the bound can be an integer: one smin."""
+        hi = clamp.lanes("relative_hi", i32[4])
+        pairs = zip(accs, scales, strict=True)
+        return [self.round(acc.to(f32[4]) * scale).min(hi) for acc, scale in pairs]
 
     def pack(self, qs: Sequence[Value], clamp: Clamp, bounded: bool = False) -> Value:
         k = qs[0].k

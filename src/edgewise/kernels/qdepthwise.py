@@ -159,10 +159,8 @@ class _Builder:
         taps, at = self.dot.taps, 0
         for operands in columns:
             for _ in range(self.v.parts):
-                acc = [
-                    self.dot.mac(s, a, (weights + (at + j) * taps.nbytes).load(taps))
-                    for j, (s, a) in enumerate(zip(acc, operands, strict=True))
-                ]
+                b = self.dot.load_taps(weights + at * taps.nbytes, len(operands))
+                acc = [self.dot.mac(*each) for each in zip(acc, operands, b, strict=True)]
                 at += len(operands)
         return acc
 

@@ -15,11 +15,12 @@ Weights with a zero point cost one sum of A a row: sum a*(w - z) = sum a*w - z *
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
-from .ir import Kernel, Type, Value, f32, i8, i32, index, ptr, u32
+from .ir import Kernel, Type, Value, f32, i32, index, ptr, u32
 from .isa import Clamp, Dot, Isa
 
 SLACK = 64
@@ -229,9 +230,8 @@ class _Builder:
             at = p * dot.element.nbytes
             a = (row + at).load(dot.element[lanes * dot.kr])
             ones = (k["ones"] + at).load(dot.element[lanes * dot.kr])
-            total.value = dot.mac(
-                total.value, a, ones.bitcast(i8[lanes * 4]) if count == 16 else ones
-            )
+            signed = Type("i", dot.element.bits, ones.ty.lanes)
+            total.value = dot.mac(total.value, a, ones.bitcast(signed))
         name = f"llvm.vector.reduce.add.v{lanes}i32"
         summed = k.intrinsic(name, i32, total.value)
         return (k.const(0, i32) - k["w_zero"]) * summed
