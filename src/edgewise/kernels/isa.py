@@ -229,8 +229,9 @@ class Mull(Dot):
         return acc
 
     def arrange(self, weights: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
-        steps = weights.reshape(-1, self.lanes, 2, 2).swapaxes(1, 2)
-        return steps.reshape(weights.shape)
+        pairs = np.swapaxes(weights.reshape(-1, self.lanes, 2, 2), 1, 2)
+        out: npt.NDArray[np.int8] = pairs.reshape(weights.shape)
+        return out
 
     def fits(self, weights: npt.NDArray[np.int8]) -> bool:
         lowest = weights == -128
