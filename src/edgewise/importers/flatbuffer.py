@@ -10,9 +10,6 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from ..errors import ModelError
 
 INT8 = struct.Struct("<b")
@@ -22,6 +19,8 @@ INT32 = struct.Struct("<i")
 UINT32 = struct.Struct("<I")
 UINT64 = struct.Struct("<Q")
 FLOAT32 = struct.Struct("<f")
+
+ITEMSIZE = {"i": 4, "f": 4}
 
 TABLE_COST = 16
 """What a table costs of the budget: few real tables are smaller."""
@@ -62,10 +61,7 @@ class Flatbuffer:
         return Table(self, UINT32.unpack_from(self.data)[0], what)
 
     def vtable(self, position: int, what: str) -> tuple[int, tuple[int, ...]]:
-        """The extent of the tables that use the vtable at ``position``, and its field offsets."""
-        known = self.vtables.get(position)
-        if known is not None:
-            return known
+        """Read a vtable: the extent of the tables that use it, and the offsets of their fields."""
         if not 0 <= position <= self.size - 4:
             raise ModelError(f"{what}: vtable at byte {position} of a file of {self.size}")
         length, extent = struct.unpack_from("<HH", self.data, position)
@@ -97,17 +93,23 @@ class Table:
     def __init__(self, buffer: Flatbuffer, position: int, what: str) -> None:
         if not 0 <= position <= buffer.size - 4:
             raise ModelError(f"{what}: table at byte {position} of a file of {buffer.size}")
-        back = INT32.unpack_from(buffer.data, position)[0]
-        self._extent, self._fields = buffer.vtable(position - back, what)
-        if position + self._extent > buffer.size:
+        vtable = position - INT32.unpack_from(buffer.data, position)[0]
+        extent, fields = buffer.vtables.get(vtable) or buffer.vtable(vtable, what)
+        if position + extent > buffer.size:
             raise ModelError(
-                f"{what}: table at byte {position} has {self._extent} bytes, "
-                f"in a file of {buffer.size}"
+                f"{what}: table at byte {position} has {extent} bytes, in a file of {buffer.size}"
             )
         buffer.charge(TABLE_COST, what)
+        self._extent = extent
+        self._fields = fields
         self._buffer = buffer
         self._position = position
         self.what = what
+
+    @property
+    def data(self) -> bytes:
+        """The whole file."""
+        return self._buffer.data
 
     def has(self, field: int) -> bool:
         return field < len(self._fields) and self._fields[field] != 0
@@ -127,14 +129,8 @@ class Table:
 
     def numbers(self, field: int, code: str) -> tuple[Any, ...]:
         """A vector of scalars of the struct format ``code``; empty where it is absent."""
-        start, count = self.vector(field, struct.calcsize(f"<{code}"))
+        start, count = self.vector(field, ITEMSIZE[code])
         return struct.unpack_from(f"<{count}{code}", self._buffer.data, start)
-
-    def array(self, field: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-        """A vector of scalars as a read-only view of the file."""
-        kind = np.dtype(dtype)
-        start, count = self.vector(field, kind.itemsize)
-        return np.frombuffer(self._buffer.data, kind, count, start)
 
     def string(self, field: int) -> str:
         """A string; bytes that are not UTF-8 become U+FFFD. Empty where it is absent."""
@@ -143,7 +139,7 @@ class Table:
 
     def table(self, field: int, what: str) -> Table | None:
         target = self._target(field)
-        return None if target is None else Table(self._buffer, target, what)
+        return Table(self._buffer, target, what) if target else None
 
     def tables(self, field: int, what: str, most: int = 65536) -> Tables:
         """A vector of tables, at most ``most``; each is read when it is asked for."""
@@ -156,26 +152,34 @@ class Table:
     def vector(self, field: int, itemsize: int) -> tuple[int, int]:
         """First byte and number of elements of a vector; (0, 0) where it is absent."""
         target = self._target(field)
-        if target is None:
+        if target == 0:
             return 0, 0
-        count: int = UINT32.unpack_from(self._buffer.data, target)[0]
-        if target + 4 + count * itemsize > self._buffer.size:
+        buffer = self._buffer
+        count: int = UINT32.unpack_from(buffer.data, target)[0]
+        nbytes = count * itemsize
+        if target + 4 + nbytes > buffer.size:
             self._fail(
                 field,
                 f"{count} elements of {itemsize} bytes at byte {target + 4} of a file of "
-                f"{self._buffer.size}",
+                f"{buffer.size}",
             )
-        if itemsize > 1 or count > 64:
-            self._buffer.charge(count * itemsize, self.what)
+        if nbytes > 64:
+            buffer.charge(nbytes, self.what)
         return target + 4, count
 
-    def _target(self, field: int) -> int | None:
-        offset = self.number(field, UINT32)
+    def _target(self, field: int) -> int:
+        """The byte that a field points to; 0 where it is absent."""
+        fields = self._fields
+        offset = fields[field] if field < len(fields) else 0
         if offset == 0:
-            return None
-        target: int = self._position + self._fields[field] + offset
-        if target > self._buffer.size - 4:
-            self._fail(field, f"points to byte {target} of a file of {self._buffer.size}")
+            return 0
+        if offset + 4 > self._extent:
+            self._fail(field, f"4 bytes at {offset} of a table of {self._extent}")
+        position = self._position + offset
+        buffer = self._buffer
+        target: int = position + UINT32.unpack_from(buffer.data, position)[0]
+        if target > buffer.size - 4:
+            self._fail(field, f"points to byte {target} of a file of {buffer.size}")
         return target
 
     def _fail(self, field: int, rule: str) -> None:

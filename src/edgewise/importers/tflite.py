@@ -21,7 +21,7 @@ from .flatbuffer import INT8, INT32, UINT8, UINT32, UINT64, Flatbuffer, Table, n
 from .tflite_call import DTYPES, Call, type_name
 from .tflite_metadata import FileMetadata
 from .tflite_ops import OPERATORS, Row
-from .tflite_quant import check_arithmetic, read_quantization
+from .tflite_quant import check_arithmetic, check_bias, read_quantization
 
 MAX_RANK = 8
 MAX_TENSOR_BYTES = 2**31 - 1
@@ -62,6 +62,7 @@ class _Reader:
         self.codes = self.model.tables(schema.Model.OPERATOR_CODES, "operator code")
         self.rows: dict[int, Row | None] = {}
         self.values: dict[int, Value] = {}
+        self.indices: dict[Value, int] = {}
         self.names: set[str] = set()
         self.defined: set[Value] = set()
         self.activation_bytes = 0
@@ -133,6 +134,7 @@ class _Reader:
         data = self._constant(buffer, type, what) if buffer else None
         value = Value(name or self._unique(label, index), type, data)
         self.values[index] = value
+        self.indices[value] = index
         return value
 
     def _shape(self, table: Table, what: str) -> tuple[int, ...]:
@@ -261,6 +263,10 @@ class _Reader:
                 )
             self._define(value, f"{call.what}: output")
         check_arithmetic(op, types, [v.type for v in call.outputs], call.what)
+        if isinstance(op, PRODUCTS) and len(operands) == 3:
+            x, w, bias = types
+            tensor = self.tensors[self.indices[operands[2]]]
+            check_bias(tensor, x, w, call.outputs[0].type, bias.shape[0], call.what)
         nodes.append(Node(op, tuple(operands), tuple(call.outputs), call.outputs[0].name))
         return nodes
 

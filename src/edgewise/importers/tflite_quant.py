@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
+import struct
 from collections.abc import Sequence
 
 import numpy as np
 
 from .. import ops
 from ..dtype import DType, QParams
-from ..errors import ModelError, UnsupportedError
+from ..errors import GraphError, ModelError, UnsupportedError
 from ..graph import TensorType
 from . import tflite_schema as schema
 from .flatbuffer import INT32, UINT8, Table
@@ -20,12 +20,16 @@ MAX_BIAS_ERROR = 0.02
 
 MAX_RATIO = 2.0**64
 EIGHT_BIT = (DType.UINT8, DType.INT8)
+QUANTIZED = (*EIGHT_BIT, DType.INT16, DType.UINT16)
 
 
 def read_quantization(
     tensor: Table, shape: tuple[int, ...], dtype: DType, what: str
 ) -> QParams | None:
-    """The quantization of an integer tensor; None for others, and where the file has no scale.
+    """The quantization of an 8 or 16-bit tensor; None for others, and where the file has no scale.
+
+    An int32 bias has none in the graph: its scale is input scale * weight scale by definition, and
+    ``check_bias`` compares the file's with that.
 
     Raises:
         ModelError: for a scale that is not positive and finite, a zero point that ``dtype`` cannot
@@ -33,16 +37,16 @@ def read_quantization(
         UnsupportedError: for block-wise or custom quantization.
     """
     o = schema.QuantizationParameters
-    if not dtype.is_integer:
+    if dtype not in QUANTIZED:
         return None
     table = tensor.table(schema.Tensor.QUANTIZATION, what)
     if table is None:
         return None
     if table.number(o.DETAILS_TYPE, UINT8) != 0:
         raise UnsupportedError(f"{what}: block-wise or custom quantization is not supported")
-    scales = table.array(o.SCALE, "<f4")
-    zeros = table.array(o.ZERO_POINT, "<i8")
-    if len(scales) == 0:
+    scales = table.numbers(o.SCALE, "f")
+    zeros = _zero_points(table)
+    if not scales:
         return None
     if len(zeros) != len(scales):
         raise ModelError(f"{what}: {len(scales)} scales, {len(zeros)} zero points; must be equal")
@@ -54,20 +58,15 @@ def read_quantization(
             f"{what}: {len(scales)} scales for shape {list(shape)}; there must be 1, or one each "
             f"along dimension {axis}"
         )
-    least, greatest = float(scales.min()), float(scales.max())
-    if not (least > 0 and greatest < math.inf):
-        raise ModelError(f"{what}: scales {least} to {greatest}; they are positive and finite")
-    if zeros.any():
-        low, high = dtype.range
-        least, greatest = int(zeros.min()), int(zeros.max())
-        if least < low or greatest > high:
-            raise ModelError(
-                f"{what}: zero points {least} to {greatest}; {dtype} holds {low} to {high}"
-            )
-        points = tuple(zeros.tolist())
-    else:
-        points = (0,) * len(scales)
-    return QParams(tuple(scales.tolist()), points, axis if len(scales) > 1 else None)
+    low, high = dtype.range
+    if min(zeros) < low or max(zeros) > high:
+        raise ModelError(
+            f"{what}: zero points {min(zeros)} to {max(zeros)}; {dtype} holds {low} to {high}"
+        )
+    try:
+        return QParams(scales, zeros, axis if len(scales) > 1 else None)
+    except GraphError as error:
+        raise ModelError(f"{what}: {error}") from error
 
 
 def check_arithmetic(
@@ -113,17 +112,42 @@ def _check_product(inputs: Sequence[TensorType], out: TensorType, what: str) -> 
     greatest = x.scale[0] * max(w.scale) / out_scale
     if not greatest < MAX_RATIO:
         raise ModelError(f"{what}: scale ratio {greatest}; input * weights / output < 2**64")
-    bias = inputs[2].quant if len(inputs) == 3 else None
-    if bias is None:
+
+
+def _zero_points(table: Table) -> tuple[int, ...]:
+    """The zero points of a quantization table; most are all 0, which is seen without a loop."""
+    start, count = table.vector(schema.QuantizationParameters.ZERO_POINT, 8)
+    if table.data.count(0, start, start + 8 * count) == 8 * count:
+        return (0,) * count
+    return tuple(struct.unpack_from(f"<{count}q", table.data, start))
+
+
+def check_bias(
+    tensor: Table, x: TensorType, w: TensorType, out: TensorType, channels: int, what: str
+) -> None:
+    """Check the quantization that a file gives the bias of a quantized product, if it does.
+
+    Raises:
+        ModelError: when a zero point is not 0, or a scale not input scale * weight scale.
+    """
+    o = schema.QuantizationParameters
+    table = tensor.table(schema.Tensor.QUANTIZATION, what)
+    if table is None or x.quant is None or w.quant is None or out.quant is None:
         return
-    if any(bias.zero_point):
-        raise ModelError(f"{what}: its bias has zero points {bias.zero_point}; they must be 0")
-    scales = np.array(bias.scale)
-    errors = np.abs(x.scale[0] * np.array(w.scale) - scales) / out_scale
+    start, count = table.vector(o.SCALE, 4)
+    if count == 0:
+        return
+    if count not in (1, channels):
+        raise ModelError(f"{what}: its bias has {count} scales; it has 1, or {channels}")
+    zeros = _zero_points(table)
+    if any(zeros):
+        raise ModelError(f"{what}: its bias has zero points {zeros[:8]}; they must be 0")
+    scales = np.frombuffer(table.data, "<f4", count, start)
+    products = x.quant.scale[0] * np.array(w.quant.scale)
+    errors = np.abs(products - scales) / out.quant.scale[0]
     if not errors.max() <= MAX_BIAS_ERROR:
         worst = int(errors.argmax())
         raise ModelError(
-            f"{what}: bias scale {bias.scale[worst % len(scales)]} of channel {worst}; it must be "
-            "input scale * weight scale, "
-            f"{x.scale[0] * w.scale[worst % len(w.scale)]}"
+            f"{what}: bias scale {scales[worst % count]} of channel {worst}; it must be "
+            f"input scale * weight scale, {products[worst % len(products)]}"
         )
