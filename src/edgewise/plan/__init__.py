@@ -37,7 +37,7 @@ def make_plan(graph: Graph, isa: Isa) -> Plan:
         refused = _lower(graph, native, layout, ctx)
         if refused is None:
             break
-        native[refused] = False
+        native |= dict.fromkeys(_alike(graph, refused), False)
     lifetimes = _lifetimes(graph, ctx, layout)
     offsets, arena_bytes = memory.place(lifetimes)
     outputs = tuple((v, v.data if v.data is not None else layout.views[v]) for v in graph.outputs)

@@ -102,8 +102,8 @@ def _halos(graph: Graph, native: Mapping[Node, bool]) -> dict[Value, Sides]:
         if not native[node]:
             continue
         sides = halo_of(node.op, node.input_types, node.output_types)
-        if sides and not node.inputs[0].is_constant:
-            x = node.inputs[0]
+        x = node.inputs[0]
+        if sides and not x.is_constant and x.type.quant is not None:
             halos[x] = halos.get(x, Sides()) | sides
     return halos
 

@@ -19,6 +19,7 @@ from .strided import broadcast, emit_table, walk
 def lower_add(ctx: Context, node: Node) -> None:
     """ADD and SUB."""
     assert isinstance(node.op, Add | Sub)
+    ctx.activations(*node.input_types, *node.output_types)
     rule = node.op.fixed_point(node.input_types, node.output_types)
     multipliers = [rule.a_multiplier, rule.b_multiplier]
     constants = {
@@ -33,6 +34,7 @@ def lower_add(ctx: Context, node: Node) -> None:
 
 def lower_mul(ctx: Context, node: Node) -> None:
     assert isinstance(node.op, Mul)
+    ctx.activations(*node.input_types, *node.output_types)
     rule = node.op.requant(node.input_types, node.output_types)
     zeros = [t.quant.zero_point[0] for t in node.input_types if t.quant is not None]
     constants = {
@@ -54,7 +56,6 @@ def _binary(
 ) -> None:
     """``each``: the constant of each input, called a_``name`` and b_``name``."""
     out = node.outputs[0].type
-    ctx.activations(*node.input_types, out)
     c = ctx.view(node.outputs[0])
     operands = []
     for value, constant in zip(node.inputs, each, strict=True):
@@ -95,7 +96,7 @@ EIGHT_BIT = (DType.UINT8, DType.INT8)
 
 
 def lower_quantize(ctx: Context, node: Node) -> None:
-    """QUANTIZE: from 8 bits by table, from float32 by division."""
+    """QUANTIZE: from 8 bits by table, from float32 by arithmetic."""
     assert isinstance(node.op, Quantize)
     x, out = node.input_types[0], node.output_types[0]
     if x.dtype is not DType.FLOAT32:
