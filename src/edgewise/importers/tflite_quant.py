@@ -59,7 +59,7 @@ def read_quantization(
             f"along dimension {axis}"
         )
     low, high = dtype.range
-    if min(zeros) < low or max(zeros) > high:
+    if any(zeros) and (min(zeros) < low or max(zeros) > high):
         raise ModelError(
             f"{what}: zero points {min(zeros)} to {max(zeros)}; {dtype} holds {low} to {high}"
         )
@@ -84,7 +84,6 @@ def check_arithmetic(
     match op:
         case ops.Conv2D() | ops.DepthwiseConv2D() | ops.TransposeConv() | ops.FullyConnected():
             _check_product(inputs, out, what)
-            ops.activation_range(out, op.activation)
         case ops.Add() | ops.Sub():
             op.fixed_point(inputs, outputs)
         case ops.Mul():
@@ -106,8 +105,8 @@ def check_arithmetic(
 
 def _check_product(inputs: Sequence[TensorType], out: TensorType, what: str) -> None:
     x, w = inputs[0].quant, inputs[1].quant
-    if x is None or w is None or out.quant is None:
-        raise ModelError(f"{what}: its output {out} has no scale; it must be quantized")
+    if x is None or w is None or out.quant is None or len(out.quant.scale) != 1:
+        raise ModelError(f"{what}: its output is {out}; it must be quantized with one scale")
     out_scale = out.quant.scale[0]
     greatest = x.scale[0] * max(w.scale) / out_scale
     if not greatest < MAX_RATIO:
