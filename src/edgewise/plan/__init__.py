@@ -53,6 +53,17 @@ def make_plan(graph: Graph, isa: Isa) -> Plan:
     )
 
 
+def _alike(graph: Graph, refused: Node) -> list[Node]:
+    """A node without a kernel and, where no float kernel exists, the others of its operator."""
+    if not refused.output_types[0].dtype.is_float:
+        return [refused]
+    return [
+        node
+        for node in graph.nodes
+        if type(node.op) is type(refused.op) and node.output_types[0].dtype.is_float
+    ]
+
+
 def _lower(graph: Graph, native: dict[Node, bool], layout: Layout, ctx: Context) -> Node | None:
     """Emit every node's steps; the first node that turns out to have no kernel, if any."""
     filled: set[Value] = set()
