@@ -154,10 +154,11 @@ def show(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], markd
         return
     table = Table(title=title, title_justify="left")
     for name in header:
-        table.add_column(name, justify="left" if name in ("instructions", "shape") else "right")
+        left = name in ("instructions", "shape")
+        table.add_column(name, justify="left" if left else "right", no_wrap=True)
     for cells in rows:
         table.add_row(*cells)
-    Console().print(table)
+    Console(width=max(Console().width, 110)).print(table)
 
 
 def find_mca() -> str:
@@ -191,7 +192,8 @@ def main() -> None:
             c for c in everything if c.variant.isa.name == isa.name and isinstance(c.variant, kind)
         ]
         cores = CORES[isa.name]
-        header = ["instructions", "shape", "in loop", "multiply", "moves", "stack", *cores]
+        header = ["instructions", "shape", "in loop", "multiply", "moves", "stack"]
+        header += [core.removeprefix("cortex-") for core in cores]
         show(title, header, [row(c, mca, cores) for c in chosen], options.markdown)
 
 
