@@ -67,11 +67,19 @@ Operand: TypeAlias = "Value | Var | int | float"
 
 
 def literal(x: int | float, ty: Type) -> str:
-    """A constant of the scalar type ``ty`` as LLVM writes it."""
+    """A constant of the scalar type ``ty`` as LLVM writes it: f32, f64, an integer or null.
+
+    Raises ValueError for a fraction or a number of more bits where ``ty`` is an integer type,
+    OverflowError for a float beyond f32.
+    """
     if ty.kind == "f":
-        return "0x" + struct.pack(">d", struct.unpack("<f", struct.pack("<f", x))[0]).hex().upper()
+        if ty.bits == 32:
+            (x,) = struct.unpack("<f", struct.pack("<f", x))
+        return "0x" + struct.pack(">d", x).hex().upper()
     if ty.kind == "p":
         return "null"
+    if x != int(x) or not -(1 << ty.bits - 1) <= x < 1 << ty.bits:
+        raise ValueError(f"{x} is no {ty.bits}-bit integer")
     return str(int(x))
 
 
@@ -94,7 +102,12 @@ class Value:
 
     def _binary(self, opcodes: Mapping[str, str] | str, other: Operand) -> Value:
         rhs = self._coerce(other)
-        opcode = opcodes if isinstance(opcodes, str) else opcodes[self.ty.kind]
+        if isinstance(opcodes, str):
+            opcode = opcodes
+        elif self.ty.kind in opcodes:
+            opcode = opcodes[self.ty.kind]
+        else:
+            raise TypeError(f"{self.k.name}: {self.ty} has none of {list(opcodes.values())}")
         return self.k.emit(f"{opcode} {self.ty.llvm} {self.name}, {rhs.name}", self.ty)
 
     def __add__(self, other: Operand) -> Value:
@@ -231,14 +244,15 @@ class Value:
     def shuffle(self, lanes: Sequence[int], other: Value | None = None) -> Value:
         """Lanes of this vector, and of ``other`` counted on from this one's."""
         ty = self.ty[len(lanes)]
+        if len(lanes) == 1:
+            n = self.ty.lanes
+            return other.lane(lanes[0] - n) if other and lanes[0] >= n else self.lane(lanes[0])
         rhs = other.name if other else "poison"
         mask = ", ".join(f"i32 {lane}" for lane in lanes)
         text = (
             f"shufflevector {self.ty.llvm} {self.name}, {self.ty.llvm} {rhs}, "
             f"<{len(lanes)} x i32> <{mask}>"
         )
-        if len(lanes) == 1:
-            return self.lane(lanes[0])
         return self.k.emit(text, ty)
 
     def concat(self, other: Value) -> Value:
