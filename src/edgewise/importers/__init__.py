@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import InputError, ModelError
@@ -43,14 +42,16 @@ def load(source: str | os.PathLike[str] | bytes) -> Graph:
     """
     if isinstance(source, (bytes, bytearray, memoryview)):
         return _format(bytes(source), "", "these bytes").read(bytes(source), "")
-    path = Path(source)
+    path = os.fspath(source)
     try:
-        if not path.is_file():
-            raise InputError(f"model {str(path)!r}: no such file")
-        data = path.read_bytes()
+        if not os.path.isfile(path):
+            raise InputError(f"model {path!r}: no such file")
+        with open(path, "rb") as file:
+            data = file.read()
     except (OSError, ValueError) as error:
-        raise InputError(f"model {str(path)!r}: it cannot be read: {error}") from error
-    return _format(data, path.suffix.lower(), repr(str(path))).read(data, path.stem)
+        raise InputError(f"model {path!r}: it cannot be read: {error}") from error
+    stem, suffix = os.path.splitext(os.path.basename(path))
+    return _format(data, suffix.lower(), repr(path)).read(data, stem)
 
 
 def _format(data: bytes, suffix: str, what: str) -> Format:
