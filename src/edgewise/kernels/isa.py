@@ -17,7 +17,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from .ir import Kernel, Type, Value, f32, i8, i16, i32, u8, u16, u64
+from .ir import Kernel, Type, Value, f32, i8, i16, i32, u8, u16, u32, u64
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ class Vnni(Dot):
         out = None
         for i, row in enumerate(rows):
             if row is not None:
-                wide = row.to(u8).to(Type("u", 32)[n]) << 8 * i if i else row.to(Type("u", 32)[n])
+                wide = row.bitcast(u8[n]).to(u32[n]) << 8 * i
                 out = wide if out is None else out | wide
         assert out is not None
         return [out.part(j, self.lanes).bitcast(u8[4 * self.lanes]) for j in range(n // self.lanes)]
