@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,6 +72,14 @@ def float32(scale: float, what: str) -> np.float32:
     return rounded
 
 
+def float32s(scales: Sequence[float], what: str) -> npt.NDArray[np.float32]:
+    """`float32` of each."""
+    exact = np.array(scales, np.float64)
+    if not (2.0**-126 <= exact.min() and exact.max() < 2.0**127):
+        return np.array([float32(scale, what) for scale in scales], np.float32)
+    return exact.astype(np.float32)
+
+
 def requantization(
     x: TensorType, w: TensorType, out: TensorType, activation: Activation = Activation.NONE
 ) -> Requant:
@@ -86,7 +95,7 @@ def requantization(
     channels = out.shape[-1]
     if w.quant is None or len(w.quant.scale) not in (1, channels):
         raise GraphError(f"weights are {w}; they must have one scale, or one each of {channels}")
-    w_scale = np.array([float32(s, "weights") for s in w.quant.scale], np.float32)
+    w_scale = float32s(w.quant.scale, "weights")
     with np.errstate(over="ignore", under="ignore"):
         scale = x_scale * w_scale / out_scale
     if not np.all(scale < 2.0**64):
