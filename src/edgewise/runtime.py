@@ -38,15 +38,15 @@ class Program:
     def __init__(self, graph: Graph, plan: Plan, isa: Isa, threads: int = 1) -> None:
         self.graph, self.plan, self.isa, self.threads = graph, plan, isa, threads
         module = build(plan, isa)
-        self.cached = module.cached
+        self.cached, code = module.cached, module.code
         self._pool = ThreadPool(module.library, threads)
         self._lock = threading.Lock()
         self._arena = aligned(plan.arena_bytes)
         self._constants = aligned(plan.constants.nbytes)
         self._constants[:] = plan.constants
-        self._params = module.params.copy()
-        self._params[module.arena_words] += self._arena.ctypes.data
-        self._params[module.constant_words] += self._constants.ctypes.data
+        self._params = code.params.copy()
+        self._params[code.arena_words] += self._arena.ctypes.data
+        self._params[code.constant_words] += self._constants.ctypes.data
         self._segments = self._bind(module)
         self._inputs = [(value, self._array(view)) for value, view in plan.inputs]
         self._outputs = [
@@ -119,7 +119,7 @@ class Program:
         )
         bound: list[tuple[Any, int | None, int]] = []
         context = self._params.ctypes.data
-        for segment in module.segments:
+        for segment in module.code.segments:
             if segment.entry is None:
                 step = self.plan.steps[segment.first]
                 assert isinstance(step, HostStep)

@@ -39,20 +39,30 @@ class Segment:
 
 
 @dataclass(frozen=True, eq=False)
-class Module:
-    """Code and parameters of a plan.
+class Code:
+    """What runs a plan besides its kernels; no processor's own.
 
     Attributes:
+        entries: LLVM text of the segments' functions,
+            ``void ew_run_i(ptr pool, ptr params, i32 thread, i32 threads)``.
         params: the parameters of all steps as int64 words, addresses still relative.
         arena_words, constant_words: which words are addresses, to be raised by the base of the
             arena or of the constants.
     """
 
-    library: Library
     segments: tuple[Segment, ...]
+    entries: str
     params: npt.NDArray[np.int64]
     arena_words: npt.NDArray[np.intp]
     constant_words: npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False)
+class Module:
+    """A plan's code in this process; ``cached`` says that nothing had to be compiled."""
+
+    library: Library
+    code: Code
     cached: bool
 
 
@@ -85,18 +95,24 @@ def target_for(isa: Isa, base: Target | None = None) -> Target:
     return Target(triple, "x86-64" if isa.arch == "x86_64" else "generic", isa.features)
 
 
-def build(plan: Plan, isa: Isa) -> Module:
-    """Compile ``plan``, or take it from the cache."""
+def generate(plan: Plan) -> Code:
+    """Write the entry functions of ``plan`` and lay out the parameters of its steps."""
     segments = _segments(plan)
     params, offsets, arena_words, constant_words = _params(plan)
-    target = target_for(isa)
-    text = _entries(plan, segments, offsets)
+    entries = _entries(plan, segments, offsets)
+    return Code(segments, entries, params, arena_words, constant_words)
+
+
+def build(plan: Plan, isa: Isa) -> Module:
+    """Compile ``plan`` for this machine, or take it from the cache."""
+    target, code = target_for(isa), generate(plan)
     suffix = ".so" if target.is_linux else ".o"
-    key = cache.key("program", sources_digest(), str(target), text, *sorted(plan.kernels))
+    parts = (sources_digest(), str(target), code.entries, *sorted(plan.kernels))
+    key = cache.key("program", *parts)
     found = cache.get(key, suffix)
     cached = found is not None
-    library = _load(found) if found is not None else _compile(plan, target, text, key, suffix)
-    return Module(library, segments, params, arena_words, constant_words, cached)
+    library = _load(found) if found is not None else _compile(plan, code, target, key, suffix)
+    return Module(library, code, cached)
 
 
 def _load(path: Path) -> Library:
@@ -105,26 +121,32 @@ def _load(path: Path) -> Library:
     return jit.load_object([path.read_bytes()])
 
 
-def _compile(plan: Plan, target: Target, entries: str, key: str, suffix: str) -> Library:
+def _compile(plan: Plan, code: Code, target: Target, key: str, suffix: str) -> Library:
+    parts = objects(plan, code, target)
+    stored = cache.put(key, suffix, link_shared(parts)) if suffix == ".so" else None
+    return jit.load_shared(stored) if stored is not None else jit.load_object(parts)
+
+
+def objects(plan: Plan, code: Code, target: Target) -> list[bytes]:
+    """Relocatable objects for any ``target``: kernels, entry functions, the pool's functions.
+
+    They refer to nothing but each other. Kernels are taken from the cache and kept in it.
+    """
     names = {
         name: cache.key("kernel", sources_digest(), str(target), name) for name in plan.kernels
     }
-    objects = {name: cache.read(k, ".o") for name, k in names.items()}
-    missing = [name for name, data in objects.items() if data is None]
-    texts = [plan.kernels[name].build() for name in missing] + [entries, pool_text(target)]
-    texts[:-1] = sorted(texts[:-1], key=len, reverse=True)
-    built = jit.compile_many(texts, target)
-    by_text = dict(zip(texts, built, strict=True))
-    for name in missing:
-        objects[name] = by_text[plan.kernels[name].build()]
-        cache.put(names[name], ".o", objects[name] or b"")
-    parts = [data for data in objects.values() if data] + [by_text[entries], by_text[texts[-1]]]
-    if suffix != ".so":
-        return jit.load_object(parts)
+    known = {name: cache.read(key, ".o") for name, key in names.items()}
+    texts = {name: plan.kernels[name].build() for name, data in known.items() if data is None}
+    texts |= {"entries": code.entries, "pool": pool_text(target)}
+    order = sorted(texts, key=lambda name: len(texts[name]), reverse=True)
+    built = dict(zip(order, jit.compile_many([texts[name] for name in order], target), strict=True))
+    for name, key in names.items():
+        if name in built:
+            cache.put(key, ".o", built[name])
+    parts = [data for data in known.values() if data is not None] + list(built.values())
     if NAMES & set(undefined(parts)):
         parts.append(jit.compile_ir(MEMORY_TEXT, target))
-    stored = cache.put(key, suffix, link_shared(parts))
-    return jit.load_shared(stored) if stored is not None else jit.load_object(parts)
+    return parts
 
 
 @functools.cache
