@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from . import views
 from .ir import Kernel, Type, Value, index, ptr, u8, u64
-from .isa import Isa, unpack_pairs
+from .isa import Isa
+from .shuffles import unpack_pairs
 
 OUTER = 5
 """Outer dimensions of the copies: with the innermost one, six in all."""

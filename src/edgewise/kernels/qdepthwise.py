@@ -26,8 +26,8 @@ class QDepthwise:
 
     Attributes:
         stride: 1 or 2 for the sliding 3x3 form, None for windows of any shape.
-        parts: 2 when weights less their zero point do not fit the dot product's 8 bits; each is
-            then the sum of two.
+        parts: weights less their zero point are sums of so many of the dot product's weights: 2,
+            or 3 with a weight of 255, where they do not fit 8 bits.
         partial: fewer channels than a block holds.
     """
 
@@ -93,7 +93,7 @@ class QDepthwise:
         """Weights less their zero points int32[rows, columns, C], bias int32[C], scale float32[C].
 
         A block: bias int32[block], scale float32[block], then the weights of each dot step and
-        part; channels in ``Isa.order``.
+        part; channels in ``Isa.order``. Raises ValueError where ``parts`` are too few.
         """
         rows, columns, channels = weights.shape
         dot, order = self.isa.depthwise, np.array(self.isa.order(self.nv))
@@ -101,8 +101,12 @@ class QDepthwise:
         starts = self.starts(channels)
         chosen = np.minimum(np.array(starts)[:, None] + order, channels - 1)
         dtype = np.dtype(f"i{dot.taps.bits // 8}")
-        first = weights if self.parts == 1 else weights // 2
-        parts = [first, weights - first][: self.parts]
+        limits, rest, parts = np.iinfo(dtype), weights, []
+        for _ in range(self.parts):
+            parts.append(np.clip(rest, limits.min, limits.max))
+            rest = rest - parts[-1]
+        if rest.any():
+            raise ValueError(f"{self.symbol}: weights are no sums of {self.parts} parts")
         taps = np.zeros((len(starts), len(steps), self.parts, self.block, dot.kr), dtype)
         for s, step in enumerate(steps):
             for i, tap in enumerate(step):

@@ -20,8 +20,9 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
+from .dot import Dot
 from .ir import Kernel, Type, Value, f32, i32, index, ptr, u32
-from .isa import Clamp, Dot, Isa
+from .isa import Clamp, Isa
 
 SLACK = 64
 """Bytes past the end of A, the residual and the packed weights that the kernel may read."""

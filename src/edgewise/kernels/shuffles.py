@@ -1,0 +1,45 @@
+"""Rearrangements of vectors that several instruction sets share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .ir import Value, u8, u16
+
+
+def joined(parts: Sequence[Value]) -> Value:
+    """A power of two of vectors as one."""
+    while len(parts) > 1:
+        parts = [a.concat(b) for a, b in zip(parts[::2], parts[1::2], strict=True)]
+    return parts[0]
+
+
+def split(a: Value, lanes: int, *others: Value) -> list[tuple[Value, ...]]:
+    """Each value cut into parts of ``lanes`` lanes; parts of the same place together."""
+    return [tuple(v.part(j, lanes) for v in (a, *others)) for j in range(a.ty.lanes // lanes)]
+
+
+def unpack_pairs(a: Value, b: Value) -> tuple[Value, Value]:
+    """punpcklwd and punpckhwd: pairs (a, b) of the low and the high half of each 128 bits."""
+    n, per = a.ty.lanes, 128 // a.ty.bits
+    halves = []
+    for start in (0, per // 2):
+        lanes = []
+        for base in range(0, n, per):
+            for e in range(per // 2):
+                lanes += [base + start + e, n + base + start + e]
+        halves.append(a.shuffle(lanes, b))
+    return halves[0], halves[1]
+
+
+def unpack_bytes(rows: Sequence[Value | None]) -> list[Value]:
+    """Four vectors of bytes (None: zeros), interleaved byte by byte within 128-bit lanes."""
+    present = next(r for r in rows if r is not None)
+    n, k = present.ty.lanes, present.k
+    zero = k.const(0, u8[n])
+    r0, r1, r2, r3 = (zero if r is None else r.bitcast(u8[n]) for r in rows)
+    out = []
+    for low, high in zip(unpack_pairs(r0, r1), unpack_pairs(r2, r3), strict=True):
+        pairs = unpack_pairs(low.bitcast(u16[n // 2]), high.bitcast(u16[n // 2]))
+        out += [x.bitcast(u8[n]) for x in pairs]
+    return out
