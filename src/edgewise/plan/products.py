@@ -331,8 +331,8 @@ def lower_depthwise(ctx: Context, node: Node) -> None:
     centred = p.weights.reshape(kh, kw, channels).astype(np.int32) - p.zero
     bias = (p.bias - p.input_zero * centred.astype(np.int64).sum(axis=(0, 1))).astype(np.int32)
     parts = 1
-    if ctx.isa.depthwise.element.bits == 8 and (centred.min() < -128 or centred.max() > 127):
-        parts = 2
+    if ctx.isa.depthwise.element.bits == 8:
+        parts = max(1, -(-int(centred.max()) // 127), -(int(centred.min()) // 128))
     dilated = (dh, dw) != (1, 1)
     v = select.qdepthwise(ctx.isa, channels, (kh, kw), (sh, sw), dilated, parts)
     image, row, pixel, _ = a.strides
