@@ -75,7 +75,7 @@ def float32(scale: float, what: str) -> np.float32:
 def float32s(scales: Sequence[float], what: str) -> npt.NDArray[np.float32]:
     """`float32` of each."""
     exact = np.array(scales, np.float64)
-    if not (2.0**-126 <= exact.min() and exact.max() < 2.0**127):
+    if not (exact.min() >= 2.0**-126 and exact.max() < 2.0**127):
         return np.array([float32(scale, what) for scale in scales], np.float32)
     return exact.astype(np.float32)
 
