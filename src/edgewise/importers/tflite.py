@@ -129,6 +129,8 @@ class _Reader:
             raise UnsupportedError(f"{what}: a variable, kept between calls; not supported")
         if table.has(o.SPARSITY):
             raise UnsupportedError(f"{what}: sparse storage is not supported")
+        if table.number(o.EXTERNAL_BUFFER, UINT32):
+            raise UnsupportedError(f"{what}: data in another file is not supported")
         type = TensorType(shape, dtype, read_quantization(table, shape, dtype, what))
         buffer = table.number(o.BUFFER, UINT32)
         data = self._constant(buffer, type, what) if buffer else None

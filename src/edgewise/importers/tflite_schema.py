@@ -44,6 +44,7 @@ class Tensor:
     QUANTIZATION = 4
     IS_VARIABLE = 5
     SPARSITY = 6
+    EXTERNAL_BUFFER = 10
 
 
 class QuantizationParameters:

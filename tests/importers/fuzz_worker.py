@@ -1,0 +1,69 @@
+"""Loads mutated files under limits on memory and time: run by test_fuzz.py in a process of its own.
+
+    python fuzz_worker.py FIRST COUNT FILE...
+
+Before each file its seed goes to stdout, so that whoever started this process knows which file
+ended it; then a line of counts. A file that takes over five seconds ends the process by SIGALRM,
+and an exception that is not a ModelError by its traceback.
+"""
+
+from __future__ import annotations
+
+import resource
+import signal
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from edgewise.errors import ModelError
+from edgewise.graph import Graph, verify
+from edgewise.importers import load
+from mutate import Source, mutant
+
+SECONDS = 5
+MEMORY = 2**30
+
+
+def exercise(graph: Graph) -> None:
+    """Use a network that was loaded."""
+    verify(graph)
+    str(graph)
+    dict(graph.metadata)
+    for constant in graph.constants:
+        assert constant.data is not None
+        constant.data.tobytes()
+
+
+def limit_memory() -> None:
+    """Allow this process ``MEMORY`` bytes of address space beyond what it has."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+    except OSError:
+        return
+    limit = pages * resource.getpagesize() + MEMORY
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+def main(first: int, count: int, files: list[str]) -> None:
+    sources = [Source.of(Path(f).read_bytes()) for f in files]
+    for source in sources:
+        exercise(load(source.data))
+    limit_memory()
+    loaded = 0
+    for seed in range(first, first + count):
+        print(seed, flush=True)
+        data = mutant(sources, seed)
+        signal.alarm(SECONDS)
+        try:
+            graph = load(data)
+        except ModelError:
+            continue
+        exercise(graph)
+        loaded += 1
+    signal.alarm(0)
+    print(f"loaded {loaded}", flush=True)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:])

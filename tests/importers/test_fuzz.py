@@ -1,0 +1,70 @@
+"""5,000 mutated files: each loads, or is refused with ModelError, within its limits."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tflite_files import everything, with_files, with_outside_buffers, with_signature
+
+from conftest import data_folder
+from mutate import Source, mutant
+
+WORKER = Path(__file__).with_name("fuzz_worker.py")
+FILES = 5000
+PARTS = 5
+NETWORKS = (
+    "micro_speech_int8",
+    "kws_dscnn_int8",
+    "resnet8_cifar10_int8",
+    "anomaly_int8",
+    "mobilenet_v1_0.25_128_quant",
+)
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Synthetic networks, and real ones where the data folder is there."""
+    folder = tmp_path_factory.mktemp("fuzz")
+    plain = everything()
+    files = {
+        "plain": plain,
+        "signature": with_signature(plain),
+        "outside": with_outside_buffers(plain),
+        "labelled": with_files(plain, {"labels.txt": "a\nb\nc\nd\ne\n"}),
+    }
+    for name, data in files.items():
+        (folder / f"{name}.tflite").write_bytes(data)
+    paths = sorted(folder.iterdir())
+    data = data_folder()
+    if data is not None:
+        paths += [data / "models" / f"{name}.tflite" for name in NETWORKS]
+    return [str(p) for p in paths]
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_mutated_files_load_or_are_refused(part: int, sources: list[str]) -> None:
+    count = FILES // PARTS
+    command = [sys.executable, str(WORKER), str(part * count), str(count), *sources]
+    run = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    lines = run.stdout.split("\n")
+    last = lines[-2] if len(lines) > 1 else "none"
+    assert run.returncode == 0, f"seed {last}: exit {run.returncode}\n{run.stderr[-3000:]}"
+    loaded = int(last.removeprefix("loaded "))
+    assert count // 20 < loaded < count * 3 // 4
+
+
+def test_mutants_are_reproducible_and_differ_from_their_sources() -> None:
+    source = Source.of(everything())
+    mutants = [mutant([source], seed) for seed in range(50)]
+    assert mutants == [mutant([source], seed) for seed in range(50)]
+    assert sum(m != source.data for m in mutants) >= 45
