@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgewise import ops
 from edgewise.dtype import DType, QParams
 from edgewise.graph import Graph, Node, TensorType, Value
-from edgewise.ops import Op
+from edgewise.ops import Activation, Op
 
 Array = npt.NDArray[Any]
 
@@ -81,6 +82,34 @@ class Builder:
 
     def graph(self, *outputs: Value) -> Graph:
         return Graph(tuple(self.inputs), outputs, tuple(self.nodes), "test")
+
+
+def classifier(dtype: DType, seed: int = 0) -> Graph:
+    """A small network of many parts: a residual block, a branch that is joined, a head."""
+
+    def q(scale: float) -> QParams:
+        return QParams.per_tensor(scale, 118 if dtype is DType.UINT8 else -10)
+
+    b = Builder(seed)
+    x = b.input(quantized((1, 13, 11, 3), dtype))
+    same = {"padding": (1, 1, 1, 1), "activation": Activation.RELU6}
+    stem = ops.Conv2D((2, 2), **same)
+    y = b.node(stem, [x, b.weights((16, 3, 3, 3), axis=0), b.bias(16)], q(0.05))
+    wide = b.node(ops.Conv2D(), [y, b.weights((40, 1, 1, 16), axis=0), b.bias(40)], q(0.1))
+    deep = ops.DepthwiseConv2D(**same)
+    z = b.node(deep, [wide, b.weights((1, 3, 3, 40), axis=3), b.bias(40)], q(0.06))
+    z = b.node(ops.Conv2D(), [z, b.weights((16, 1, 1, 40), axis=0), b.bias(16)], q(0.09))
+    z = b.node(ops.Add(), [y, z], q(0.1))
+    pooled = b.node(ops.MaxPool2D((3, 3), (1, 1), (1, 1, 1, 1)), [z], z.type.quant)
+    gate = b.node(ops.Logistic(), [z], QParams.per_tensor(1 / 256, dtype.range[0]))
+    gated = b.node(ops.Mul(), [pooled, gate], z.type.quant)
+    both = b.node(ops.Concatenation(3), [z, gated], z.type.quant)
+    small = b.node(ops.AveragePool2D((2, 2), (2, 2)), [both], both.type.quant)
+    large = b.node(ops.ResizeBilinear((7, 6)), [small], small.type.quant)
+    mean = b.node(ops.Mean((1, 2), False), [large], q(0.05))
+    scores = b.node(ops.FullyConnected(), [mean, b.weights((10, 32), axis=0), b.bias(10)], q(0.2))
+    top = b.node(ops.Softmax(1.0), [scores], QParams.per_tensor(1 / 256, dtype.range[0]))
+    return b.graph(top, both)
 
 
 def random_inputs(graph: Graph, seed: int = 0) -> list[Array]:

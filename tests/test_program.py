@@ -1,4 +1,4 @@
-"""Programs equal their graphs' numpy references bit for bit: every operator, on every native ISA."""
+"""Programs equal their references bit for bit: every operator, on every native ISA."""
 
 from __future__ import annotations
 
@@ -14,12 +14,9 @@ from edgewise.dtype import DType, QParams
 from edgewise.graph import Graph, TensorType
 from edgewise.kernels.isa import ISAS
 from edgewise.ops.base import Activation
-
 from networks import Builder, quantized, random_inputs, reference
 
-NATIVE = [
-    i.name for i in ISAS if i.arch == host().arch and set(i.features) <= set(host().features)
-]
+NATIVE = [i.name for i in ISAS if i.arch == host().arch and set(i.features) <= set(host().features)]
 U8, I8 = DType.UINT8, DType.INT8
 
 
@@ -31,7 +28,9 @@ def middle(dtype: DType) -> int:
     return 128 if dtype is U8 else 0
 
 
-def conv(dtype: DType, shape=(1, 9, 7, 5), out=11, kernel=(3, 3), weights=I8, zero=0, axis=0, **attrs):
+def conv(
+    dtype: DType, shape=(1, 9, 7, 5), out=11, kernel=(3, 3), weights=I8, zero=0, axis=0, **attrs
+):
     b = Builder()
     x = b.input(quantized(shape, dtype))
     groups = attrs.pop("groups", 1)
@@ -40,7 +39,9 @@ def conv(dtype: DType, shape=(1, 9, 7, 5), out=11, kernel=(3, 3), weights=I8, ze
     return b.graph(y)
 
 
-def depthwise(dtype, shape=(1, 9, 8, 37), multiplier=1, kernel=(3, 3), weights=I8, zero=0, axis=3, **attrs):
+def depthwise(
+    dtype, shape=(1, 9, 8, 37), multiplier=1, kernel=(3, 3), weights=I8, zero=0, axis=3, **attrs
+):
     b = Builder()
     x = b.input(quantized(shape, dtype))
     n = shape[3] * multiplier
@@ -60,7 +61,9 @@ def unary(op, shape=(1, 5, 7, 9), scale=0.02, **out):
     def make(dtype):
         b = Builder()
         x = b.input(quantized(shape, dtype))
-        return b.graph(b.node(op, [x], q(out.get("scale", scale), middle(dtype) + out.get("zero", 0))))
+        return b.graph(
+            b.node(op, [x], q(out.get("scale", scale), middle(dtype) + out.get("zero", 0)))
+        )
 
     return make
 
@@ -157,7 +160,9 @@ CASES: dict[str, Callable[[DType], Graph]] = {
     "conv dilated": lambda t: conv(t, padding=(2, 2, 4, 4), dilation=(2, 4), shape=(1, 9, 9, 16)),
     "conv grouped": lambda t: conv(t, shape=(1, 6, 6, 12), out=18, groups=3, padding=(1, 1, 1, 1)),
     "conv asymmetric": lambda t: conv(t, weights=U8, zero=77, axis=None, padding=(1, 1, 0, 0)),
-    "conv 1x1 asymmetric": lambda t: conv(t, kernel=(1, 1), weights=U8, zero=200, axis=None, out=33),
+    "conv 1x1 asymmetric": lambda t: conv(
+        t, kernel=(1, 1), weights=U8, zero=200, axis=None, out=33
+    ),
     "conv relu6": lambda t: conv(t, activation=Activation.RELU6),
     "conv wide": lambda t: conv(t, shape=(1, 3, 3, 300), out=70, kernel=(1, 1)),
     "conv one pixel": lambda t: conv(t, shape=(1, 1, 1, 64), out=257, kernel=(1, 1)),
@@ -165,10 +170,14 @@ CASES: dict[str, Callable[[DType], Graph]] = {
     "depthwise 3x3": lambda t: depthwise(t, padding=(1, 1, 1, 1)),
     "depthwise 3x3 s2": lambda t: depthwise(t, padding=(0, 1, 0, 1), stride=(2, 2)),
     "depthwise narrow": lambda t: depthwise(t, shape=(2, 5, 5, 3), padding=(1, 1, 1, 1)),
-    "depthwise 5x4 dilated": lambda t: depthwise(t, kernel=(5, 4), dilation=(1, 2), shape=(1, 12, 12, 16)),
+    "depthwise 5x4 dilated": lambda t: depthwise(
+        t, kernel=(5, 4), dilation=(1, 2), shape=(1, 12, 12, 16)
+    ),
     "depthwise x3": lambda t: depthwise(t, multiplier=3, padding=(1, 1, 1, 1), shape=(1, 5, 6, 7)),
     "depthwise 1 to 8": lambda t: depthwise(t, multiplier=8, shape=(1, 12, 9, 1), kernel=(5, 4)),
-    "depthwise asymmetric": lambda t: depthwise(t, weights=U8, zero=13, axis=None, padding=(1, 1, 1, 1)),
+    "depthwise asymmetric": lambda t: depthwise(
+        t, weights=U8, zero=13, axis=None, padding=(1, 1, 1, 1)
+    ),
     "fully connected": dense,
     "fully connected row": lambda t: dense(t, shape=(1, 1, 1, 640), out=128),
     "fully connected asymmetric": lambda t: dense(t, weights=U8, zero=140, axis=None),
