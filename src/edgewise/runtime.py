@@ -163,6 +163,11 @@ def aligned(nbytes: int) -> npt.NDArray[np.uint8]:
 def compile_graph(graph: Graph, *, threads: int = 1, isa: str | None = None) -> Program:
     """See ``edgewise.compile``."""
     chosen = choose_isa(host(), isa)
+    return Program(graph, plan_for(graph, chosen), chosen, threads)
+
+
+def plan_for(graph: Graph, isa: Isa) -> Plan:
+    """The plan of a network as loaded, on any instruction set."""
     lowered = passes.optimize(graph)
-    to_activation = passes.to_uint8 if chosen.activation.kind == "u" else passes.to_int8
-    return Program(graph, make_plan(to_activation(lowered), chosen), chosen, threads)
+    to_activation = passes.to_uint8 if isa.activation.kind == "u" else passes.to_int8
+    return make_plan(to_activation(lowered), isa)
