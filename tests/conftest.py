@@ -21,7 +21,9 @@ def data_folder() -> Path | None:
 def data() -> Path:
     folder = data_folder()
     if folder is None:
-        pytest.skip("the data folder is absent: set EDGEWISE_DATA, or put shared/ beside the checkout")
+        pytest.skip(
+            "the data folder is absent: set EDGEWISE_DATA, or put shared/ beside the checkout"
+        )
     return folder
 
 

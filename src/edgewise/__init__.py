@@ -1,5 +1,6 @@
 """Edgewise compiles a trained neural network into a small, fast program for the device in hand.
 
+Example:
     import edgewise as ew
 
     graph = ew.load("mobilenet.tflite")     # print(graph) is readable
