@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from ..graph import Graph, Node, Value
 from ..kernels.isa import Isa
 from . import memory
+from .check import check
 from .context import Context, NoKernelError
 from .layout import Layout, lay_out
 from .lowering import LOWERINGS
@@ -29,6 +28,9 @@ def make_plan(graph: Graph, isa: Isa) -> Plan:
 
     The graph's 8-bit activations must have the type that ``isa`` takes
     (``passes.to_uint8``, ``passes.to_int8``). A node without a kernel becomes a ``HostStep``.
+
+    Raises:
+        CompileError: an operand does not lie inside its buffer (see ``plan.check``).
     """
     native = {node: type(node.op) in LOWERINGS for node in graph.nodes}
     while True:
@@ -41,7 +43,7 @@ def make_plan(graph: Graph, isa: Isa) -> Plan:
     lifetimes = _lifetimes(graph, ctx, layout)
     offsets, arena_bytes = memory.place(lifetimes)
     outputs = tuple((v, v.data if v.data is not None else layout.views[v]) for v in graph.outputs)
-    return Plan(
+    plan = Plan(
         graph.nodes,
         tuple(ctx.steps),
         offsets,
@@ -51,6 +53,8 @@ def make_plan(graph: Graph, isa: Isa) -> Plan:
         outputs,
         lifetimes,
     )
+    check(plan)
+    return plan
 
 
 def _alike(graph: Graph, refused: Node) -> list[Node]:
@@ -101,13 +105,8 @@ def _lifetimes(graph: Graph, ctx: Context, layout: Layout) -> dict[Buffer, tuple
         lifetimes[buffer] = (min(first, step), max(last, step))
 
     for i, step in enumerate(ctx.steps):
-        if isinstance(step, Step):
-            buffers = [*step.reads, *step.writes]
-        else:
-            views = [v for v in (*step.inputs, *step.outputs) if not isinstance(v, np.ndarray)]
-            buffers = [v.address.buffer for v in views]
-        for buffer in buffers:
-            touch(buffer, i)
+        for view in step.views:
+            touch(view.address.buffer, i)
     for value in graph.inputs:
         touch(layout.views[value].address.buffer, 0)
     for value in graph.outputs:

@@ -89,8 +89,8 @@ class Context:
                 {name: params[name] for name in kernel.fields},
                 units,
                 -(-units // chunks),
-                tuple(v.address.buffer for v in reads),
-                tuple(v.address.buffer for v in writes),
+                reads,
+                writes,
                 barrier,
             )
         )

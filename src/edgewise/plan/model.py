@@ -68,10 +68,15 @@ class View:
         return self.strides == packed_strides(self.shape, self.type.dtype.itemsize)
 
     @property
-    def last(self) -> int:
-        """Offset in the buffer just past the last element."""
-        extent = sum((n - 1) * s for n, s in zip(self.shape, self.strides, strict=True))
-        return self.address.offset + extent + self.type.dtype.itemsize
+    def extent(self) -> tuple[int, int]:
+        """Offsets in the buffer of the lowest byte and just past the highest one."""
+        first = last = self.address.offset
+        for n, stride in zip(self.shape, self.strides, strict=True):
+            if stride < 0:
+                first += (n - 1) * stride
+            else:
+                last += (n - 1) * stride
+        return first, last + self.type.dtype.itemsize
 
 
 def packed_strides(shape: Sequence[int], itemsize: int) -> tuple[int, ...]:
@@ -89,6 +94,7 @@ class Step:
     Attributes:
         params: the kernel's fields.
         chunk: units that a thread takes at a time.
+        reads, writes: what it reads, padding included, and what it writes.
         barrier: whether the next step must wait for all units of this one.
     """
 
@@ -97,9 +103,13 @@ class Step:
     params: Mapping[str, int | float | Address]
     units: int
     chunk: int
-    reads: tuple[Buffer, ...]
-    writes: tuple[Buffer, ...]
+    reads: tuple[View, ...]
+    writes: tuple[View, ...]
     barrier: bool = True
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        return (*self.reads, *self.writes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +119,11 @@ class HostStep:
     node: int
     inputs: tuple[View | npt.NDArray[np.generic], ...]
     outputs: tuple[View, ...]
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """The operands that are no constants."""
+        return (*(v for v in self.inputs if isinstance(v, View)), *self.outputs)
 
 
 @dataclass(frozen=True, eq=False)

@@ -127,9 +127,16 @@ def fill_border(ctx: Context, view: View, sides: Sides, value: int) -> None:
     """Fill the ``sides`` around a rank-4 view with 8 bytes ``value`` of repeated elements."""
     n, height, width, channels = view.shape
     image, row, pixel, _ = view.strides
-    tall, wide = height + sides.top + sides.bottom, width + sides.left + sides.right
+    whole = around(view, sides)
+    _, tall, wide, _ = whole.shape
+    slabs = (
+        part(whole, (0, 0, 0, 0), (n, sides.top, wide, channels)),
+        part(whole, (0, sides.top + height, 0, 0), (n, sides.bottom, wide, channels)),
+        part(whole, (0, sides.top, 0, 0), (n, height, sides.left, channels)),
+        part(view, (0, 0, width, 0), (n, height, sides.right, channels)),
+    )
     params: dict[str, int | float | Address] = {
-        "dst": view.address + (-sides.top * row - sides.left * pixel),
+        "dst": whole.address,
         "height": tall,
         "width": wide,
         "top": sides.top,
@@ -148,7 +155,7 @@ def fill_border(ctx: Context, view: View, sides: Sides, value: int) -> None:
         n * tall,
         seconds=n * tall * 5e-9,
         reads=(),
-        writes=(view,),
+        writes=tuple(slab for slab in slabs if slab.type.size),
         barrier=False,
     )
 
@@ -168,12 +175,28 @@ def part(view: View, start: Sequence[int], shape: Sequence[int], steps: Sequence
     return View(view.address + offset, TensorType(tuple(shape), view.type.dtype), strides)
 
 
+def around(view: View, sides: Sides) -> View:
+    """A rank-4 view with the pixels around it."""
+    n, height, width, channels = view.shape
+    tall, wide = height + sides.top + sides.bottom, width + sides.left + sides.right
+    return part(view, (0, -sides.top, -sides.left, 0), (n, tall, wide, channels))
+
+
 def _drop(view: View, axes: Sequence[int]) -> View:
     """A view without ``axes``, which have one element."""
     kept = [i for i in range(len(view.shape)) if i not in axes]
     shape = tuple(view.shape[i] for i in kept)
     strides = tuple(view.strides[i] for i in kept)
     return View(view.address, TensorType(shape, view.type.dtype), strides)
+
+
+def packed(ctx: Context, view: View) -> View:
+    """The view itself where it is contiguous, else a contiguous copy."""
+    if view.contiguous:
+        return view
+    copied = ctx.scratch("packed", view.shape, view.type.dtype)
+    emit_copy(ctx, view, copied)
+    return copied
 
 
 def lower_reshape(ctx: Context, node: Node) -> None:
@@ -186,9 +209,7 @@ def lower_reshape(ctx: Context, node: Node) -> None:
     elif a.contiguous:
         emit_copy(ctx, _repacked(a, c.type), c)
     else:
-        packed = ctx.scratch(f"{node.outputs[0].name}:packed", a.shape, a.type.dtype)
-        emit_copy(ctx, a, packed)
-        emit_copy(ctx, _repacked(packed, c.type), c)
+        emit_copy(ctx, _repacked(packed(ctx, a), c.type), c)
 
 
 def _repacked(view: View, t: TensorType) -> View:
