@@ -9,9 +9,13 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
+from edgewise.dtype import DType, QParams
 from edgewise.kernels.isa import AVX512VNNI, ISAS, Isa
 from edgewise.kernels.qdepthwise import QDepthwise
+from edgewise.ops import DepthwiseConv2D
+from edgewise.plan import make_plan
 from edgewise.plan.select import COSTS, qdepthwise
+from networks import Builder, quantized
 
 from .harness import Buffer, run
 from .images import View, activation
@@ -252,6 +256,31 @@ def test_choice(isa: Isa) -> None:
             assert v.stride == (stride[0] if slides and not v.partial else None)
             ends = [start + v.block for start in v.starts(c)]
             assert max(ends) == max(c, v.block)
+
+
+@pytest.mark.parametrize(
+    ("zero_point", "weights", "expected"),
+    [
+        (128, (0, 255), 1),
+        (127, (0, 254), 1),
+        (127, (0, 255), 2),
+        (255, (0, 3), 2),
+        (0, (9, 254), 2),
+        (0, (9, 255), 3),
+    ],
+)
+def test_parts_that_the_plan_chooses(
+    zero_point: int, weights: tuple[int, int], expected: int
+) -> None:
+    b = Builder()
+    x = b.input(quantized((1, 4, 4, 64), DType.UINT8))
+    data = np.full((1, 3, 3, 64), weights[0], np.uint8)
+    data[0, 2, 2, 63] = weights[1]
+    w = b.constant(data, QParams.per_tensor(0.1, zero_point))
+    y = b.node(DepthwiseConv2D(), [x, w], QParams.per_tensor(0.5, 128))
+    kernels = [getattr(step, "kernel", None) for step in make_plan(b.graph(y), AVX512VNNI).steps]
+    (chosen,) = (v for v in kernels if isinstance(v, QDepthwise))
+    assert chosen.parts == expected
 
 
 def test_symbols_differ() -> None:
