@@ -117,7 +117,7 @@ class _Reader:
             return value
         table = self.tensors[index]
         label = table.string(schema.Tensor.NAME)
-        what = f"tensor {index} {label!r}"
+        what = f"tensor {index} {label[:80]!r}"
         o = schema.Tensor
         shape = self._shape(table, what)
         dtype = self._dtype(table, what)
