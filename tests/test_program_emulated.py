@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import edgewise as ew
-from edgewise.codegen.module import generate, objects, target_for
+from edgewise.codegen.build import generate, objects, target_for
 from edgewise.codegen.pool import POOL_ALIGN, POOL_BYTES
 from edgewise.dtype import DType
 from edgewise.graph import Array, Graph

@@ -11,8 +11,8 @@ Example:
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
+from . import importers, runtime
 from .errors import (
     CompileError,
     EdgewiseError,
@@ -22,10 +22,8 @@ from .errors import (
     ModelError,
     UnsupportedError,
 )
-
-if TYPE_CHECKING:
-    from .graph import Graph
-    from .runtime import Program
+from .graph import Graph
+from .runtime import Program
 
 __version__ = "0.1.0"
 
@@ -51,9 +49,7 @@ def load(source: str | os.PathLike[str] | bytes) -> Graph:
         InputError: the file cannot be read.
         ModelError: it is broken; ``UnsupportedError``: it uses what Edgewise does not have yet.
     """
-    from .importers import load
-
-    return load(source)
+    return importers.load(source)
 
 
 def optimize(graph: Graph) -> Graph:
@@ -80,6 +76,4 @@ def compile(graph: Graph, *, threads: int = 1, isa: str | None = None) -> Progra
         CompileError: the machine does not run ``isa``, or code could not be generated.
         GraphError: the graph breaks an invariant.
     """
-    from .runtime import compile_graph
-
-    return compile_graph(graph, threads=threads, isa=isa)
+    return runtime.compile_graph(graph, threads=threads, isa=isa)

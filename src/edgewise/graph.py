@@ -6,6 +6,7 @@ by identity: two values of the same name and type are different tensors.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -100,7 +101,9 @@ class Graph:
     """A network: nodes in topological order between its inputs and outputs.
 
     ``metadata`` holds what a file says about itself: ``description``, ``labels`` (a list of
-    class names, one an output class), ``input_normalization`` and the like.
+    class names, one an output class), ``input_normalization`` and the like. ``digest`` identifies
+    the content of the file that the graph was read from: graphs of one digest are equal. A graph
+    made in any other way, by ``dataclasses.replace`` too, has none.
     """
 
     inputs: tuple[Value, ...]
@@ -108,6 +111,7 @@ class Graph:
     nodes: tuple[Node, ...]
     name: str = "graph"
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    digest: str | None = field(default=None, init=False, repr=False)
 
     @property
     def constants(self) -> tuple[Value, ...]:
@@ -144,6 +148,17 @@ class Graph:
             results = node.op.reference(arrays, node.input_types, node.output_types)
             env.update(zip(node.outputs, results, strict=True))
             yield node, results
+
+    def read_from(self, *content: str | bytes) -> Graph:
+        """This graph with the digest of the ``content`` that alone determines it."""
+        digest = hashlib.sha256()
+        for part in content:
+            data = part.encode() if isinstance(part, str) else part
+            digest.update(len(data).to_bytes(8, "little"))
+            digest.update(data)
+        graph = replace(self)
+        object.__setattr__(graph, "digest", digest.hexdigest())
+        return graph
 
     def __str__(self) -> str:
         lines = [f"graph {self.name} {{"]

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from typing import Any
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import numpy.typing as npt
 
-from . import passes
-from .codegen.module import Module, build, choose_isa
+from .codegen import cache, stored
+from .codegen.module import Module, Place, aligned, choose_isa, sources_digest, target_for
 from .codegen.target import host
 from .codegen.threads import ThreadPool
+from .dtype import DType
 from .errors import InputError
 from .graph import Array, Graph, Value
 from .kernels.isa import Isa
-from .plan import HostStep, Plan, View, make_plan
-from .plan.model import ALIGN
+
+if TYPE_CHECKING:
+    from .plan import HostStep, Plan, View
 
 
 class Program:
@@ -29,28 +32,30 @@ class Program:
 
     Attributes:
         graph: the network as loaded; its inputs and outputs are the program's.
-        plan: steps and memory.
         isa: the instruction set of the kernels.
         threads: how many run a network, the caller's included.
         cached: whether the machine code came from the cache.
     """
 
-    def __init__(self, graph: Graph, plan: Plan, isa: Isa, threads: int = 1) -> None:
-        self.graph, self.plan, self.isa, self.threads = graph, plan, isa, threads
-        module = build(plan, isa)
-        self.cached, code = module.cached, module.code
+    def __init__(self, graph: Graph, isa: Isa, threads: int = 1) -> None:
+        self.graph, self.isa, self.threads = graph, isa, threads
+        module = self._module()
+        self.cached = module.cached
         self._pool = ThreadPool(module.library, threads)
         self._lock = threading.Lock()
-        self._arena = aligned(plan.arena_bytes)
-        self._constants = aligned(plan.constants.nbytes)
-        self._constants[:] = plan.constants
-        self._params = code.params.copy()
-        self._params[code.arena_words] += self._arena.ctypes.data
-        self._params[code.constant_words] += self._constants.ctypes.data
+        self._arena = aligned(module.arena_bytes)
+        self._constants = module.constants
+        self._params = module.params.copy()
+        self._params[module.arena_words] += self._arena.ctypes.data
+        self._params[module.constant_words] += self._constants.ctypes.data
         self._segments = self._bind(module)
-        self._inputs = [(value, self._array(view)) for value, view in plan.inputs]
+        self._inputs = [
+            (value, value.type.shape, value.type.dtype.numpy, self._array(place, value.type.dtype))
+            for value, place in zip(graph.inputs, module.inputs, strict=True)
+        ]
         self._outputs = [
-            view if isinstance(view, np.ndarray) else self._array(view) for _, view in plan.outputs
+            self._array(place, value.type.dtype) if isinstance(place, Place) else place
+            for value, place in zip(graph.outputs, module.outputs, strict=True)
         ]
         self._names = {value.name: i for i, value in enumerate(graph.inputs)}
 
@@ -62,6 +67,11 @@ class Program:
     def outputs(self) -> tuple[Value, ...]:
         return self.graph.outputs
 
+    @cached_property
+    def plan(self) -> Plan:
+        """Steps and memory; made when asked for where the program was taken from the cache."""
+        return plan_for(self.graph, self.isa)
+
     def __call__(self, *args: Array, **named: Array) -> Any:
         """Run the network once.
 
@@ -69,26 +79,21 @@ class Program:
             InputError: an input is missing, unknown, given twice, or of another shape or dtype.
         """
         arrays = self._arguments(args, named) if named or len(args) != len(self._inputs) else args
-        for (value, _), array in zip(self._inputs, arrays, strict=True):
-            check_input(value, array)
+        for array, (value, shape, dtype, _) in zip(arrays, self._inputs, strict=True):
+            if not isinstance(array, np.ndarray) or array.shape != shape or array.dtype != dtype:
+                raise InputError(_mismatch(value, array))
         with self._lock:
-            for (_, target), array in zip(self._inputs, arrays, strict=True):
+            for array, (_, _, _, target) in zip(arrays, self._inputs, strict=True):
                 target[...] = array
-            self._run()
+            pool = self._pool.address
+            for run, entry, context in self._segments:
+                run(pool, entry, context)
             results = [source.copy() for source in self._outputs]
         return results[0] if len(results) == 1 else tuple(results)
 
     def close(self) -> None:
         """End the program's threads; the next call starts them again."""
         self._pool.stop()
-
-    def _run(self) -> None:
-        pool = self._pool.address
-        for run, entry, context in self._segments:
-            if entry is None:
-                run()
-            else:
-                run(pool, entry, context)
 
     def _arguments(self, args: tuple[Array, ...], named: dict[str, Array]) -> list[Array]:
         names = list(self._names)
@@ -106,34 +111,52 @@ class Program:
             raise InputError(f"input {missing[0]!r} is missing; the inputs are {names}")
         return [found[name] for name in names]
 
-    def _array(self, view: View) -> Array:
-        """A view of the arena as a numpy array."""
-        start = view.address.offset + self.plan.offsets[view.address.buffer]
-        dtype = view.type.dtype.numpy
-        array: Array = np.ndarray(view.shape, dtype, self._arena.data, start, view.strides)
+    def _module(self) -> Module:
+        """The compiled network: as it was kept, or else from the plan."""
+        digest, target = self.graph.digest, target_for(self.isa)
+        key = digest and cache.key("network", sources_digest(), str(target), digest)
+        module = stored.load(key) if key else None
+        if module is None:
+            from .codegen.build import build
+
+            module = build(self.plan, self.isa)
+            if key:
+                stored.save(key, module)
+        return module
+
+    def _array(self, place: Place, dtype: DType) -> Array:
+        array: Array = np.ndarray(
+            place.shape, dtype.numpy, self._arena.data, place.offset, place.strides
+        )
         return array
 
-    def _bind(self, module: Module) -> list[tuple[Any, int | None, int]]:
+    def _bind(self, module: Module) -> list[tuple[Callable[..., None], int | None, int]]:
+        """What to call for each segment, with (pool, entry, context)."""
         call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)(
             module.library.address("ew_pool_run")
         )
-        bound: list[tuple[Any, int | None, int]] = []
         context = self._params.ctypes.data
-        for segment in module.code.segments:
+        bound: list[tuple[Callable[..., None], int | None, int]] = []
+        for segment in module.segments:
             if segment.entry is None:
-                step = self.plan.steps[segment.first]
-                assert isinstance(step, HostStep)
-                bound.append((self._host_step(step), None, 0))
+                bound.append((self._fallback(segment.first), None, 0))
             else:
                 bound.append((call, module.library.address(segment.entry), context))
         return bound
 
-    def _host_step(self, step: HostStep) -> Any:
+    def _fallback(self, index: int) -> Callable[..., None]:
+        """Step ``index``, an operator without a kernel, as a function of its numpy reference."""
+        step = cast("HostStep", self.plan.steps[index])
         node = self.plan.nodes[step.node]
-        inputs = [v if isinstance(v, np.ndarray) else self._array(v) for v in step.inputs]
-        outputs = [self._array(v) for v in step.outputs]
 
-        def run() -> None:
+        def bind(view: View) -> Array:
+            offset = view.address.offset + self.plan.offsets[view.address.buffer]
+            return self._array(Place(offset, view.shape, view.strides), view.type.dtype)
+
+        inputs = [v if isinstance(v, np.ndarray) else bind(v) for v in step.inputs]
+        outputs = [bind(v) for v in step.outputs]
+
+        def run(*_: object) -> None:
             results = node.op.reference(inputs, node.input_types, node.output_types)
             for target, result in zip(outputs, results, strict=True):
                 target[...] = result
@@ -141,33 +164,26 @@ class Program:
         return run
 
 
-def check_input(value: Value, array: Array) -> None:
-    """Raise InputError unless ``array`` has the shape and dtype of ``value``."""
+def _mismatch(value: Value, array: object) -> str:
     expected = value.type
     if not isinstance(array, np.ndarray):
-        raise InputError(f"input {value.name!r} is a {type(array).__name__}; it must be an array")
-    if array.shape != expected.shape or array.dtype != expected.dtype.numpy:
-        raise InputError(
-            f"input {value.name!r} is {array.dtype}{list(array.shape)}; "
-            f"it must be {expected.dtype}{list(expected.shape)}"
-        )
-
-
-def aligned(nbytes: int) -> npt.NDArray[np.uint8]:
-    """Zeroed bytes at an address that ``ALIGN`` divides."""
-    raw = np.zeros(nbytes + ALIGN, np.uint8)
-    start = -raw.ctypes.data % ALIGN
-    return raw[start : start + nbytes]
+        return f"input {value.name!r} is a {type(array).__name__}; it must be an array"
+    return (
+        f"input {value.name!r} is {array.dtype}{list(array.shape)}; "
+        f"it must be {expected.dtype}{list(expected.shape)}"
+    )
 
 
 def compile_graph(graph: Graph, *, threads: int = 1, isa: str | None = None) -> Program:
     """See ``edgewise.compile``."""
-    chosen = choose_isa(host(), isa)
-    return Program(graph, plan_for(graph, chosen), chosen, threads)
+    return Program(graph, choose_isa(host(), isa), threads)
 
 
 def plan_for(graph: Graph, isa: Isa) -> Plan:
     """The plan of a network as loaded, on any instruction set."""
+    from . import passes
+    from .plan import make_plan
+
     lowered = passes.optimize(graph)
     to_activation = passes.to_uint8 if isa.activation.kind == "u" else passes.to_int8
     return make_plan(to_activation(lowered), isa)

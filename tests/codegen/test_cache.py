@@ -42,6 +42,43 @@ def test_empty_entry(where: Path) -> None:
     assert cache.read("a", ".so") == b""
 
 
+def test_view_is_mapped(where: Path) -> None:
+    cache.put("a", ".so", bytes(range(200)))
+    view = cache.view("a", ".so")
+    assert view == bytes(range(200))
+    assert view.readonly
+    assert cache.view("b", ".so") is None
+
+
+def test_empty_file_is_damaged(where: Path) -> None:
+    where.mkdir(parents=True)
+    (where / "a.so").touch()
+    assert cache.get("a", ".so") is None
+    assert os.listdir(where) == []
+
+
+@pytest.mark.parametrize(
+    ("system", "variable", "start"),
+    [
+        ("linux", "XDG_CACHE_HOME", "base"),
+        ("linux", None, "home/.cache"),
+        ("darwin", None, "home/Library/Caches"),
+        ("win32", "LOCALAPPDATA", "base"),
+        ("win32", None, "home/AppData/Local"),
+    ],
+)
+def test_folder_by_system(
+    monkeypatch: pytest.MonkeyPatch, system: str, variable: str | None, start: str
+) -> None:
+    for name in ("EDGEWISE_CACHE_DIR", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", "home")
+    if variable is not None:
+        monkeypatch.setenv(variable, "base")
+    monkeypatch.setattr(sys, "platform", system)
+    assert cache.folder() == Path(start, "edgewise")
+
+
 def test_later_entry_replaces(where: Path) -> None:
     cache.put("a", ".so", b"first")
     cache.put("a", ".so", b"second")
@@ -138,11 +175,11 @@ def test_folder_that_is_a_file(where: Path) -> None:
 
 
 def test_folder_that_cannot_be_read(where: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(self: Path) -> bytes:
-        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+    def refuse(descriptor: int) -> memoryview:
+        raise PermissionError(errno.EACCES, "Permission denied")
 
     cache.put("a", ".so", b"code")
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(cache, "_mapped", refuse)
     with pytest.warns(CacheWarning, match="Permission denied"):
         assert cache.get("a", ".so") is None
 

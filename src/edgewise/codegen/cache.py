@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import mmap
 import os
-import secrets
 import stat
+import sys
 import time
 import warnings
 from pathlib import Path
@@ -38,9 +39,13 @@ def folder() -> Path:
     chosen = os.environ.get("EDGEWISE_CACHE_DIR")
     if chosen:
         return Path(chosen)
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("edgewise"))
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
+    elif sys.platform == "darwin":
+        base = "~/Library/Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(os.path.expanduser(base), "edgewise")
 
 
 def key(*parts: str | bytes) -> str:
@@ -66,14 +71,19 @@ def get(key: str, suffix: str) -> Path | None:
 
 def read(key: str, suffix: str) -> bytes | None:
     """What `put` was given, or None where there is no intact entry."""
-    data = _read(path(key, suffix))
+    data = view(key, suffix)
     return None if data is None else bytes(data)
+
+
+def view(key: str, suffix: str) -> memoryview | None:
+    """As `read`, but mapped and not copied; it starts at the start of a page."""
+    return _read(path(key, suffix))
 
 
 def put(key: str, suffix: str, data: bytes) -> Path | None:
     """Keep ``data`` and return its file; None, with the process's one warning, if that fails."""
     file = path(key, suffix)
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.{os.urandom(4).hex()}")
     try:
         _private(file.parent)
         try:
@@ -87,21 +97,22 @@ def put(key: str, suffix: str, data: bytes) -> Path | None:
             raise
         _prune(file)
     except OSError as error:
-        _warn(error)
+        warn(error)
         return None
     return file
 
 
 def _read(file: Path) -> memoryview | None:
     try:
-        content = file.read_bytes()
+        with open(file, "rb") as stream:
+            content = _mapped(stream.fileno())
         _private(file.parent)
     except FileNotFoundError:
         return None
     except OSError as error:
-        _warn(error)
+        warn(error)
         return None
-    data, digest = memoryview(content)[:-_DIGEST], content[-_DIGEST:]
+    data, digest = content[:-_DIGEST], content[-_DIGEST:]
     intact = digest == _digest(data)
     with contextlib.suppress(OSError):
         if intact:
@@ -109,6 +120,12 @@ def _read(file: Path) -> memoryview | None:
         else:
             file.unlink()
     return data if intact else None
+
+
+def _mapped(descriptor: int) -> memoryview:
+    if os.fstat(descriptor).st_size == 0:
+        return memoryview(b"")
+    return memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ))
 
 
 def _digest(data: bytes | memoryview) -> bytes:
@@ -148,7 +165,8 @@ def _prune(newest: Path) -> None:
             total -= size
 
 
-def _warn(error: OSError) -> None:
+def warn(error: Exception) -> None:
+    """Give the process's one warning."""
     global _warned
     if not _warned:
         _warned = True

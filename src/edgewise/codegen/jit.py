@@ -11,7 +11,6 @@ import functools
 import os
 import re
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -49,6 +48,8 @@ def compile_many(
     jobs = min(jobs or os.cpu_count() or 1, len(texts))
     if jobs <= 1:
         return [compile_ir(text, target, optimize=optimize) for text in texts]
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(jobs) as pool:
         return list(pool.map(lambda text: compile_ir(text, target, optimize=optimize), texts))
 

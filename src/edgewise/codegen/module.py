@@ -1,32 +1,28 @@
-"""A plan as machine code: its kernels, the entry functions that call them, and their parameters.
-
-Kernels are compiled one by one and kept in the cache, so networks share them. The entry functions
-of a plan (one for each run of steps between fallbacks) call its kernels in order. All of it is
-linked into one shared object, kept in the cache too; with it, a program starts without LLVM.
-"""
+"""A compiled network: machine code, parameters, constants, and where its tensors lie."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
-import os
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .. import kernels
 from ..errors import CompileError
 from ..kernels.isa import ISAS, Isa
-from ..plan.model import CONSTANTS, Address, HostStep, Plan, Step
 from . import cache, jit
-from .builtins import MEMORY_TEXT, NAMES
 from .jit import Library
-from .objects import link_shared, undefined
-from .pool import SLOTS, pool_text
 from .target import Target, host
+
+SOURCES = ("dtype.py", "graph.py", "importers", "ops", "passes", "plan", "kernels", "codegen")
+"""What decides what a file of a network becomes."""
+
+
+ALIGN = 64
+"""What the addresses of the arena and of the constants are multiples of."""
 
 
 @dataclass(frozen=True)
@@ -38,31 +34,39 @@ class Segment:
     last: int
 
 
-@dataclass(frozen=True, eq=False)
-class Code:
-    """What runs a plan besides its kernels; no processor's own.
+@dataclass(frozen=True)
+class Place:
+    """Where a tensor lies in the arena; ``offset`` and ``strides`` are in bytes."""
 
-    Attributes:
-        entries: LLVM text of the segments' functions,
-            ``void ew_run_i(ptr pool, ptr params, i32 thread, i32 threads)``.
-        params: the parameters of all steps as int64 words, addresses still relative.
-        arena_words, constant_words: which words are addresses, to be raised by the base of the
-            arena or of the constants.
-    """
-
-    segments: tuple[Segment, ...]
-    entries: str
-    params: npt.NDArray[np.int64]
-    arena_words: npt.NDArray[np.intp]
-    constant_words: npt.NDArray[np.intp]
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Module:
-    """A plan's code in this process; ``cached`` says that nothing had to be compiled."""
+    """A network for one instruction set: all that running it takes, save its fallbacks.
+
+    Attributes:
+        file: the file in the cache that ``library`` was mapped from, if it was.
+        params: the parameters of all steps as int64 words, addresses still relative.
+        arena_words, constant_words: which words are addresses, to be raised by the base of the
+            arena or of the constants.
+        constants: packed weights and tables, read-only.
+        inputs, outputs: the network's, in order; a constant output has its array.
+        cached: whether no code had to be generated.
+    """
 
     library: Library
-    code: Code
+    file: Path | None
+    segments: tuple[Segment, ...]
+    params: npt.NDArray[np.int64]
+    arena_words: npt.NDArray[np.int64]
+    constant_words: npt.NDArray[np.int64]
+    constants: npt.NDArray[np.uint8]
+    arena_bytes: int
+    inputs: tuple[Place, ...]
+    outputs: tuple[Place | npt.NDArray[Any], ...]
     cached: bool
 
 
@@ -95,146 +99,36 @@ def target_for(isa: Isa, base: Target | None = None) -> Target:
     return Target(triple, "x86-64" if isa.arch == "x86_64" else "generic", isa.features)
 
 
-def generate(plan: Plan) -> Code:
-    """Write the entry functions of ``plan`` and lay out the parameters of its steps."""
-    segments = _segments(plan)
-    params, offsets, arena_words, constant_words = _params(plan)
-    entries = _entries(plan, segments, offsets)
-    return Code(segments, entries, params, arena_words, constant_words)
+def aligned(nbytes: int) -> npt.NDArray[np.uint8]:
+    """Zeroed bytes at an address that `ALIGN` divides."""
+    raw = np.zeros(nbytes + ALIGN, np.uint8)
+    start = -raw.ctypes.data % ALIGN
+    return raw[start : start + nbytes]
 
 
-def build(plan: Plan, isa: Isa) -> Module:
-    """Compile ``plan`` for this machine, or take it from the cache."""
-    target, code = target_for(isa), generate(plan)
-    suffix = ".so" if target.is_linux else ".o"
-    parts = (sources_digest(), str(target), code.entries, *sorted(plan.kernels))
-    key = cache.key("program", *parts)
-    found = cache.get(key, suffix)
-    cached = found is not None
-    library = _load(found) if found is not None else _compile(plan, code, target, key, suffix)
-    return Module(library, code, cached)
+def try_shared(file: Path) -> Library | None:
+    """Map a shared object of the cache; None, with its one warning, where the loader refuses it.
 
-
-def _load(path: Path) -> Library:
-    if path.suffix == ".so":
-        return jit.load_shared(path)
-    return jit.load_object([path.read_bytes()])
-
-
-def _compile(plan: Plan, code: Code, target: Target, key: str, suffix: str) -> Library:
-    parts = objects(plan, code, target)
-    stored = cache.put(key, suffix, link_shared(parts)) if suffix == ".so" else None
-    return jit.load_shared(stored) if stored is not None else jit.load_object(parts)
-
-
-def objects(plan: Plan, code: Code, target: Target) -> list[bytes]:
-    """Relocatable objects for any ``target``: kernels, entry functions, the pool's functions.
-
-    They refer to nothing but each other. Kernels are taken from the cache and kept in it.
+    A folder without permission to execute (noexec) does that, and another process may have deleted
+    the file since it was found.
     """
-    names = {
-        name: cache.key("kernel", sources_digest(), str(target), name) for name in plan.kernels
-    }
-    known = {name: cache.read(key, ".o") for name, key in names.items()}
-    texts = {name: plan.kernels[name].build() for name, data in known.items() if data is None}
-    texts |= {"entries": code.entries, "pool": pool_text(target)}
-    order = sorted(texts, key=lambda name: len(texts[name]), reverse=True)
-    built = dict(zip(order, jit.compile_many([texts[name] for name in order], target), strict=True))
-    for name, key in names.items():
-        if name in built:
-            cache.put(key, ".o", built[name])
-    parts = [data for data in known.values() if data is not None] + list(built.values())
-    if NAMES & set(undefined(parts)):
-        parts.append(jit.compile_ir(MEMORY_TEXT, target))
-    return parts
+    try:
+        return jit.load_shared(file)
+    except CompileError as error:
+        cache.warn(error)
+        return None
 
 
 @functools.cache
 def sources_digest() -> str:
-    """A digest of the code that generates code: cached objects of another version are not used."""
-    digest = hashlib.blake2b(digest_size=16)
-    folders = (Path(__file__).parent, Path(kernels.__file__).parent)
-    for folder in folders:
-        for name in sorted(os.listdir(folder)):
-            if name.endswith(".py"):
-                digest.update((folder / name).read_bytes())
+    """A digest of the code that makes code: what another version kept is not used."""
+    digest = hashlib.sha256()
+    package = Path(__file__).parent.parent
+    for name in SOURCES:
+        path = package / name
+        files = [path] if path.suffix else sorted(path.glob("*.py"))
+        for file in files:
+            data = file.read_bytes()
+            digest.update(f"{file.name} {len(data)}:".encode())
+            digest.update(data)
     return digest.hexdigest()
-
-
-def _segments(plan: Plan) -> tuple[Segment, ...]:
-    segments: list[Segment] = []
-    first = 0
-    for i, step in enumerate(plan.steps):
-        if isinstance(step, HostStep):
-            if i > first:
-                segments.append(Segment(f"ew_run_{len(segments)}", first, i))
-            segments.append(Segment(None, i, i + 1))
-            first = i + 1
-    if len(plan.steps) > first:
-        segments.append(Segment(f"ew_run_{len(segments)}", first, len(plan.steps)))
-    return tuple(segments)
-
-
-def _params(
-    plan: Plan,
-) -> tuple[npt.NDArray[np.int64], list[int], npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    words: list[int] = []
-    offsets: list[int] = []
-    arena: list[int] = []
-    constant: list[int] = []
-    for step in plan.steps:
-        offsets.append(8 * len(words))
-        if isinstance(step, HostStep):
-            continue
-        for name, ty in step.kernel.fields.items():
-            x = step.params[name]
-            if isinstance(x, Address):
-                if x.buffer is CONSTANTS:
-                    constant.append(len(words))
-                    words.append(x.offset)
-                else:
-                    arena.append(len(words))
-                    words.append(x.offset + plan.offsets[x.buffer])
-            elif ty.kind == "f":
-                words.append(int(np.float32(x).view(np.int32)))
-            else:
-                words.append(int(x))
-    return (
-        np.array(words, np.int64),
-        offsets,
-        np.array(arena, np.intp),
-        np.array(constant, np.intp),
-    )
-
-
-def _entries(plan: Plan, segments: Sequence[Segment], offsets: Sequence[int]) -> str:
-    """LLVM text of the entry functions: ``void ew_run_i(pool, params, thread, threads)``."""
-    lines = [
-        "declare void @ew_pool_for(ptr, i32, ptr, ptr, i64, i64)",
-        "declare void @ew_pool_barrier(ptr)",
-        *(f"declare void @{name}(ptr, i64, i64)" for name in plan.kernels),
-    ]
-    for segment in segments:
-        if segment.entry is None:
-            continue
-        lines.append(
-            f"define void @{segment.entry}(ptr %pool, ptr %params, i32 %thread, i32 %threads) "
-            "nounwind {"
-        )
-        lines += _calls(plan.steps[segment.first : segment.last], offsets[segment.first :])
-        lines += ["  ret void", "}"]
-    return "\n".join(lines) + "\n"
-
-
-def _calls(steps: Iterable[Step | HostStep], offsets: Sequence[int]) -> list[str]:
-    lines = []
-    for i, (step, offset) in enumerate(zip(steps, offsets, strict=False)):
-        assert isinstance(step, Step)
-        lines += [
-            f"  %p{i} = getelementptr i8, ptr %params, i64 {offset}",
-            f"  call void @ew_pool_for(ptr %pool, i32 {i % SLOTS}, ptr @{step.kernel.symbol}, "
-            f"ptr %p{i}, i64 {step.units}, i64 {step.chunk})",
-        ]
-        if step.barrier:
-            lines.append("  call void @ew_pool_barrier(ptr %pool)")
-    return lines

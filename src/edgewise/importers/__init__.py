@@ -8,12 +8,7 @@ from typing import NamedTuple
 
 from ..errors import InputError, ModelError
 from ..graph import Graph
-
-
-def _read_tflite(data: bytes, name: str) -> Graph:
-    from .tflite import read_tflite
-
-    return read_tflite(data, name)
+from .tflite import read_tflite
 
 
 class Format(NamedTuple):
@@ -27,7 +22,7 @@ class Format(NamedTuple):
 
 FORMATS = (
     Format(
-        "TensorFlow Lite", lambda data: data[4:8] == b"TFL3", (".tflite", ".lite"), _read_tflite
+        "TensorFlow Lite", lambda data: data[4:8] == b"TFL3", (".tflite", ".lite"), read_tflite
     ),
 )
 
@@ -41,7 +36,7 @@ def load(source: str | os.PathLike[str] | bytes) -> Graph:
         UnsupportedError: the model uses something Edgewise does not have yet.
     """
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return _format(bytes(source), "", "these bytes").read(bytes(source), "")
+        return _read(_format(data := bytes(source), "", "these bytes"), data, "")
     path = os.fspath(source)
     try:
         if not os.path.isfile(path):
@@ -51,7 +46,11 @@ def load(source: str | os.PathLike[str] | bytes) -> Graph:
     except (OSError, ValueError) as error:
         raise InputError(f"model {path!r}: it cannot be read: {error}") from error
     stem, suffix = os.path.splitext(os.path.basename(path))
-    return _format(data, suffix.lower(), repr(path)).read(data, stem)
+    return _read(_format(data, suffix.lower(), repr(path)), data, stem)
+
+
+def _read(format: Format, data: bytes, name: str) -> Graph:
+    return format.read(data, name).read_from(format.name, data)
 
 
 def _format(data: bytes, suffix: str, what: str) -> Format:

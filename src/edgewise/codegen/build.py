@@ -1,0 +1,194 @@
+"""From a plan to a module: its kernels, the entry functions that call them, their parameters.
+
+Kernels are compiled one by one and kept in the cache, so networks share them. The entry functions
+of a plan (one for each run of steps between fallbacks) call its kernels in order. All of it is
+linked into one shared object, kept in the cache too; with it, a program starts without LLVM.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ..kernels.isa import Isa
+from ..plan.model import CONSTANTS, Address, HostStep, Plan, Step, View
+from . import cache, jit
+from .builtins import MEMORY_TEXT, NAMES
+from .jit import Library
+from .module import Module, Place, Segment, aligned, sources_digest, target_for, try_shared
+from .objects import link_shared, undefined
+from .pool import SLOTS, pool_text
+from .target import Target
+
+
+@dataclass(frozen=True, eq=False)
+class Code:
+    """What runs a plan besides its kernels; no processor's own.
+
+    Attributes:
+        entries: LLVM text of the segments' functions,
+            ``void ew_run_i(ptr pool, ptr params, i32 thread, i32 threads)``.
+        params, arena_words, constant_words: as in `Module`.
+    """
+
+    segments: tuple[Segment, ...]
+    entries: str
+    params: npt.NDArray[np.int64]
+    arena_words: npt.NDArray[np.int64]
+    constant_words: npt.NDArray[np.int64]
+
+
+def generate(plan: Plan) -> Code:
+    """Write the entry functions of ``plan`` and lay out the parameters of its steps."""
+    segments = _segments(plan)
+    params, offsets, arena_words, constant_words = _params(plan)
+    entries = _entries(plan, segments, offsets)
+    return Code(segments, entries, params, arena_words, constant_words)
+
+
+def build(plan: Plan, isa: Isa) -> Module:
+    """Compile ``plan`` for this machine, or take its code from the cache."""
+    target, code = target_for(isa), generate(plan)
+    parts = (sources_digest(), str(target), code.entries, *sorted(plan.kernels))
+    key = cache.key("program", *parts)
+    file = cache.get(key, ".so")
+    library = None if file is None else try_shared(file)
+    cached = library is not None
+    if library is None:
+        library, file = _compile(plan, code, target, key)
+
+    def place(view: View) -> Place:
+        offset = view.address.offset + plan.offsets[view.address.buffer]
+        return Place(offset, view.shape, view.strides)
+
+    constants = aligned(plan.constants.nbytes)
+    constants[:] = plan.constants
+    outputs = (view for _, view in plan.outputs)
+    return Module(
+        library=library,
+        file=file,
+        segments=code.segments,
+        params=code.params,
+        arena_words=code.arena_words,
+        constant_words=code.constant_words,
+        constants=constants,
+        arena_bytes=plan.arena_bytes,
+        inputs=tuple(place(view) for _, view in plan.inputs),
+        outputs=tuple(v if isinstance(v, np.ndarray) else place(v) for v in outputs),
+        cached=cached,
+    )
+
+
+def _compile(plan: Plan, code: Code, target: Target, key: str) -> tuple[Library, Path | None]:
+    """The code of ``plan``, and the file that it was mapped from, if it was."""
+    parts = objects(plan, code, target)
+    if target.is_linux:
+        file = cache.put(key, ".so", link_shared(parts))
+        library = None if file is None else try_shared(file)
+        if library is not None:
+            return library, file
+    return jit.load_object(parts), None
+
+
+def objects(plan: Plan, code: Code, target: Target) -> list[bytes]:
+    """Relocatable objects for any ``target``: kernels, entry functions, the pool's functions.
+
+    They refer to nothing but each other. Kernels and the pool are taken from the cache and kept in
+    it.
+    """
+    texts: dict[str, Callable[[], str]] = {name: k.build for name, k in plan.kernels.items()}
+    texts["ew_pool"] = partial(pool_text, target)
+    keys = {name: cache.key("object", sources_digest(), str(target), name) for name in texts}
+    known = {name: cache.read(key, ".o") for name, key in keys.items()}
+    missing = [name for name, data in known.items() if data is None]
+    built = jit.compile_many((code.entries, *(texts[name]() for name in missing)), target)
+    for name, data in zip(missing, built[1:], strict=True):
+        cache.put(keys[name], ".o", data)
+    parts = [data for data in known.values() if data is not None] + built
+    if NAMES & set(undefined(parts)):
+        parts.append(jit.compile_ir(MEMORY_TEXT, target))
+    return parts
+
+
+def _segments(plan: Plan) -> tuple[Segment, ...]:
+    segments: list[Segment] = []
+    first = 0
+    for i, step in enumerate(plan.steps):
+        if isinstance(step, HostStep):
+            if i > first:
+                segments.append(Segment(f"ew_run_{len(segments)}", first, i))
+            segments.append(Segment(None, i, i + 1))
+            first = i + 1
+    if len(plan.steps) > first:
+        segments.append(Segment(f"ew_run_{len(segments)}", first, len(plan.steps)))
+    return tuple(segments)
+
+
+def _params(
+    plan: Plan,
+) -> tuple[npt.NDArray[np.int64], list[int], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    words: list[int] = []
+    offsets: list[int] = []
+    arena: list[int] = []
+    constant: list[int] = []
+    for step in plan.steps:
+        offsets.append(8 * len(words))
+        if isinstance(step, HostStep):
+            continue
+        for name, ty in step.kernel.fields.items():
+            x = step.params[name]
+            if isinstance(x, Address):
+                if x.buffer is CONSTANTS:
+                    constant.append(len(words))
+                    words.append(x.offset)
+                else:
+                    arena.append(len(words))
+                    words.append(x.offset + plan.offsets[x.buffer])
+            elif ty.kind == "f":
+                words.append(int(np.float32(x).view(np.int32)))
+            else:
+                words.append(int(x))
+    return (
+        np.array(words, np.int64),
+        offsets,
+        np.array(arena, np.int64),
+        np.array(constant, np.int64),
+    )
+
+
+def _entries(plan: Plan, segments: Sequence[Segment], offsets: Sequence[int]) -> str:
+    """LLVM text of the entry functions: ``void ew_run_i(pool, params, thread, threads)``."""
+    lines = [
+        "declare void @ew_pool_for(ptr, i32, ptr, ptr, i64, i64)",
+        "declare void @ew_pool_barrier(ptr)",
+        *(f"declare void @{name}(ptr, i64, i64)" for name in plan.kernels),
+    ]
+    for segment in segments:
+        if segment.entry is None:
+            continue
+        lines.append(
+            f"define void @{segment.entry}(ptr %pool, ptr %params, i32 %thread, i32 %threads) "
+            "nounwind {"
+        )
+        lines += _calls(plan.steps[segment.first : segment.last], offsets[segment.first :])
+        lines += ["  ret void", "}"]
+    return "\n".join(lines) + "\n"
+
+
+def _calls(steps: Iterable[Step | HostStep], offsets: Sequence[int]) -> list[str]:
+    lines = []
+    for i, (step, offset) in enumerate(zip(steps, offsets, strict=False)):
+        assert isinstance(step, Step)
+        lines += [
+            f"  %p{i} = getelementptr i8, ptr %params, i64 {offset}",
+            f"  call void @ew_pool_for(ptr %pool, i32 {i % SLOTS}, ptr @{step.kernel.symbol}, "
+            f"ptr %p{i}, i64 {step.units}, i64 {step.chunk})",
+        ]
+        if step.barrier:
+            lines.append("  call void @ew_pool_barrier(ptr %pool)")
+    return lines

@@ -1,0 +1,77 @@
+"""Modules kept on disk: a network that was compiled before starts without passes and planning.
+
+A file holds the constants, the parameters, and where inputs and outputs lie; the machine code is a
+shared object of its own. The constants are mapped, not copied, so processes that run the same
+network share them.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from . import cache
+from .module import Module, Place, Segment, try_shared
+
+SUFFIX = ".network"
+MAX_BYTES = cache.LIMIT // 4
+"""Of the constants; those of a larger network would push all others out of the cache."""
+
+
+def save(key: str, module: Module) -> None:
+    """Keep ``module`` under ``key``, unless it needs more than native code and its arena."""
+    outputs = [place for place in module.outputs if isinstance(place, Place)]
+    native = all(segment.entry is not None for segment in module.segments)
+    if not native or len(outputs) < len(module.outputs):
+        return
+    if module.file is None or module.constants.nbytes > MAX_BYTES:
+        return
+    words = (module.params, module.arena_words, module.constant_words)
+    header = {
+        "code": module.file.name,
+        "segments": [(s.entry, s.first, s.last) for s in module.segments],
+        "words": [array.size for array in words],
+        "constants": module.constants.nbytes,
+        "arena": module.arena_bytes,
+        "inputs": [(p.offset, p.shape, p.strides) for p in module.inputs],
+        "outputs": [(p.offset, p.shape, p.strides) for p in outputs],
+    }
+    text = json.dumps(header).encode()
+    arrays = (array.tobytes() for array in (module.constants, *words))
+    cache.put(key, SUFFIX, b"".join([*arrays, text, len(text).to_bytes(8, "little")]))
+
+
+def load(key: str) -> Module | None:
+    """The module kept under ``key``; None where it or its code is not there, and intact."""
+    data = cache.view(key, SUFFIX)
+    if data is None:
+        return None
+    end = len(data) - 8
+    header = json.loads(bytes(data[end - int.from_bytes(data[end:], "little") : end]))
+    code = Path(header["code"])
+    file = cache.get(code.stem, code.suffix)
+    library = None if file is None else try_shared(file)
+    if library is None:
+        return None
+    size = header["constants"]
+    words = np.frombuffer(data, np.int64, sum(header["words"]), size)
+    params, arena_words, constant_words = np.split(words, np.cumsum(header["words"])[:-1])
+    return Module(
+        library=library,
+        file=file,
+        segments=tuple(Segment(*s) for s in header["segments"]),
+        params=params,
+        arena_words=arena_words,
+        constant_words=constant_words,
+        constants=np.frombuffer(data, np.uint8, size),
+        arena_bytes=header["arena"],
+        inputs=_places(header["inputs"]),
+        outputs=_places(header["outputs"]),
+        cached=True,
+    )
+
+
+def _places(rows: list[tuple[int, list[int], list[int]]]) -> tuple[Place, ...]:
+    return tuple(Place(offset, tuple(shape), tuple(strides)) for offset, shape, strides in rows)
