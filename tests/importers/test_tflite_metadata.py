@@ -33,14 +33,18 @@ def vector(b: flatbuffers.Builder, *offsets: int) -> int:
 
 
 def metadata(
-    mean: list[float], std: list[float], label_file: str = "names.txt", kind: int = 2
+    mean: list[float],
+    std: list[float],
+    label_file: str = "names.txt",
+    kind: int = 2,
+    process: int = 1,
 ) -> bytes:
     """A metadata flatbuffer: "A network", one normalised input, one output with labels."""
     b = flatbuffers.Builder(256)
     mean_vector = b.CreateNumpyVector(np.array(mean, np.float32))
     std_vector = b.CreateNumpyVector(np.array(std, np.float32))
     options = table(b, {0: ("o", mean_vector), 1: ("o", std_vector)}, 2)
-    unit = table(b, {0: ("b", 1), 1: ("o", options)}, 2)
+    unit = table(b, {0: ("b", process), 1: ("o", options)}, 2)
     input_ = table(b, {4: ("o", vector(b, unit))}, 7)
     name = b.CreateString(label_file)
     file = table(b, {0: ("o", name), 2: ("b", kind)}, 5)
@@ -122,6 +126,11 @@ def test_broken_metadata_is_absent(name: str) -> None:
 )
 def test_senseless_normalization_is_absent(mean: list[float], std: list[float]) -> None:
     assert set(load(described(metadata(mean, std))).metadata) == {"description"}
+
+
+def test_another_process_than_normalization_is_not_one() -> None:
+    content = metadata([0.0], [1.0], process=2)
+    assert set(load(described(content)).metadata) == {"description"}
 
 
 def test_labels_of_another_type_or_a_missing_file_are_absent() -> None:

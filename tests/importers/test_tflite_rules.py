@@ -130,6 +130,11 @@ CHANGES: dict[str, tuple[Change, type[ModelError], str]] = {
         r"operator 0: BROADCAST_TO version 1 is not supported: \(int8\[1,8,8,3\], .*; "
         "the operators that are stand in edgewise.importers.tflite_ops",
     ),
+    "unknown operator without an input": (
+        lambda m: (code(builtinCode=130)(m), operator(inputs=[X, -1])(m)),
+        UnsupportedError,
+        r"\(int8\[1,8,8,3\], none\) -> ",
+    ),
     "future operator": (code(builtinCode=9999), UnsupportedError, "BuiltinOperator 9999 version 1"),
     "custom operator": (
         code(builtinCode=32, deprecatedBuiltinCode=32, customCode="Magic"),

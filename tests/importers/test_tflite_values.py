@@ -42,6 +42,15 @@ def test_bias_scale_may_differ_as_little_as_litert_allows() -> None:
                 load(content)
 
 
+def test_bias_may_have_no_scale() -> None:
+    def remove(model: Any) -> None:
+        vars(model.subgraphs[0].tensors[2].quantization).update(scale=None, zeroPoint=None)
+
+    (node,) = load(edit(conv(), remove)).nodes
+    assert len(node.inputs) == 3
+    assert node.inputs[2].type.quant is None
+
+
 def test_names_are_unique_and_never_empty() -> None:
     def same(model: Any) -> None:
         for t, name in zip(model.subgraphs[0].tensors, ("a", "", "a", "a_2"), strict=True):
