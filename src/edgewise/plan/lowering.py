@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from .. import ops
 from ..graph import Node
-from . import images, movement, pointwise, products
+from . import depthwise, images, movement, pointwise, products
 from .context import Context
 
 Lowering = Callable[[Context, Node], None]
@@ -21,7 +21,7 @@ LOWERINGS: Mapping[type[ops.Op], Lowering] = {
     ops.AveragePool2D: images.lower_pool,
     ops.Concatenation: movement.lower_concatenation,
     ops.Conv2D: products.lower_conv,
-    ops.DepthwiseConv2D: products.lower_depthwise,
+    ops.DepthwiseConv2D: depthwise.lower_depthwise,
     ops.Dequantize: pointwise.lower_dequantize,
     ops.FullyConnected: products.lower_fully_connected,
     ops.Fused: products.lower_conv,

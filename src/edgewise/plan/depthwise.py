@@ -1,0 +1,86 @@
+"""Lowering of DEPTHWISE_CONV_2D."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from ..graph import Node
+from ..ops import DepthwiseConv2D
+from . import select
+from .context import Context
+from .geometry import Sides, conv_halo
+from .model import Address, Buffer, View, packed_strides
+from .movement import emit_copy, fill_halo
+from .products import Params, emit_qgemm, product, rows, window_runs
+
+
+def lower_depthwise(ctx: Context, node: Node) -> None:
+    """DEPTHWISE_CONV_2D; with one input channel it is an ordinary convolution."""
+    op, out = node.op, node.outputs[0].type
+    assert isinstance(op, DepthwiseConv2D)
+    x, w = node.inputs[0].type, node.inputs[1].type
+    _, kh, kw, channels = w.shape
+    p = product(ctx, node.inputs, out, op.activation, channels)
+    a, c = ctx.view(node.inputs[0]), ctx.view(node.outputs[0])
+    (sh, sw), (dh, dw), (top, _, left, _) = op.stride, op.dilation, op.padding
+    shape = out.shape[0], out.shape[1], out.shape[2]
+    if x.shape[3] == 1:
+        runs = window_runs(a, (kh, kw), op.dilation, joined=True)
+        weights = np.ascontiguousarray(p.weights.reshape(kh * kw, channels).T)
+        source, target = rows(a, shape[1:], op.stride, (-top, -left)), rows(c, shape[1:])
+        weights = weights.reshape(channels, len(runs), -1)
+        emit_qgemm(ctx, p, weights, slice(None), source, target, shape, runs)
+        return
+    if channels != x.shape[3]:
+        a = _repeat_channels(ctx, node, a, conv_halo(op, x, w, out))
+    centred = p.weights.reshape(kh, kw, channels).astype(np.int32) - p.zero
+    bias = (p.bias - p.input_zero * centred.astype(np.int64).sum(axis=(0, 1))).astype(np.int32)
+    parts = 1
+    if ctx.isa.depthwise.element.bits == 8:
+        parts = max(1, -(-int(centred.max()) // 127), -(int(centred.min()) // 128))
+    dilated = (dh, dw) != (1, 1)
+    v = select.qdepthwise(ctx.isa, channels, (kh, kw), (sh, sw), dilated, parts)
+    image, row, pixel, _ = a.strides
+    params: Params = {
+        "a": a.address + (-top * row - left * pixel),
+        "w": ctx.constants.add(v.pack(centred, bias, p.requant.scale)),
+        "c": c.address,
+        "height": shape[1],
+        "width": shape[2],
+        "channels": channels,
+        "blocks": len(v.starts(channels)),
+        "block_bytes": v.block_bytes(kh, kw),
+        "a_x": pixel if v.stride else sw * pixel,
+        "a_y": sh * row,
+        "a_row": row,
+        "a_image": image,
+        "c_x": c.strides[2],
+        "c_y": c.strides[1],
+        "c_image": c.strides[0],
+        "zero_point": p.requant.zero_point,
+        "lo": p.requant.lo,
+        "hi": p.requant.hi,
+        "taps": ctx.constants.add(v.offsets(kh, kw, dh * row, dw * pixel)),
+        "groups": len(v.groups(kh, kw)),
+    }
+    seconds = node.macs / 15e9
+    ctx.emit(v, params, shape[0] * shape[1], seconds=seconds, reads=(a,), writes=(c,))
+
+
+def _repeat_channels(ctx: Context, node: Node, x: View, halo: Sides) -> View:
+    """x with each channel as often as the multiplier of a depthwise convolution says."""
+    n, h, w, channels = x.shape
+    multiplier = node.inputs[1].type.shape[3] // channels
+    outer = (n, h + halo.top + halo.bottom, w + halo.left + halo.right, channels * multiplier)
+    strides = packed_strides(outer, 1)
+    buffer = Buffer(f"{node.outputs[0].name}:repeated", strides[0] * n)
+    start = Address(buffer, halo.top * strides[1] + halo.left * strides[2])
+    repeated = View(start, replace(x.type, shape=(n, h, w, outer[3])), strides)
+    if halo:
+        fill_halo(ctx, repeated, halo)
+    walk = replace(x.type, shape=(n, h, w, multiplier, channels))
+    source = View(x.address, walk, (*x.strides[:3], 0, 1))
+    emit_copy(ctx, source, View(start, walk, (*strides[:3], 1, multiplier)))
+    return repeated
