@@ -60,10 +60,13 @@ def sparse(model: Any) -> None:
     model.subgraphs[0].tensors[W].sparsity = litert_schema.SparsityParametersT()
 
 
-def large_scale(model: Any) -> None:
-    for index, scale in ((X, 1e15), (W, 1e15), (Y, 1e-15)):
-        q = model.subgraphs[0].tensors[index].quantization
-        q.scale = [scale] * len(q.scale)
+def scales(x: float, w: float, y: float) -> Change:
+    def change(model: Any) -> None:
+        for index, scale in ((X, x), (W, w), (Y, y)):
+            q = model.subgraphs[0].tensors[index].quantization
+            q.scale = [scale] * len(q.scale)
+
+    return change
 
 
 def computed_bias(model: Any) -> None:
@@ -179,8 +182,12 @@ CHANGES: dict[str, tuple[Change, type[ModelError], str]] = {
     ),
     "output dtype": (tensor(Y, type=3), ModelError, "it gives int8"),
     "block-wise": (blockwise, UnsupportedError, "block-wise or custom quantization"),
-    "scale 0": (quant(X, scale=[0.0]), ModelError, "tensor 0 'image': QParams: scale 0.0"),
-    "scale negative": (quant(X, scale=[-1.0]), ModelError, "scale -1.0; a scale is positive"),
+    "scale 0": (quant(X, scale=[0.0]), ModelError, "tensor 0 'image': scale 0.0; a"),
+    "scale negative": (
+        quant(X, scale=[-1.0]),
+        ModelError,
+        "scale -1.0; a scale is a positive, normal",
+    ),
     "scale nan": (quant(W, scale=[0.1, 0.1, NAN, 0.1]), ModelError, "scale nan; a scale is"),
     "scale infinite": (quant(W, scale=[INF, 0.1, 0.1, 0.1]), ModelError, "scale inf; a scale"),
     "no scale": (
@@ -218,11 +225,9 @@ CHANGES: dict[str, tuple[Change, type[ModelError], str]] = {
         ModelError,
         "one each of the 4 output channels along axis 0",
     ),
-    "scale ratio": (
-        large_scale,
-        ModelError,
-        r"scale ratio .*; input \* weights / output < 2\*\*64",
-    ),
+    "scale subnormal": (quant(X, scale=[1e-40]), ModelError, "a scale is a positive, normal"),
+    "scale ratio": (scales(1e9, 1e9, 0.01), ModelError, r"output 0.0.*; input \* weights is below"),
+    "scale product": (scales(1e20, 1e20, 1e30), ModelError, r"that / output below 2\*\*63"),
     "bias scale": (quant(B, scale=[0.1] * 4), ModelError, "bias scale .* must be input scale"),
     "bias zero point": (quant(B, zeroPoint=[0, 0, 1, 0]), ModelError, "its bias has zero points"),
     "bias scales": (

@@ -18,7 +18,9 @@ MAX_BIAS_ERROR = 0.02
 """How far a bias' scale may lie from input scale * weight scale, in steps of the output: LiteRT's
 ``GetQuantizedConvolutionMultipler`` demands it."""
 
-MAX_RATIO = 2.0**64
+MAX_PRODUCT = 2.0**127
+MAX_RATIO = 2.0**63
+LEAST_SCALE = 2.0**-126
 EIGHT_BIT = (DType.UINT8, DType.INT8)
 QUANTIZED = (*EIGHT_BIT, DType.INT16, DType.UINT16)
 
@@ -58,6 +60,8 @@ def read_quantization(
             f"{what}: {len(scales)} scales for shape {list(shape)}; there must be 1, or one each "
             f"along dimension {axis}"
         )
+    if not min(scales) >= LEAST_SCALE:
+        raise ModelError(f"{what}: scale {min(scales)}; a scale is a positive, normal float32")
     low, high = dtype.range
     if any(zeros) and (min(zeros) < low or max(zeros) > high):
         raise ModelError(
@@ -108,9 +112,12 @@ def _check_product(inputs: Sequence[TensorType], out: TensorType, what: str) -> 
     if x is None or w is None or out.quant is None or len(out.quant.scale) != 1:
         raise ModelError(f"{what}: its output is {out}; it must be quantized with one scale")
     out_scale = out.quant.scale[0]
-    greatest = x.scale[0] * max(w.scale) / out_scale
-    if not greatest < MAX_RATIO:
-        raise ModelError(f"{what}: scale ratio {greatest}; input * weights / output < 2**64")
+    product = x.scale[0] * max(w.scale)
+    if not (product < MAX_PRODUCT and product / out_scale < MAX_RATIO):
+        raise ModelError(
+            f"{what}: scales {x.scale[0]} and {max(w.scale)}, output {out_scale}; input * weights "
+            "is below 2**127, and that / output below 2**63"
+        )
 
 
 def _zero_points(table: Table) -> tuple[int, ...]:
