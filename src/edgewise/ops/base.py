@@ -22,7 +22,11 @@ class Activation(enum.Enum):
 
 @dataclass(frozen=True)
 class Op:
-    """Base of all operators. A subclass is a frozen dataclass whose fields are its attributes."""
+    """Base of all operators.
+
+    A subclass is a frozen dataclass whose fields are its attributes; one that adds none needs no
+    decorator, which takes half a millisecond of every start.
+    """
 
     name: ClassVar[str] = ""
 

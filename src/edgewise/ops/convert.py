@@ -59,7 +59,6 @@ class Quantize(Unary):
         return [q.astype(outputs[0].dtype.numpy)]
 
 
-@dataclass(frozen=True)
 class Dequantize(Unary):
     """8-bit to float32: float32(q - zero point) * scale."""
 

@@ -66,7 +66,6 @@ def _extended(t: TensorType, rank: int) -> tuple[int, ...]:
     return (1,) * (rank - len(t.shape)) + t.shape
 
 
-@dataclass(frozen=True)
 class _Sum(_Elementwise):
     """Base of ADD and SUB.
 
@@ -114,14 +113,12 @@ class _Sum(_Elementwise):
         return [y.astype(outputs[0].dtype.numpy)]
 
 
-@dataclass(frozen=True)
 class Add(_Sum):
     """a + b; the integer rule is ``fixed_point``."""
 
     name: ClassVar[str] = "ADD"
 
 
-@dataclass(frozen=True)
 class Sub(_Sum):
     """a - b; the integer rule is ``fixed_point``."""
 
@@ -129,7 +126,6 @@ class Sub(_Sum):
     _sign: ClassVar[int] = -1
 
 
-@dataclass(frozen=True)
 class Mul(_Elementwise):
     """a * b; integers by ``requant`` of the product (a - a.zero_point) * (b - b.zero_point)."""
 

@@ -39,7 +39,6 @@ class _Resize(Op):
         return scale
 
 
-@dataclass(frozen=True)
 class ResizeBilinear(_Resize):
     """Bilinear interpolation of x[N, H, W, C] to ``size`` (height, width).
 
@@ -85,7 +84,6 @@ class ResizeBilinear(_Resize):
         return [y.astype(x.dtype)]
 
 
-@dataclass(frozen=True)
 class ResizeNearestNeighbor(_Resize):
     """The nearest pixel of x[N, H, W, C] for each pixel of ``size`` (height, width)."""
 

@@ -58,7 +58,6 @@ def has_shifted_rule(ratio: np.float32) -> bool:
     return bool(2.0**-8 <= abs(ratio) <= 2.0**7)
 
 
-@dataclass(frozen=True)
 class Unary(Op):
     """Base of the functions of one element: float32, or 8-bit by ``table``."""
 
@@ -96,7 +95,6 @@ class Unary(Op):
         return [self.table(inputs[0], outputs[0])[x.view(np.uint8)]]
 
 
-@dataclass(frozen=True)
 class Logistic(Unary):
     """1 / (1 + exp(-x))"""
 
@@ -106,7 +104,6 @@ class Logistic(Unary):
         return np.asarray(1 / (1 + np.exp(-x)))
 
 
-@dataclass(frozen=True)
 class Tanh(Unary):
     """tanh(x)"""
 
@@ -133,7 +130,6 @@ class _Clamp(Unary):
         return entries(multiply(steps, float(ratio)), zero, output, lo, hi)
 
 
-@dataclass(frozen=True)
 class Relu(_Clamp):
     """max(x, 0)"""
 
@@ -141,7 +137,6 @@ class Relu(_Clamp):
     _activation: ClassVar[Activation] = Activation.RELU
 
 
-@dataclass(frozen=True)
 class Relu6(_Clamp):
     """min(max(x, 0), 6)"""
 
@@ -149,7 +144,6 @@ class Relu6(_Clamp):
     _activation: ClassVar[Activation] = Activation.RELU6
 
 
-@dataclass(frozen=True)
 class ReluN1To1(_Clamp):
     """min(max(x, -1), 1)"""
 
@@ -188,7 +182,6 @@ class LeakyRelu(Unary):
         return entries(np.where(steps >= 0, multiply(steps, float(ratio)), below), zero, output)
 
 
-@dataclass(frozen=True)
 class HardSwish(Unary):
     """x * min(max(x + 3, 0), 6) / 6
 
