@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,8 @@ from . import cache, jit
 from .jit import Library
 from .target import Target, host
 
-SOURCES = ("dtype.py", "graph.py", "importers", "ops", "passes", "plan", "kernels", "codegen")
-"""What decides what a file of a network becomes."""
+SOURCES = (".", "importers", "ops", "passes", "plan", "kernels", "codegen")
+"""The folders of the package that decide what a network's file becomes."""
 
 
 ALIGN = 64
@@ -123,12 +124,13 @@ def try_shared(file: Path) -> Library | None:
 def sources_digest() -> str:
     """A digest of the code that makes code: what another version kept is not used."""
     digest = hashlib.sha256()
-    package = Path(__file__).parent.parent
+    package = os.path.dirname(os.path.dirname(__file__))
     for name in SOURCES:
-        path = package / name
-        files = [path] if path.suffix else sorted(path.glob("*.py"))
-        for file in files:
-            data = file.read_bytes()
-            digest.update(f"{file.name} {len(data)}:".encode())
-            digest.update(data)
+        folder = os.path.join(package, name)
+        for file in sorted(os.listdir(folder)):
+            if file.endswith(".py"):
+                with open(os.path.join(folder, file), "rb", buffering=0) as stream:
+                    data = stream.read()
+                digest.update(f"{file} {len(data)}:".encode())
+                digest.update(data)
     return digest.hexdigest()
