@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -49,3 +51,16 @@ def test_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("builtins.open", refuse)
     with pytest.raises(InputError, match="cannot be read: not yours"):
         load(path)
+
+
+def test_loading_imports_neither_the_schema_package_nor_zipfile(tmp_path: Path) -> None:
+    path = tmp_path / "network.tflite"
+    path.write_bytes(conv())
+    code = (
+        "import sys, edgewise; edgewise.load(sys.argv[1]); "
+        "print(sorted({'tflite', 'flatbuffers', 'zipfile', 'llvmlite'} & set(sys.modules)))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.strip() == "[]"

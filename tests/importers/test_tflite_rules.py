@@ -186,7 +186,7 @@ CHANGES: dict[str, tuple[Change, type[ModelError], str]] = {
     "scale negative": (
         quant(X, scale=[-1.0]),
         ModelError,
-        "scale -1.0; a scale is a positive, normal",
+        "scale -1.0; a scale is a positive",
     ),
     "scale nan": (quant(W, scale=[0.1, 0.1, NAN, 0.1]), ModelError, "scale nan; a scale is"),
     "scale infinite": (quant(W, scale=[INF, 0.1, 0.1, 0.1]), ModelError, "scale inf; a scale"),
