@@ -106,8 +106,9 @@ def objects(plan: Plan, code: Code, target: Target) -> list[bytes]:
     keys = {name: cache.key("object", sources_digest(), str(target), name) for name in texts}
     known = {name: cache.read(key, ".o") for name, key in keys.items()}
     missing = [name for name, data in known.items() if data is None]
-    built = jit.compile_many((code.entries, *(texts[name]() for name in missing)), target)
-    for name, data in zip(missing, built[1:], strict=True):
+    wanted: list[Callable[[], str]] = [*(texts[name] for name in missing), lambda: code.entries]
+    built = jit.compile_many((text() for text in wanted), target)
+    for name, data in zip(missing, built, strict=False):
         cache.put(keys[name], ".o", data)
     parts = [data for data in known.values() if data is not None] + built
     if NAMES & set(undefined(parts)):

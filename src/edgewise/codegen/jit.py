@@ -10,7 +10,7 @@ import ctypes
 import functools
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -42,11 +42,14 @@ def assembly(text: str, target: Target, *, optimize: int = 2) -> str:
 
 
 def compile_many(
-    texts: Sequence[str], target: Target, *, jobs: int | None = None, optimize: int = 2
+    texts: Iterable[str], target: Target, *, jobs: int | None = None, optimize: int = 2
 ) -> list[bytes]:
-    """`compile_ir` of each text, in order, by ``jobs`` threads (the machine's cores by default)."""
-    jobs = min(jobs or os.cpu_count() or 1, len(texts))
-    if jobs <= 1:
+    """`compile_ir` of each text, in order, by ``jobs`` threads (the machine's cores by default).
+
+    Compilation starts with the first text, so an iterator may write the next ones meanwhile.
+    """
+    jobs = jobs or os.cpu_count() or 1
+    if jobs == 1:
         return [compile_ir(text, target, optimize=optimize) for text in texts]
     from concurrent.futures import ThreadPoolExecutor
 
