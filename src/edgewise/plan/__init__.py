@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..graph import Graph, Node, Value
 from ..kernels.isa import Isa
 from . import memory
@@ -40,6 +42,7 @@ def make_plan(graph: Graph, isa: Isa) -> Plan:
         if refused is None:
             break
         native |= dict.fromkeys(_alike(graph, refused), False)
+    _add_barriers(ctx.steps)
     lifetimes = _lifetimes(graph, ctx, layout)
     offsets, arena_bytes = memory.place(lifetimes)
     outputs = tuple((v, v.data if v.data is not None else layout.views[v]) for v in graph.outputs)
@@ -92,6 +95,23 @@ def _lower(graph: Graph, native: dict[Node, bool], layout: Layout, ctx: Context)
         except NoKernelError:
             return node
     return None
+
+
+def _add_barriers(steps: list[Step | HostStep]) -> None:
+    """Put a barrier wherever a step reads a buffer that an earlier one may still be writing."""
+    unfinished: set[Buffer] = set()
+    for i, step in enumerate(steps):
+        if not isinstance(step, Step):
+            unfinished.clear()
+            continue
+        before = steps[i - 1]
+        if isinstance(before, Step) and any(v.address.buffer in unfinished for v in step.reads):
+            steps[i - 1] = replace(before, barrier=True)
+            unfinished.clear()
+        if step.barrier:
+            unfinished.clear()
+        else:
+            unfinished.update(v.address.buffer for v in step.writes)
 
 
 def _lifetimes(graph: Graph, ctx: Context, layout: Layout) -> dict[Buffer, tuple[int, int]]:

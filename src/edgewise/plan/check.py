@@ -33,12 +33,10 @@ def check(plan: Plan) -> None:
                 raise CompileError(f"{_named(plan, index)}: {_place(view)}")
         if not isinstance(step, Step):
             continue
-        for name, value in step.params.items():
-            if isinstance(value, Address) and not (
-                0 <= value.offset <= sizes.get(value.buffer, -1)
-            ):
+        for name, x in step.params.items():
+            if isinstance(x, Address) and not 0 <= x.offset <= sizes.get(x.buffer, -1):
                 raise CompileError(
-                    f"{_named(plan, index)}: {name} points to byte {value.offset} of {_size(value)}"
+                    f"{_named(plan, index)}: {name} points to byte {x.offset} of {_size(x)}"
                 )
     for value, place in (*plan.inputs, *plan.outputs):
         if isinstance(place, View) and not fits(place):

@@ -12,7 +12,7 @@ from . import select
 from .context import Context
 from .geometry import Sides, conv_halo
 from .model import Address, Buffer, View, packed_strides
-from .movement import emit_copy, fill_halo
+from .movement import around, emit_copy, fill_halo
 from .products import Params, emit_qgemm, product, rows, window_runs
 
 
@@ -24,17 +24,19 @@ def lower_depthwise(ctx: Context, node: Node) -> None:
     _, kh, kw, channels = w.shape
     p = product(ctx, node.inputs, out, op.activation, channels)
     a, c = ctx.view(node.inputs[0]), ctx.view(node.outputs[0])
-    (sh, sw), (dh, dw), (top, _, left, _) = op.stride, op.dilation, op.padding
+    (sh, sw), (dh, dw) = op.stride, op.dilation
+    halo = conv_halo(op, x, w, out)
     shape = out.shape[0], out.shape[1], out.shape[2]
     if x.shape[3] == 1:
         runs = window_runs(a, (kh, kw), op.dilation, joined=True)
         weights = np.ascontiguousarray(p.weights.reshape(kh * kw, channels).T)
-        source, target = rows(a, shape[1:], op.stride, (-top, -left)), rows(c, shape[1:])
+        source, target = rows(around(a, halo), shape[1:], op.stride), rows(c, shape[1:])
         weights = weights.reshape(channels, len(runs), -1)
         emit_qgemm(ctx, p, weights, slice(None), source, target, shape, runs)
         return
     if channels != x.shape[3]:
-        a = _repeat_channels(ctx, node, a, conv_halo(op, x, w, out))
+        a = _repeat_channels(ctx, node, a, halo)
+    whole = around(a, halo)
     centred = p.weights.reshape(kh, kw, channels).astype(np.int32) - p.zero
     bias = (p.bias - p.input_zero * centred.astype(np.int64).sum(axis=(0, 1))).astype(np.int32)
     parts = 1
@@ -44,7 +46,7 @@ def lower_depthwise(ctx: Context, node: Node) -> None:
     v = select.qdepthwise(ctx.isa, channels, (kh, kw), (sh, sw), dilated, parts)
     image, row, pixel, _ = a.strides
     params: Params = {
-        "a": a.address + (-top * row - left * pixel),
+        "a": whole.address,
         "w": ctx.constants.add(v.pack(centred, bias, p.requant.scale)),
         "c": c.address,
         "height": shape[1],
@@ -66,7 +68,7 @@ def lower_depthwise(ctx: Context, node: Node) -> None:
         "groups": len(v.groups(kh, kw)),
     }
     seconds = node.macs / 15e9
-    ctx.emit(v, params, shape[0] * shape[1], seconds=seconds, reads=(a,), writes=(c,))
+    ctx.emit(v, params, shape[0] * shape[1], seconds=seconds, reads=(whole,), writes=(c,))
 
 
 def _repeat_channels(ctx: Context, node: Node, x: View, halo: Sides) -> View:

@@ -21,9 +21,9 @@ from ..ops.fused import Stage
 from ..ops.requant import Requant, requantization
 from . import select
 from .context import Context, chunk_count, constant
-from .geometry import phases
+from .geometry import conv_halo, phases, transpose_conv_halo
 from .model import Address, View
-from .movement import packed
+from .movement import around, packed, part
 from .strided import merge
 
 Weights = npt.NDArray[np.int8]
@@ -90,9 +90,12 @@ class Rows:
             f"{name}_image": self.image,
         }
 
-    def channel(self, i: int) -> Rows:
-        """The same pixels from channel ``i`` on."""
-        return replace(self, address=self.address + i)
+    def channels(self, first: int, count: int) -> Rows:
+        """``count`` channels of the same pixels."""
+        shape = (*self.view.shape[:3], count)
+        return replace(
+            self, view=part(self.view, (0, 0, 0, first), shape), address=self.address + first
+        )
 
 
 def rows(
@@ -215,13 +218,13 @@ def lower_conv(ctx: Context, node: Node) -> None:
     runs = window_runs(a, (kh, kw), op.dilation, joined=groups == 1)
     weights = p.weights.reshape(n_out, len(runs), -1)
     shape = (out.type.shape[0], out.type.shape[1], out.type.shape[2])
-    source = rows(a, shape[1:], op.stride, (-op.padding[0], -op.padding[2]))
-    target = rows(c, shape[1:])
+    halo = conv_halo(op, inputs[0].type, inputs[1].type, out.type)
+    source, target = rows(around(a, halo), shape[1:], op.stride), rows(c, shape[1:])
     first = len(ctx.steps)
     per = n_out // groups
     for g in range(groups):
         channels = slice(g * per, (g + 1) * per)
-        here, there = source.channel(g * depth), target.channel(g * per)
+        here, there = source.channels(g * depth, depth), target.channels(g * per, per)
         emit_qgemm(ctx, p, weights[channels], channels, here, there, shape, runs, residual)
     ctx.together(first)
 
@@ -267,6 +270,8 @@ def lower_transpose_conv(ctx: Context, node: Node) -> None:
     n, kh, kw, depth = node.inputs[1].type.shape
     p = product(ctx, node.inputs, out, op.activation, n)
     a, c = ctx.view(node.inputs[0]), ctx.view(node.outputs[0])
+    halo = transpose_conv_halo(op, node.inputs[0].type, node.inputs[1].type)
+    whole = around(a, halo)
     first = len(ctx.steps)
     for y in phases(out.shape[1], kh, op.stride[0], op.padding[0]):
         for x in phases(out.shape[2], kw, op.stride[1], op.padding[2]):
@@ -275,14 +280,16 @@ def lower_transpose_conv(ctx: Context, node: Node) -> None:
                 taps = np.full((n, 1, 1, depth), p.zero, np.int8)
             runs = window_runs(a, (taps.shape[1], taps.shape[2]), (1, 1), joined=True)
             size = (y.count, x.count)
+            shape = (out.shape[0], *size)
+            phase = part(c, (0, y.first, x.first, 0), (*shape, n), (1, *op.stride, 1))
             emit_qgemm(
                 ctx,
                 p,
                 np.ascontiguousarray(taps).reshape(n, len(runs), -1),
                 slice(None),
-                rows(a, size, start=(y.start, x.start)),
-                rows(c, size, op.stride, (y.first, x.first)),
-                (out.shape[0], *size),
+                rows(whole, size, start=(halo.top + y.start, halo.left + x.start)),
+                rows(phase, size),
+                shape,
                 runs,
             )
     ctx.together(first)
