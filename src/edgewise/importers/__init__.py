@@ -20,11 +20,7 @@ class Format(NamedTuple):
     read: Callable[[bytes, str], Graph]
 
 
-FORMATS = (
-    Format(
-        "TensorFlow Lite", lambda data: data[4:8] == b"TFL3", (".tflite", ".lite"), read_tflite
-    ),
-)
+FORMATS = (Format("TensorFlow Lite", lambda data: data[4:8] == b"TFL3", (".tflite",), read_tflite),)
 
 
 def load(source: str | os.PathLike[str] | bytes) -> Graph:
