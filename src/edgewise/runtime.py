@@ -50,9 +50,10 @@ class Program:
         self._params[module.constant_words] += self._constants.ctypes.data
         self._segments = self._bind(module)
         self._inputs = [
-            (value, value.type.shape, value.type.dtype.numpy, self._array(place, value.type.dtype))
+            self._array(place, value.type.dtype)
             for value, place in zip(graph.inputs, module.inputs, strict=True)
         ]
+        self._types = [(array.shape, array.dtype) for array in self._inputs]
         self._outputs = [
             self._array(place, value.type.dtype) if isinstance(place, Place) else place
             for value, place in zip(graph.outputs, module.outputs, strict=True)
@@ -79,12 +80,12 @@ class Program:
             InputError: an input is missing, unknown, given twice, or of another shape or dtype.
         """
         arrays = self._arguments(args, named) if named or len(args) != len(self._inputs) else args
-        for array, (value, shape, dtype, _) in zip(arrays, self._inputs, strict=True):
-            if not isinstance(array, np.ndarray) or array.shape != shape or array.dtype != dtype:
-                raise InputError(_mismatch(value, array))
+        for i, array in enumerate(arrays):
+            if not isinstance(array, np.ndarray) or (array.shape, array.dtype) != self._types[i]:
+                raise InputError(_mismatch(self.graph.inputs[i], array))
         with self._lock:
-            for array, (_, _, _, target) in zip(arrays, self._inputs, strict=True):
-                target[...] = array
+            for i, array in enumerate(arrays):
+                self._inputs[i][...] = array
             pool = self._pool.address
             for run, entry, context in self._segments:
                 run(pool, entry, context)
@@ -92,8 +93,9 @@ class Program:
         return results[0] if len(results) == 1 else tuple(results)
 
     def close(self) -> None:
-        """End the program's threads; the next call starts them again."""
-        self._pool.stop()
+        """End the program's threads, after the calls under way; the next call starts new ones."""
+        with self._lock:
+            self._pool.stop()
 
     def _arguments(self, args: tuple[Array, ...], named: dict[str, Array]) -> list[Array]:
         names = list(self._names)

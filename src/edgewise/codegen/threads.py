@@ -36,12 +36,13 @@ class ThreadPool:
     @property
     def address(self) -> int:
         """Of the native ``pool``; starts the threads again after `stop` and after os.fork."""
-        if self._process != os.getpid() or not self._finalizer.alive:
+        if self._process != os.getpid():
             self._start()
         return self._address
 
     def stop(self) -> None:
         """End the threads and wait for them. Does nothing the second time."""
+        self._process = 0
         self._finalizer()
 
     def _start(self) -> None:

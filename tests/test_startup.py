@@ -1,0 +1,251 @@
+"""Starting a network that was compiled before, and starting when the cache is of no use."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import edgewise as ew
+from edgewise.codegen import cache, jit
+from edgewise.codegen.cache import CacheWarning
+from edgewise.codegen.target import host
+from edgewise.dtype import DType, QParams
+from edgewise.errors import CompileError
+from edgewise.graph import Array, Graph
+from edgewise.ops import ArgMax, Logistic
+from networks import Builder, classifier, quantized, random_inputs, reference
+
+TESTS = Path(__file__).parent
+linux = pytest.mark.skipif(not host().is_linux, reason="shared objects are written for Linux")
+
+
+@pytest.fixture
+def where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("EDGEWISE_CACHE_DIR", str(folder))
+    monkeypatch.setattr(cache, "_warned", False)
+    return folder
+
+
+def network(content: bytes = b"a file") -> Graph:
+    """As if it had been read from a file of this content."""
+    return classifier(DType.UINT8).read_from(content)
+
+
+def check(graph: Graph, *, cached: bool) -> ew.runtime.Program:
+    """Compile and run; the results are the references'."""
+    program = ew.compile(graph)
+    inputs = random_inputs(graph)
+    results = program(*inputs)
+    found: Sequence[Array] = results if isinstance(results, tuple) else (results,)
+    for got, expected in zip(found, reference(graph, inputs), strict=True):
+        np.testing.assert_array_equal(got, expected, strict=True)
+    assert program.cached == cached
+    return program
+
+
+def files(folder: Path, suffix: str) -> list[Path]:
+    return sorted(folder.glob(f"*{suffix}"))
+
+
+def refuse(*_: object) -> None:
+    raise AssertionError("not to be called")
+
+
+def python(code: str, folder: Path) -> subprocess.Popen[str]:
+    """Start a process that runs ``code`` with the cache in ``folder``."""
+    env = {**os.environ, "EDGEWISE_CACHE_DIR": str(folder), "PYTHONPATH": str(TESTS)}
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-W", "error", "-c", code]
+    return subprocess.Popen(command, env=env, stdout=pipe, stderr=pipe, text=True)
+
+
+@linux
+def test_second_start_makes_no_plan(where: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = check(network(), cached=False).plan
+    with monkeypatch.context() as patch:
+        patch.setattr(ew.runtime, "plan_for", refuse)
+        program = check(network(), cached=True)
+    assert program.plan.arena_bytes == plan.arena_bytes
+    assert len(program.plan.steps) == len(plan.steps)
+
+
+@linux
+def test_start_from_the_cache_imports_no_compiler(where: Path) -> None:
+    check(network(), cached=False)
+    code = (
+        "import sys\n"
+        "import test_startup\n"
+        "modules = {'llvmlite', 'edgewise.passes', 'edgewise.plan', 'edgewise.codegen.build'}\n"
+        "test_startup.check(test_startup.network(), cached=True)\n"
+        "print(sorted(modules & set(sys.modules)))\n"
+    )
+    process = python(code, where)
+    out, err = process.communicate()
+    assert (out.strip(), err, process.returncode) == ("[]", "", 0)
+
+
+@linux
+def test_other_content_other_network(where: Path) -> None:
+    check(network(), cached=False)
+    check(network(b"another file"), cached=True)
+    assert len(files(where, ".network")) == 2
+    assert len(files(where, ".so")) == 1
+
+
+@linux
+def test_other_sources_other_network(where: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check(network(), cached=False)
+    monkeypatch.setattr(ew.runtime, "sources_digest", lambda: "another version")
+    check(network(), cached=True)
+    assert len(files(where, ".network")) == 2
+
+
+def test_changed_graph_has_no_digest() -> None:
+    graph = network()
+    assert graph.digest is not None
+    assert replace(graph, name="other").digest is None
+    assert graph.with_nodes(graph.nodes).digest is None
+    assert ew.optimize(graph).digest is None
+
+
+def test_digest_tells_contents_apart() -> None:
+    graph = classifier(DType.UINT8)
+    digests = [graph.read_from("ab", b"c"), graph.read_from("a", b"bc"), graph.read_from(b"abc")]
+    assert len({g.digest for g in digests}) == 3
+    assert graph.digest is None
+
+
+@pytest.mark.data
+def test_loaded_graph_has_the_digest_of_its_bytes(data: Path) -> None:
+    path = data / "models" / "anomaly_int8.tflite"
+    content = path.read_bytes()
+    digest = ew.load(path).digest
+    assert digest == ew.load(content).digest is not None
+    assert digest != ew.load(content + b"\0").digest
+
+
+@linux
+@pytest.mark.parametrize("suffix", [".network", ".so", ".o"])
+@pytest.mark.parametrize("damage", ["cut", "changed", "deleted"])
+def test_damaged_entries_are_made_again(where: Path, suffix: str, damage: str) -> None:
+    check(network(), cached=False)
+    if suffix == ".o":
+        for path in files(where, ".so"):
+            path.unlink()
+    for path in files(where, suffix):
+        content = path.read_bytes()
+        path.unlink()
+        if damage == "cut":
+            path.write_bytes(content[: len(content) // 2])
+        if damage == "changed":
+            path.write_bytes(content[:-100] + bytes(100))
+    check(network(), cached=suffix == ".network")
+    check(network(), cached=True)
+
+
+@linux
+def test_two_processes_compile_at_once(where: Path) -> None:
+    code = (
+        "import test_startup as s, edgewise as ew, numpy as np\n"
+        "graph = s.network()\n"
+        "inputs = s.random_inputs(graph)\n"
+        "for got, expected in zip(ew.compile(graph)(*inputs), s.reference(graph, inputs)):\n"
+        "    np.testing.assert_array_equal(got, expected)\n"
+    )
+    processes = [python(code, where) for _ in range(2)]
+    for process in processes:
+        assert process.communicate()[1] == ""
+        assert process.returncode == 0
+    check(network(), cached=True)
+
+
+def no_folder(where: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    where.write_text("a file where the folder should be")
+
+
+def read_only(where: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def replace(source: str, target: str) -> None:
+        raise PermissionError(f"{target}: Read-only file system")
+
+    monkeypatch.setattr(cache.os, "replace", replace)
+
+
+def no_execution(where: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(path: Path) -> None:
+        raise CompileError(f"{path}: failed to map segment from shared object")
+
+    monkeypatch.setattr(jit, "load_shared", load)
+
+
+@linux
+@pytest.mark.parametrize("problem", [no_folder, read_only, no_execution])
+def test_useless_cache_gives_one_warning(
+    where: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    problem: Callable[[Path, pytest.MonkeyPatch], None],
+) -> None:
+    problem(where, monkeypatch)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        check(network(), cached=False)
+        check(network(), cached=False)
+    assert [w.category for w in caught] == [CacheWarning]
+
+
+@linux
+def test_code_that_cannot_be_mapped_any_more(where: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check(network(), cached=False)
+    no_execution(where, monkeypatch)
+    with pytest.warns(CacheWarning, match="failed to map"):
+        check(network(), cached=False)
+
+
+def test_network_with_a_fallback_is_not_kept(where: Path) -> None:
+    b = Builder()
+    x = b.input(quantized((3, 5), DType.UINT8))
+    graph = b.graph(b.node(ArgMax(0, DType.INT32), [x])).read_from(b"arg max of rows")
+    assert check(graph, cached=False).plan.fallbacks
+    check(graph, cached=True)
+    assert files(where, ".network") == []
+
+
+def test_network_with_a_constant_output_is_not_kept(where: Path) -> None:
+    b = Builder()
+    x = b.input(quantized((1, 40), DType.UINT8))
+    y = b.node(Logistic(), [x], QParams.per_tensor(1 / 256, 0))
+    graph = b.graph(y, b.constant(np.arange(6, dtype=np.int32))).read_from(b"constant")
+    check(graph, cached=False)
+    check(graph, cached=True)
+    assert files(where, ".network") == []
+
+
+def test_network_too_large_for_the_cache_is_not_kept(
+    where: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgewise.codegen.stored.MAX_BYTES", 100)
+    check(network(), cached=False)
+    check(network(), cached=True)
+    assert files(where, ".network") == []
+
+
+@linux
+def test_programs_of_one_entry_are_independent(where: Path) -> None:
+    check(network(), cached=False)
+    first, second = ew.compile(network()), ew.compile(network())
+    graph = network()
+    arrays = [random_inputs(graph, seed) for seed in (1, 2)]
+    expected = [first(*inputs)[0] for inputs in arrays]
+    assert not np.array_equal(*expected)
+    for _ in range(2):
+        for program in (first, second):
+            for inputs, result in zip(arrays, expected, strict=True):
+                np.testing.assert_array_equal(program(*inputs)[0], result)
