@@ -117,16 +117,16 @@ def objects(plan: Plan, code: Code, target: Target) -> list[bytes]:
 
 
 def _segments(plan: Plan) -> tuple[Segment, ...]:
+    """Runs of native steps, as many in each as the pool has slots, and the fallbacks between."""
     segments: list[Segment] = []
     first = 0
-    for i, step in enumerate(plan.steps):
-        if isinstance(step, HostStep):
-            if i > first:
-                segments.append(Segment(f"ew_run_{len(segments)}", first, i))
-            segments.append(Segment(None, i, i + 1))
-            first = i + 1
-    if len(plan.steps) > first:
-        segments.append(Segment(f"ew_run_{len(segments)}", first, len(plan.steps)))
+    ends = [i for i, step in enumerate(plan.steps) if isinstance(step, HostStep)]
+    for end in (*ends, len(plan.steps)):
+        for start in range(first, end, SLOTS):
+            segments.append(Segment(f"ew_run_{len(segments)}", start, min(start + SLOTS, end)))
+        if end < len(plan.steps):
+            segments.append(Segment(None, end, end + 1))
+        first = end + 1
     return tuple(segments)
 
 
@@ -187,7 +187,7 @@ def _calls(steps: Iterable[Step | HostStep], offsets: Sequence[int]) -> list[str
         assert isinstance(step, Step)
         lines += [
             f"  %p{i} = getelementptr i8, ptr %params, i64 {offset}",
-            f"  call void @ew_pool_for(ptr %pool, i32 {i % SLOTS}, ptr @{step.kernel.symbol}, "
+            f"  call void @ew_pool_for(ptr %pool, i32 {i}, ptr @{step.kernel.symbol}, "
             f"ptr %p{i}, i64 {step.units}, i64 {step.chunk})",
         ]
         if step.barrier:
