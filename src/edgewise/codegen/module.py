@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import os
 from dataclasses import dataclass
@@ -17,10 +16,6 @@ from ..kernels.isa import ISAS, Isa
 from . import cache, jit
 from .jit import Library
 from .target import Target, host
-
-SOURCES = (".", "importers", "ops", "passes", "plan", "kernels", "codegen")
-"""The folders of the package that decide what a network's file becomes."""
-
 
 ALIGN = 64
 """What the addresses of the arena and of the constants are multiples of."""
@@ -120,12 +115,10 @@ def try_shared(file: Path) -> Library | None:
         return None
 
 
-@functools.cache
-def sources_digest() -> str:
-    """A digest of the code that makes code: what another version kept is not used."""
+def _digest_of_sources() -> str:
     digest = hashlib.sha256()
     package = os.path.dirname(os.path.dirname(__file__))
-    for name in SOURCES:
+    for name in (".", "importers", "ops", "passes", "plan", "kernels", "codegen"):
         folder = os.path.join(package, name)
         for file in sorted(os.listdir(folder)):
             if file.endswith(".py"):
@@ -134,3 +127,8 @@ def sources_digest() -> str:
                 digest.update(f"{file} {len(data)}:".encode())
                 digest.update(data)
     return digest.hexdigest()
+
+
+SOURCES_DIGEST = _digest_of_sources()
+"""Of the code that makes code: what another version kept is not used. Read with the sources, which
+may change while this process runs."""
