@@ -24,8 +24,8 @@ from rich.table import Table
 
 from edgewise.codegen.jit import assembly
 from edgewise.codegen.target import Target
-from edgewise.kernels.ir import Value, i8, i16
 from edgewise.kernels.dot import Mla, Mull
+from edgewise.kernels.ir import Value, i8, i16
 from edgewise.kernels.isa import NEON, NEONDOT, Isa
 from edgewise.kernels.qdepthwise import QDepthwise
 from edgewise.kernels.qgemm import QGemm
