@@ -47,6 +47,8 @@ Array = npt.NDArray[Any]
 SLACK = 64
 ONE_BY_ONE = 64
 """Units beyond which they are run in three ranges and not one by one."""
+MOST_SYMBOLS = 64
+"""Functions that a machine may hold when another kernel is loaded: Unicorn slows down with them."""
 
 
 class Variant(Protocol):
@@ -95,10 +97,26 @@ def target(isa: Isa) -> Target:
     return Target(f"{isa.arch}-unknown-linux-gnu", cpu, tuple(sorted(isa.features)))
 
 
-@functools.cache
+_machines: dict[str, Machine] = {}
+
+
 def machine(name: str) -> Machine:
     """One of each kind is open while the tests run."""
-    return machine_or_skip(name)
+    if name not in _machines:
+        _machines[name] = machine_or_skip(name)
+    return _machines[name]
+
+
+def loaded(variant: Variant) -> Machine:
+    """A machine that holds the variant's code."""
+    name = machine_for(target(variant.isa))
+    device = machine(name)
+    if variant.symbol not in device.symbols:
+        if len(device.symbols) >= MOST_SYMBOLS:
+            _machines.pop(name).close()
+            device = machine(name)
+        device.load(compiled(variant))
+    return device
 
 
 @functools.cache
@@ -119,9 +137,7 @@ def pack(fields: Mapping[str, Type], values: Mapping[str, int | float]) -> bytes
 
 def run(variant: Variant, units: int, values: Mapping[str, Any], outputs: Sequence[Buffer]) -> None:
     """Run units 0 to ``units`` - 1 in several orders; the outputs' arrays become what they left."""
-    device = machine(machine_for(target(variant.isa)))
-    if variant.symbol not in device.symbols:
-        device.load(compiled(variant))
+    device = loaded(variant)
     with device.frame():
         addresses: dict[Buffer, int] = {}
         numbers = {}

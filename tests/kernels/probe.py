@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 
 from edgewise.kernels.ir import Kernel, Type, ptr
-from edgewise.kernels.isa import Isa
+from edgewise.kernels.isa import NEON, SSE41, Isa
 
 from .harness import Buffer, run
 
@@ -65,3 +66,28 @@ def evaluate(
     probe = Probe(isa, emit, steps, {name: ty for name, (ty, _) in numbers.items()})
     run(probe, units, {**operands, **{n: x for n, (_, x) in numbers.items()}}, results)
     return [b.array for b in results]
+
+
+portable = pytest.mark.parametrize(
+    "isa", [pytest.param(isa, id=isa.name, marks=pytest.mark.isa) for isa in (SSE41, NEON)]
+)
+"""One instruction set of each architecture: one of them runs on this processor."""
+
+
+def dtype(ty: Type) -> np.dtype[Any]:
+    return np.dtype(f"{ty.kind}{ty.bits // 8}")
+
+
+def samples(ty: Type, count: int, seed: int = 0) -> Array:
+    """Random numbers and the edges of the type's range."""
+    rng = np.random.default_rng(seed)
+    if ty.kind == "f":
+        edges = [0.0, -0.0, 1.0, -1.0, 0.5, 1e-40, -3e38, 3e38, np.inf, -np.inf, np.nan]
+        x = rng.standard_normal(count) * 10.0 ** rng.integers(-6, 6, count)
+        chosen = rng.random(count) < 0.3
+        x[chosen] = rng.choice(edges, chosen.sum())
+        return x.astype(dtype(ty))
+    info = np.iinfo(dtype(ty))
+    x = rng.integers(info.min, info.max, count, dtype=dtype(ty), endpoint=True)
+    edges = np.array([info.min, info.min + 1, 0, 1, info.max, info.max - 1], dtype(ty))
+    return np.where(rng.random(count) < 0.4, rng.choice(edges, count), x)

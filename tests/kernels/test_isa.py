@@ -13,13 +13,9 @@ from edgewise.kernels.isa import ISAS, Clamp, Dot, Isa
 from edgewise.plan.select import COSTS
 
 from .harness import isas
-from .probe import Array, evaluate
+from .probe import Array, dtype, evaluate
 
 INT32 = np.iinfo(np.int32)
-
-
-def dtype(ty: Type) -> np.dtype[Any]:
-    return np.dtype(f"{ty.kind}{ty.bits // 8}")
 
 
 def extremes(rng: np.random.Generator, shape: tuple[int, ...], ty: Type) -> Array:
