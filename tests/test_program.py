@@ -109,6 +109,16 @@ def concatenation(axis, requantized=False):
     return make
 
 
+def narrow(dtype):
+    """Tensors of one channel, side by side in the joined one: copied, requantized, computed."""
+    b = Builder()
+    t = quantized((1, 4, 5, 1), dtype)
+    x, y = b.input(t), b.input(quantized(t.shape, dtype, 0.04))
+    parts = [x, y, b.node(ops.Logistic(), [x], t.quant), b.node(ops.Add(), [x, y], t.quant)]
+    parts.append(b.node(ops.Mul(), [x, b.weights((1,), dtype, None, 3)], t.quant))
+    return b.graph(b.node(ops.Concatenation(3), parts, t.quant))
+
+
 def residual(dtype):
     """Two convolutions, the second with a residual ADD that fuses into it."""
     b = Builder()
@@ -207,6 +217,7 @@ CASES: dict[str, Callable[[DType], Graph]] = {
     "concatenation channels": concatenation(3),
     "concatenation rows": concatenation(1),
     "concatenation requantized": concatenation(3, True),
+    "concatenation narrow": narrow,
     "reshape": same(ops.Reshape((5, 63))),
     "squeeze": same(ops.Squeeze((0,))),
     "softmax": unary(ops.Softmax(1.0), (2, 3, 40), scale=1 / 256, zero=-128),

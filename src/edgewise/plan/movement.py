@@ -22,7 +22,7 @@ BLOCK = 16384
 def emit_copy(ctx: Context, source: View, target: View, *, flip: bool = False) -> None:
     """target = source, elements of views of one shape.
 
-    ``flip`` turns uint8 to int8 and back, where the innermost dimension is contiguous in both.
+    ``flip`` turns uint8 to int8 and back.
 
     Raises NoKernelError where the walk needs more outer dimensions than kernels have.
     """
@@ -33,7 +33,9 @@ def emit_copy(ctx: Context, source: View, target: View, *, flip: bool = False) -
     if src[-1] == dst[-1] == size:
         _walk(ctx, copy.Copy(ctx.isa, flip), source, target, extents, src, dst, size, {})
         return
-    ctx.require(not flip)
+    if flip:
+        emit_table(ctx, source, target, np.arange(256, dtype=np.uint8) ^ 0x80)
+        return
     if (src[-1] != size and dst[-1] != size) or not _transpose(
         ctx, source, target, extents, src, dst
     ):

@@ -63,18 +63,22 @@ def walk(
 ) -> None:
     """Emit a kernel over views that share ``shape``; the result is the last operand.
 
+    Kernels take the elements of the last dimension side by side; where they are not, its
+    elements are walked one by one.
+
     Raises NoKernelError where the walk needs more outer dimensions than kernels have.
     """
     extents, strides = merge(shape, [s for _, s in operands.values()])
-    if not extents:
-        extents, strides = (1,), [(1,)] * len(operands)
+    sizes = [view.type.dtype.itemsize for view, _ in operands.values()]
+    if not all(s and s[-1] in (0, size) for s, size in zip(strides, sizes, strict=True)):
+        extents, strides = (*extents, 1), [(*s, 0) for s in strides]
     outer, n = extents[:-1], extents[-1]
     ctx.require(len(outer) <= OUTER)
     block = min(n, BLOCK)
     pad = OUTER - len(outer)
-    sizes = (1,) * pad + outer
+    counts = (1,) * pad + outer
     params: dict[str, int | float | Address] = {"n": n, "block": block, **constants}
-    params |= {f"d{i}": sizes[i] for i in range(1, OUTER)}
+    params |= {f"d{i}": counts[i] for i in range(1, OUTER)}
     for (name, (view, _)), steps in zip(operands.items(), strides, strict=True):
         params[name] = view.address
         params |= {f"{name}_{i}": s for i, s in enumerate((0,) * pad + steps[:-1])}
