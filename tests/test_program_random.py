@@ -11,12 +11,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import edgewise as ew
+import test_program_emulated
 from edgewise import ops
 from edgewise.dtype import DType, QParams
 from edgewise.graph import Graph, Value
-from edgewise.kernels.isa import ISAS
+from edgewise.kernels.isa import ISAS, Isa
 from edgewise.ops import Activation
 from edgewise.runtime import plan_for
+from kernels.harness import isas
 from networks import Builder, quantized, random_inputs, reference
 from test_plan import check_accesses
 from test_program import NATIVE
@@ -208,13 +210,17 @@ STEPS: tuple[Callable[[RandomNetwork, Value], Value], ...] = (
 )
 
 
-def check(data: st.DataObject, isa: str) -> None:
+def random_network(data: st.DataObject) -> Graph:
     network = RandomNetwork(data)
     for _ in range(network.number(1, 9)):
         network.step()
         if network.images[-1].type.size > 20_000:
             break
-    graph = network.graph()
+    return network.graph()
+
+
+def check(data: st.DataObject, isa: str) -> None:
+    graph = random_network(data)
     samples = [random_inputs(graph, seed) for seed in range(2)]
     expected = [reference(graph, sample) for sample in samples]
     for kind in ISAS:
@@ -237,6 +243,15 @@ HEALTH = [HealthCheck.too_slow, HealthCheck.data_too_large]
 @settings(max_examples=60, deadline=None, suppress_health_check=HEALTH)
 def test_random_networks(isa: str, data: st.DataObject) -> None:
     check(data, isa)
+
+
+@isas
+@given(data=st.data())
+@settings(max_examples=15, deadline=None, suppress_health_check=HEALTH)
+def test_random_networks_in_guarded_memory(isa: Isa, data: st.DataObject) -> None:
+    graph = random_network(data)
+    if not plan_for(graph, isa).fallbacks:
+        test_program_emulated.check(graph, isa)
 
 
 @pytest.mark.slow

@@ -34,7 +34,7 @@ def emit_copy(ctx: Context, source: View, target: View, *, flip: bool = False) -
         _walk(ctx, copy.Copy(ctx.isa, flip), source, target, extents, src, dst, size, {})
         return
     if flip:
-        emit_table(ctx, source, target, np.arange(256, dtype=np.uint8) ^ 0x80)
+        emit_table(ctx, source, target, np.arange(256, dtype=np.uint8) ^ np.uint8(0x80))
         return
     if (src[-1] != size and dst[-1] != size) or not _transpose(
         ctx, source, target, extents, src, dst
