@@ -10,7 +10,6 @@ from numpy.testing import assert_array_equal
 
 from edgewise.kernels.ir import Kernel, Type, Value, f32, i32, u8
 from edgewise.kernels.isa import ISAS, Clamp, Dot, Isa
-from edgewise.plan.select import COSTS
 
 from .harness import isas
 from .probe import Array, dtype, evaluate
@@ -28,7 +27,7 @@ def extremes(rng: np.random.Generator, shape: tuple[int, ...], ty: Type) -> Arra
 
 def widths(isa: Isa) -> list[int]:
     """Numbers of vectors that the tiles and blocks of this instruction set have."""
-    costs = COSTS[isa.name]
+    costs = isa.costs
     return sorted({nv for _, nv in costs.tiles} | set(costs.depthwise))
 
 
@@ -95,7 +94,7 @@ def test_steps_of_a_product(isa: Isa, dot: Dot) -> None:
     """load_a, load_b and mac: ``ku`` steps of one row of A times packed columns."""
     rng = np.random.default_rng(2)
     depth, n = dot.kr * dot.ku, 6
-    for nv in sorted({nv for _, nv in COSTS[isa.name].tiles}):
+    for nv in sorted({nv for _, nv in isa.costs.tiles}):
         nr = nv * isa.lanes
         a = extremes(rng, (n, depth), isa.activation).astype(dtype(dot.element))
         w = extremes(rng, (n, dot.ku, nr, dot.kr), Type("i", 8)).astype(np.int8)
@@ -118,7 +117,7 @@ def test_steps_of_a_product(isa: Isa, dot: Dot) -> None:
 @isas
 def test_load_taps(isa: Isa) -> None:
     dot = isa.depthwise
-    for nv in COSTS[isa.name].depthwise:
+    for nv in isa.costs.depthwise:
         x = extremes(np.random.default_rng(9), (2, nv, dot.taps.lanes), dot.taps.scalar)
 
         def emit(k: Kernel, at: Value, out: Value, nv: int = nv) -> None:
@@ -136,7 +135,7 @@ def test_interleaved_rows(isa: Isa) -> None:
     """Operands of ``mac`` from rows of activations, each of them present or not."""
     rng, dot = np.random.default_rng(3), isa.depthwise
     present = {(True,) * dot.kr, (True,) + (False,) * (dot.kr - 1), (True,) * 3 + (False,)}
-    for nv in COSTS[isa.name].depthwise:
+    for nv in isa.costs.depthwise:
         block, order = nv * isa.lanes, isa.order(nv)
         x = extremes(rng, (3, dot.kr, block), isa.activation)
         for chosen in sorted(p for p in present if len(p) == dot.kr):

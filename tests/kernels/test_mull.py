@@ -6,7 +6,6 @@ from numpy.testing import assert_array_equal
 
 from edgewise.kernels.isa import NEON
 from edgewise.kernels.qgemm import QGemm
-from edgewise.plan.select import COSTS
 
 from .harness import Buffer, run
 
@@ -48,7 +47,7 @@ def arrays(runs, kc, low=-128):
 
 
 @pytest.mark.isa
-@pytest.mark.parametrize("tile", COSTS["neon"].tiles, ids="{0[0]}x{0[1]}".format)
+@pytest.mark.parametrize("tile", NEON.costs.tiles, ids="{0[0]}x{0[1]}".format)
 @pytest.mark.parametrize("low", [-127, -128])
 def test_exact_with_the_lowest_weights(tile, low):
     for runs, kc in [(1, 1), (1, 4), (1, 27), (3, 6)]:

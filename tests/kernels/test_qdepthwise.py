@@ -14,7 +14,7 @@ from edgewise.kernels.isa import AVX512VNNI, ISAS, Isa
 from edgewise.kernels.qdepthwise import QDepthwise
 from edgewise.ops import DepthwiseConv2D
 from edgewise.plan import make_plan
-from edgewise.plan.select import COSTS, qdepthwise
+from edgewise.plan.select import qdepthwise
 from networks import Builder, quantized
 
 from .harness import Buffer, run
@@ -133,7 +133,7 @@ def variants(strides: tuple[int | None, ...]) -> list[Any]:
     found = [
         QDepthwise(isa, nv, stride, p)
         for isa in ISAS
-        for nv in COSTS[isa.name].depthwise
+        for nv in isa.costs.depthwise
         for stride in strides
         for p in parts(isa)
     ]
@@ -143,7 +143,7 @@ def variants(strides: tuple[int | None, ...]) -> list[Any]:
 def partial() -> list[Any]:
     """The variants for fewer channels than a block has."""
     found = [
-        QDepthwise(isa, COSTS[isa.name].depthwise[-1], None, p, partial=True)
+        QDepthwise(isa, isa.costs.depthwise[-1], None, p, partial=True)
         for isa in ISAS
         for p in parts(isa)
     ]

@@ -14,7 +14,6 @@ from edgewise.kernels.qgemm import MAX_SCRATCH, QGemm
 from edgewise.kernels.qgemm import SLACK as KERNEL_SLACK
 from edgewise.ops.elementwise import FixedPoint
 from edgewise.plan import select
-from edgewise.plan.select import COSTS
 
 from .harness import SLACK, Buffer, isas, run
 from .images import View, activation
@@ -200,7 +199,7 @@ def variants(*, gather: bool | None = None, add: bool | None = None) -> list[Any
     found = []
     for isa in ISAS:
         forms = (False, True) if isa.gemm.general is not isa.gemm else (False,)
-        for mr, nv in COSTS[isa.name].tiles:
+        for mr, nv in isa.costs.tiles:
             for gathered in gathers(isa):
                 if gather is not None and gathered != gather:
                     continue
@@ -318,7 +317,7 @@ def test_columns_divided_over_units(v: QGemm) -> None:
 @isas
 def test_rows_that_fill_the_scratch(isa: Isa) -> None:
     """The longest rows that the plan lets a tile gather."""
-    v = QGemm(isa, *COSTS[isa.name].tiles[0], gather=True)
+    v = QGemm(isa, *isa.costs.tiles[0], gather=True)
     kc = next(kc for kc in range(40000, 0, -1) if v.scratch_bytes(kc, 2) <= MAX_SCRATCH)
     assert v.scratch_bytes(kc, 2) > MAX_SCRATCH - 2000
     layer = Layer(3, kc, (1, 1, v.mr), (1, 2))
@@ -347,7 +346,7 @@ def test_choice(isa: Isa) -> None:
                         assert v.scratch_bytes(kc, runs) <= MAX_SCRATCH
                         assert seconds > 0
                         chosen.add((v.mr, v.nv))
-    assert chosen == set(COSTS[isa.name].tiles), "a tile that is never chosen"
+    assert chosen == set(isa.costs.tiles), "a tile that is never chosen"
 
 
 def test_symbols_differ() -> None:
@@ -362,7 +361,7 @@ def test_slack_is_that_of_the_guards() -> None:
 def test_general_form_only_where_needed() -> None:
     """Of Neon's variants: the sum of two products of -128 leaves int16."""
     w = np.full((3, 2, 5), -127, np.int8)
-    v = QGemm(NEON, *COSTS["neon"].tiles[0], gather=True)
+    v = QGemm(NEON, *NEON.costs.tiles[0], gather=True)
     assert v.suited(w) is v
     w[2, 1, 4] = -128
     assert v.suited(w) is v

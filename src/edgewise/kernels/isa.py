@@ -69,6 +69,23 @@ class Clamp:
 
 
 @dataclass(frozen=True)
+class Costs:
+    """Vector instructions a cycle and what the pieces of a GEMM take, in instructions.
+
+    Attributes:
+        tiles: (mr, nv) of the variants that exist.
+        dot: of one dot product step of one vector.
+        per_cycle: vector instructions that start in a cycle.
+        depthwise: numbers of vectors of a channel block, the best first.
+    """
+
+    tiles: tuple[tuple[int, int], ...]
+    dot: float
+    per_cycle: float
+    depthwise: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Isa:
     """An instruction set.
 
@@ -79,6 +96,7 @@ class Isa:
         bits: width of a vector.
         activation: the 8-bit type that activations are stored in: what its dot product takes.
         gemm, depthwise: the dot products that those kernels use.
+        costs: tiles of those kernels, and what they take.
     """
 
     name: str
@@ -88,6 +106,7 @@ class Isa:
     activation: Type
     gemm: Dot
     depthwise: Dot
+    costs: Costs
 
     @property
     def lanes(self) -> int:
@@ -343,11 +362,48 @@ AVX512VNNI = Avx512(
     u8,
     Vnni(16),
     Vnni(16),
+    Costs(((12, 2), (6, 4), (12, 1), (1, 4)), 1, 1.5, (4, 1)),
 )
-AVX2 = Avx2("avx2", "x86_64", _AVX2, 256, u8, Pmaddwd(8), Pmaddwd(8))
-SSE41 = Sse41("sse41", "x86_64", ("sse3", "ssse3", "sse4.1"), 128, u8, Pmaddwd(4), Pmaddwd(4))
-NEONDOT = Neon("neondot", "aarch64", ("neon", "dotprod"), 128, i8, Sdot(4), Mla(4))
-NEON = Neon("neon", "aarch64", ("neon",), 128, i8, Mull(4), Mla(4))
+AVX2 = Avx2(
+    "avx2",
+    "x86_64",
+    _AVX2,
+    256,
+    u8,
+    Pmaddwd(8),
+    Pmaddwd(8),
+    Costs(((4, 2), (1, 4), (4, 1)), 2, 4, (2, 1)),
+)
+SSE41 = Sse41(
+    "sse41",
+    "x86_64",
+    ("sse3", "ssse3", "sse4.1"),
+    128,
+    u8,
+    Pmaddwd(4),
+    Pmaddwd(4),
+    Costs(((4, 2), (1, 4)), 2, 4, (4, 2, 1)),
+)
+NEONDOT = Neon(
+    "neondot",
+    "aarch64",
+    ("neon", "dotprod"),
+    128,
+    i8,
+    Sdot(4),
+    Mla(4),
+    Costs(((5, 4), (8, 2), (1, 4)), 1, 2, (4, 2)),
+)
+NEON = Neon(
+    "neon",
+    "aarch64",
+    ("neon",),
+    128,
+    i8,
+    Mull(4),
+    Mla(4),
+    Costs(((4, 4), (6, 2), (1, 8)), 3, 1, (4, 2)),
+)
 
 ISAS: tuple[Isa, ...] = (AVX512VNNI, AVX2, SSE41, NEONDOT, NEON)
 """Every instruction set, the best of each architecture first."""

@@ -1,38 +1,10 @@
-"""Which variant of a kernel suits a layer: tables of tiles and a cost model."""
+"""Which variant of a kernel suits a layer: a cost model over the tiles that an Isa lists."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 from ..kernels.isa import Isa
 from ..kernels.qdepthwise import QDepthwise
 from ..kernels.qgemm import MAX_SCRATCH, QGemm
-
-
-@dataclass(frozen=True)
-class Costs:
-    """Vector instructions a cycle and what the pieces of a GEMM take, in instructions.
-
-    Attributes:
-        tiles: (mr, nv) of the variants that exist.
-        dot: of one dot product step of one vector.
-        per_cycle: vector instructions that start in a cycle.
-        depthwise: numbers of vectors of a channel block, the best first.
-    """
-
-    tiles: tuple[tuple[int, int], ...]
-    dot: float
-    per_cycle: float
-    depthwise: tuple[int, ...]
-
-
-COSTS: dict[str, Costs] = {
-    "avx512vnni": Costs(((12, 2), (6, 4), (12, 1), (1, 4)), 1, 1.5, (4, 1)),
-    "avx2": Costs(((4, 2), (1, 4), (4, 1)), 2, 4, (2, 1)),
-    "sse41": Costs(((4, 2), (1, 4)), 2, 4, (4, 2, 1)),
-    "neondot": Costs(((5, 4), (8, 2), (1, 4)), 1, 2, (4, 2)),
-    "neon": Costs(((4, 4), (6, 2), (1, 8)), 3, 1, (4, 2)),
-}
 
 GHZ = 3.0
 """A nominal clock, to turn cycles into seconds."""
@@ -40,7 +12,7 @@ GHZ = 3.0
 
 def cycles(v: QGemm, pixels: int, n: int, kc: int, runs: int) -> float:
     """Estimated cycles of one thread for ``pixels`` rows, ``n`` columns and K = runs * kc."""
-    costs, dot = COSTS[v.isa.name], v.isa.gemm
+    costs, dot = v.isa.costs, v.isa.gemm
     steps = v.layout(kc, runs)[1]
     tiles, panels = -(-pixels // v.mr), -(-n // v.nr)
     inner = steps * (v.mr * v.nv * costs.dot + v.nv + v.mr / 2)
@@ -63,9 +35,7 @@ def qgemm(
 ) -> tuple[QGemm, float] | None:
     """The cheapest variant and its estimated seconds; None if no tile's scratch fits the stack."""
     gather = runs > 1 or isa.gemm.element.bits == 16
-    variants = [
-        QGemm(isa, mr, nv, gather, weight_zero_point, add) for mr, nv in COSTS[isa.name].tiles
-    ]
+    variants = [QGemm(isa, mr, nv, gather, weight_zero_point, add) for mr, nv in isa.costs.tiles]
     fitting = [v for v in variants if v.scratch_bytes(kc, runs) <= MAX_SCRATCH]
     if not fitting:
         return None
@@ -82,7 +52,7 @@ def qdepthwise(
     parts: int,
 ) -> QDepthwise:
     """The variant for a depthwise convolution: the widest block that the channels fill."""
-    widths = COSTS[isa.name].depthwise
+    widths = isa.costs.depthwise
     nv = next((nv for nv in widths if nv * isa.lanes <= channels), None)
     if nv is None:
         return QDepthwise(isa, widths[-1], None, parts, partial=True)
