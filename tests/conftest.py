@@ -7,14 +7,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-
-
-def data_folder() -> Path | None:
-    """The folder of real models and pictures beside the project, or None."""
-    candidates = [Path(os.environ["EDGEWISE_DATA"])] if "EDGEWISE_DATA" in os.environ else []
-    candidates.append(ROOT.parent / "shared")
-    return next((p for p in candidates if (p / "models").is_dir()), None)
+from data_folder import data_folder
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tflite_files import everything, with_files, with_outside_buffers, with_signature
 
-from conftest import data_folder
+from data_folder import data_folder
 from mutate import Source, mutant
 
 WORKER = Path(__file__).with_name("fuzz_worker.py")
