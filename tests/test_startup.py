@@ -104,7 +104,7 @@ def test_other_content_other_network(where: Path) -> None:
 @linux
 def test_other_sources_other_network(where: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     check(network(), cached=False)
-    monkeypatch.setattr(ew.runtime, "SOURCES_DIGEST", "another version")
+    monkeypatch.setattr(ew.runtime, "SOURCES", "another version")
     check(network(), cached=True)
     assert len(files(where, ".network")) == 2
 

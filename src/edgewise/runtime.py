@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from .codegen import cache, stored
-from .codegen.module import SOURCES_DIGEST, Module, Place, aligned, choose_isa, target_for
+from .codegen.module import SOURCES, Module, Place, aligned, choose_isa, target_for
 from .codegen.target import host
 from .codegen.threads import ThreadPool
 from .dtype import DType
@@ -116,7 +116,7 @@ class Program:
     def _module(self) -> Module:
         """The compiled network: as it was kept, or else from the plan."""
         digest, target = self.graph.digest, target_for(self.isa)
-        key = digest and cache.key("network", SOURCES_DIGEST, str(target), digest)
+        key = digest and cache.key("network", SOURCES, str(target), digest)
         module = stored.load(key) if key else None
         if module is None:
             from .codegen.build import build

@@ -20,7 +20,7 @@ from ..plan.model import CONSTANTS, Address, HostStep, Plan, Step, View
 from . import cache, jit
 from .builtins import MEMORY_TEXT, NAMES
 from .jit import Library
-from .module import SOURCES_DIGEST, Module, Place, Segment, aligned, target_for, try_shared
+from .module import SOURCES, Module, Place, Segment, aligned, target_for, try_shared
 from .objects import link_shared, undefined
 from .pool import SLOTS, pool_text
 from .target import Target
@@ -54,7 +54,7 @@ def generate(plan: Plan) -> Code:
 def build(plan: Plan, isa: Isa) -> Module:
     """Compile ``plan`` for this machine, or take its code from the cache."""
     target, code = target_for(isa), generate(plan)
-    parts = (SOURCES_DIGEST, str(target), code.entries, *sorted(plan.kernels))
+    parts = (SOURCES, str(target), code.entries, *sorted(plan.kernels))
     key = cache.key("program", *parts)
     file = cache.get(key, ".so")
     library = None if file is None else try_shared(file)
@@ -103,7 +103,7 @@ def objects(plan: Plan, code: Code, target: Target) -> list[bytes]:
     """
     texts: dict[str, Callable[[], str]] = {name: k.build for name, k in plan.kernels.items()}
     texts["ew_pool"] = partial(pool_text, target)
-    keys = {name: cache.key("object", SOURCES_DIGEST, str(target), name) for name in texts}
+    keys = {name: cache.key("object", SOURCES, str(target), name) for name in texts}
     known = {name: cache.read(key, ".o") for name, key in keys.items()}
     missing = [name for name, data in known.items() if data is None]
     wanted: list[Callable[[], str]] = [*(texts[name] for name in missing), lambda: code.entries]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,20 +114,19 @@ def try_shared(file: Path) -> Library | None:
         return None
 
 
-def _digest_of_sources() -> str:
-    digest = hashlib.sha256()
+def _stamp_of_sources() -> str:
     package = os.path.dirname(os.path.dirname(__file__))
+    stamps = []
     for name in (".", "importers", "ops", "passes", "plan", "kernels", "codegen"):
-        folder = os.path.join(package, name)
-        for file in sorted(os.listdir(folder)):
-            if file.endswith(".py"):
-                with open(os.path.join(folder, file), "rb", buffering=0) as stream:
-                    data = stream.read()
-                digest.update(f"{file} {len(data)}:".encode())
-                digest.update(data)
-    return digest.hexdigest()
+        with os.scandir(os.path.join(package, name)) as entries:
+            for entry in entries:
+                if entry.name.endswith(".py"):
+                    status = entry.stat()
+                    stamps.append(f"{name}/{entry.name} {status.st_size} {status.st_mtime_ns}")
+    return "\n".join(sorted(stamps))
 
 
-SOURCES_DIGEST = _digest_of_sources()
-"""Of the code that makes code: what another version kept is not used. Read with the sources, which
-may change while this process runs."""
+SOURCES = _stamp_of_sources()
+"""Names, sizes and times of the code that makes code, as Python's own cache of bytecode takes
+them: what another version kept is not used. Taken on import, for the sources may change while this
+process runs."""

@@ -20,7 +20,7 @@ class Activation(enum.Enum):
     RELU6 = (0.0, 6.0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Op:
     """Base of all operators.
 
@@ -52,6 +52,15 @@ class Op:
         """Raise GraphError naming this operator and the broken rule, unless ``condition``."""
         if not condition:
             raise GraphError(f"{self.name}: {rule}")
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.__dict__ == other.__dict__
+
+    def __hash__(self) -> int:
+        return hash((type(self), *self.__dict__.values()))
+
+    def __repr__(self) -> str:
+        return str(self)
 
     def __str__(self) -> str:
         parts = []

@@ -20,7 +20,7 @@ from .checks import check_inputs, check_rank, pad_image, result, window_extent, 
 from .product import check_product, finish_product, matmul, operands
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class _Conv(Op):
     stride: tuple[int, int] = (1, 1)
     dilation: tuple[int, int] = (1, 1)
@@ -36,7 +36,7 @@ class _Conv(Op):
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Conv2D(_Conv):
     """Convolution of x[N, H, W, C] by w[O, KH, KW, C / groups], and bias[O] (optional).
 
@@ -87,7 +87,7 @@ class Conv2D(_Conv):
         return outputs[0].size * kh * kw * depth
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class DepthwiseConv2D(_Conv):
     """Convolution of each channel of x[N, H, W, C] by w[1, KH, KW, C * M], and bias[C * M].
 
@@ -129,7 +129,7 @@ class DepthwiseConv2D(_Conv):
         return outputs[0].size * kh * kw
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class TransposeConv(Op):
     """Transposed convolution of x[N, H, W, I] by w[O, KH, KW, I], and bias[O] (optional).
 

@@ -16,7 +16,7 @@ from .requant import per_tensor
 from .unary import Unary, entries, has_shifted_rule, raw_values, scale_ratio, shifted
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Quantize(Unary):
     """float32, or another 8-bit quantization, to ``dtype``; the output's parameters are declared.
 

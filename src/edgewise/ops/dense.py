@@ -12,7 +12,7 @@ from .checks import check_inputs, check_rank, result
 from .product import check_product, finish_product, matmul, operands
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class FullyConnected(Op):
     """Matrix product of x[..., K] and w[O, K], and bias[O] (optional); types as in CONV_2D.
 

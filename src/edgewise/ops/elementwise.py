@@ -42,7 +42,7 @@ class FixedPoint:
         return np.asarray(np.clip(shifted, self.lo, self.hi), np.int32)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class _Elementwise(Op):
     activation: Activation = Activation.NONE
 

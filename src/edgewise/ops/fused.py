@@ -40,7 +40,7 @@ class Stage:
         return f"{self.op}@{self.operand}" if self.others else str(self.op)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Fused(Op):
     """``head``, then each stage of ``tail`` on the result of the step before.
 

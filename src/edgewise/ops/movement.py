@@ -28,7 +28,7 @@ from .requant import activation_range, clamp_float, per_tensor
 from .unary import entries, raw_values
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Pad(Op):
     """Constant elements around x: ``paddings`` gives (before, after) for each axis.
 
@@ -72,7 +72,7 @@ class Pad(Op):
         return [np.pad(arrays[0], self.paddings, constant_values=self.fill(inputs[0]))]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Concatenation(Op):
     """The inputs one after another along ``axis``."""
 
@@ -135,7 +135,7 @@ def _requantizing_table(x: TensorType, out: TensorType, lo: int, hi: int) -> Arr
     return entries(np.rint(np.clip(steps, -512, 512)), out_zero, out, lo, hi)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Reshape(Op):
     """The same elements in another ``shape``, whose one dimension may be -1: what is left."""
 
@@ -167,7 +167,7 @@ class Reshape(Op):
         return [arrays[0].reshape(outputs[0].shape)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Squeeze(Op):
     """Drop ``axes`` of size 1; all such axes where none is named."""
 
@@ -192,7 +192,7 @@ class Squeeze(Op):
         return [arrays[0].reshape(outputs[0].shape)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Transpose(Op):
     """Output axis i is input axis perm[i]."""
 
@@ -215,7 +215,7 @@ class Transpose(Op):
         return [np.ascontiguousarray(arrays[0].transpose(self.perm))]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class StridedSlice(Op):
     """Along each input axis, ``size`` elements from ``begin`` in steps of ``strides``.
 
@@ -264,7 +264,7 @@ class StridedSlice(Op):
         return [arrays[0][np.ix_(*indices)].reshape(outputs[0].shape)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Split(Op):
     """``count`` equal parts along ``axis``."""
 
@@ -295,7 +295,7 @@ class Split(Op):
         return [np.ascontiguousarray(part) for part in parts]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Pack(Op):
     """Inputs of one shape, stacked along a new ``axis``."""
 
@@ -322,7 +322,7 @@ class Pack(Op):
         return [np.stack(arrays, axis=self.axis)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Unpack(Op):
     """One output an index of ``axis``, which disappears."""
 

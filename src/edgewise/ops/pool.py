@@ -16,7 +16,7 @@ from .checks import windows as image_windows
 from .requant import activation_range, clamp_float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class _Pool(Op):
     filter: tuple[int, int] = (1, 1)
     stride: tuple[int, int] = (1, 1)
@@ -39,7 +39,7 @@ class _Pool(Op):
         return (result(self, (x.shape[0], oh, ow, x.shape[3]), x.dtype, x.quant),)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class AveragePool2D(_Pool):
     """Mean of each window of x[N, H, W, C]; padding does not count.
 
@@ -71,7 +71,7 @@ class AveragePool2D(_Pool):
         return [np.clip(mean, lo, hi).astype(outputs[0].dtype.numpy)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class MaxPool2D(_Pool):
     """Greatest value of each window of x[N, H, W, C]; padding does not count.
 

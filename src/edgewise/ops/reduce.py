@@ -17,7 +17,7 @@ from .checks import all_quantized, check_axes, check_axis, check_inputs, result
 from .requant import per_tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Mean(Op):
     """Mean over ``axes`` (counted from 0), which stay as 1 with ``keep_dims``.
 
@@ -91,7 +91,7 @@ class Mean(Op):
         return [q.astype(outputs[0].dtype.numpy).reshape(outputs[0].shape)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class ArgMax(Op):
     """Index of the greatest value along ``axis`` (counted from 0), the first where several are."""
 
@@ -116,7 +116,7 @@ class ArgMax(Op):
         return [np.asarray(arrays[0].argmax(axis=self.axis), self.dtype.numpy)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Softmax(Op):
     """exp(beta * x) / sum(exp(beta * x)) over the last axis.
 

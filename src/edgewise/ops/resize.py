@@ -15,7 +15,7 @@ from .base import Op
 from .checks import all_quantized, check_inputs, check_rank, moved
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class _Resize(Op):
     size: tuple[int, int] = (1, 1)
     align_corners: bool = False

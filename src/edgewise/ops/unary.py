@@ -151,7 +151,7 @@ class ReluN1To1(_Clamp):
     _activation: ClassVar[Activation] = Activation.RELU_N1_TO_1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class LeakyRelu(Unary):
     """x where x >= 0, else alpha * x
 
