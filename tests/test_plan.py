@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgewise import ops
+from edgewise import plan as plan_module
 from edgewise.dtype import DType, QParams
 from edgewise.errors import CompileError
 from edgewise.graph import Array, Graph, Value
@@ -296,6 +297,20 @@ def test_a_part_that_is_joined_twice_is_copied_once() -> None:
     y = convolution(b, x, 1, 0)
     p = plan(b.graph(b.node(ops.Concatenation(3), [y, y], Q)))
     assert kernels(p).count("copy") == 2
+
+
+def test_all_nodes_without_a_kernel_are_found_in_one_lowering(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    b = Builder()
+    x = b.input(IMAGE)
+    means = [b.node(ops.Mean((1, 3), True), [x], Q) for _ in range(5)]
+    layouts: list[object] = []
+    lay_out = plan_module.lay_out
+    monkeypatch.setattr(plan_module, "lay_out", lambda *a: layouts.append(a) or lay_out(*a))
+    p = plan(b.graph(*means))
+    assert len(p.fallbacks) == 5
+    assert len(layouts) == 2
 
 
 def changed(p: Plan, index: int, **fields: object) -> Plan:

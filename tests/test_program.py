@@ -130,6 +130,24 @@ def residual(dtype):
     return b.graph(z)
 
 
+def grouped_residual(dtype):
+    """A residual ADD after a convolution in groups."""
+    b = Builder()
+    x = b.input(quantized((1, 6, 7, 24), dtype))
+    w = b.weights((24, 3, 3, 8), I8, 0)
+    y = b.node(ops.Conv2D(padding=(1, 1, 1, 1)), [x, w, b.bias(24)], q(0.31, middle(dtype)))
+    return b.graph(b.node(ops.Add(), [y, x], q(0.25, middle(dtype) - 60)))
+
+
+def part_and_whole(dtype):
+    """A joined tensor plus one of its parts, broadcast: the sum cannot overwrite the part."""
+    b = Builder()
+    parts = [b.input(quantized((1, n, 4, 4), dtype)) for n in (1, 4)]
+    parts = [b.node(ops.Logistic(), [x], q(1 / 256, middle(dtype))) for x in parts]
+    whole = b.node(ops.Concatenation(1), parts, parts[0].type.quant)
+    return b.graph(b.node(ops.Add(), [parts[0], whole], q(0.01, middle(dtype))))
+
+
 def stack_of_inputs(dtype):
     b = Builder()
     t = quantized((2, 5, 3), dtype)
@@ -177,6 +195,10 @@ CASES: dict[str, Callable[[DType], Graph]] = {
     "conv wide": lambda t: conv(t, shape=(1, 3, 3, 300), out=70, kernel=(1, 1)),
     "conv one pixel": lambda t: conv(t, shape=(1, 1, 1, 64), out=257, kernel=(1, 1)),
     "residual": residual,
+    "residual of groups": grouped_residual,
+    "part and whole": part_and_whole,
+    "groups, too many": lambda t: conv(t, (1, 3, 3, 1040), 1040, (1, 1), groups=1040),
+    "transpose conv, many phases": transposed((40, 40), (2, 2)),
     "depthwise 3x3": lambda t: depthwise(t, padding=(1, 1, 1, 1)),
     "depthwise 3x3 s2": lambda t: depthwise(t, padding=(0, 1, 0, 1), stride=(2, 2)),
     "depthwise narrow": lambda t: depthwise(t, shape=(2, 5, 5, 3), padding=(1, 1, 1, 1)),
@@ -250,7 +272,7 @@ def _arg_max(dtype, axis):
     return b.graph(b.node(ops.ArgMax(axis, DType.INT64), [x]))
 
 
-FALLBACKS = {"arg max rows", "mean channels"}
+FALLBACKS = {"arg max rows", "groups, too many", "mean channels", "transpose conv, many phases"}
 """Cases without a kernel: the numpy reference runs them."""
 
 

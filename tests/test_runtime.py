@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -327,6 +330,45 @@ class TestThreads:
         assert_equal(program(*inputs), expected)
         assert os.waitstatus_to_exitcode(wait_for(child)) == 0
         program.close()
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+    @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+    def test_a_child_forked_during_a_call_of_another_thread_runs_it_too(self) -> None:
+        graph = classifier(U8)
+        inputs = random_inputs(graph)
+        program = ew.compile(graph)
+        expected = reference(graph, inputs)
+        with program._pool.lock:
+            child = os.fork()
+            if child == 0:
+                status = 1
+                with contextlib.suppress(BaseException):
+                    assert_equal(program(*inputs), expected)
+                    status = 0
+                os._exit(status)
+        assert os.waitstatus_to_exitcode(wait_for(child)) == 0
+
+    def test_the_process_ends_while_a_daemon_thread_runs_it(self) -> None:
+        for _ in range(5):
+            subprocess.run([sys.executable, "-c", DAEMON], cwd=HERE, check=True, timeout=30)
+
+
+HERE = Path(__file__).parent
+DAEMON = """
+import threading, time
+import edgewise as ew
+from edgewise.dtype import DType
+from networks import classifier, random_inputs
+graph = classifier(DType.UINT8)
+program, inputs = ew.compile(graph, threads=2), random_inputs(graph)
+
+def run():
+    while True:
+        program(*inputs)
+
+threading.Thread(target=run, daemon=True).start()
+time.sleep(0.05)
+"""
 
 
 def native_threads() -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import threading
 from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
@@ -42,7 +41,6 @@ class Program:
         module = self._module()
         self.cached = module.cached
         self._pool = ThreadPool(module.library, threads)
-        self._lock = threading.Lock()
         self._arena = aligned(module.arena_bytes)
         self._constants = module.constants
         self._params = module.params.copy()
@@ -83,7 +81,7 @@ class Program:
         for i, array in enumerate(arrays):
             if not isinstance(array, np.ndarray) or (array.shape, array.dtype) != self._types[i]:
                 raise InputError(_mismatch(self.graph.inputs[i], array))
-        with self._lock:
+        with self._pool.lock:
             for i, array in enumerate(arrays):
                 self._inputs[i][...] = array
             pool = self._pool.address
@@ -94,8 +92,7 @@ class Program:
 
     def close(self) -> None:
         """End the program's threads, after the calls under way; the next call starts new ones."""
-        with self._lock:
-            self._pool.stop()
+        self._pool.stop()
 
     def _arguments(self, args: tuple[Array, ...], named: dict[str, Array]) -> list[Array]:
         names = list(self._names)

@@ -75,7 +75,7 @@ BROKEN: list[tuple[Op, list[TensorType], str]] = [
     (Conv2D((1, 1), (1, 0)), [IMAGE, KERNEL], "dilation 0"),
     (Conv2D((1, 1), (1, HUGE)), [IMAGE, KERNEL], "do not fit 8 elements"),
     (Conv2D(padding=(0, 0, -1, 0)), [IMAGE, KERNEL], "padding cannot be negative"),
-    (Conv2D(padding=(HUGE, 0, 0, 0)), [IMAGE, KERNEL], "its output has"),
+    (Conv2D(padding=(HUGE, 0, 0, 0)), [IMAGE, KERNEL], "its padded input has"),
     (Conv2D(), [s8(1, 2, 8, 4), KERNEL], "3 taps with dilation 1 do not fit 2 elements"),
     (Conv2D(), [IMAGE, KERNEL, i32(5)], r"bias has shape \[5\]; it must be \[6\]"),
     (Conv2D(), [IMAGE, KERNEL, f32(6)], "bias is float32; it must be int32"),

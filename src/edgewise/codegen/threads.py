@@ -6,6 +6,7 @@ import ctypes
 import functools
 import os
 import sys
+import threading
 import weakref
 from typing import Any
 
@@ -16,6 +17,9 @@ from ..errors import CompileError, InputError
 from .jit import Library
 from .pool import MAX_THREADS, POOL_ALIGN, POOL_BYTES
 
+_PATIENCE = 5.0
+"""Seconds that the end of the process waits for a run to end."""
+
 
 class ThreadPool:
     """The threads of one program, started through the functions that ``library`` holds.
@@ -24,6 +28,10 @@ class ThreadPool:
     has no threads for us. Threads end with `stop`, with the pool, or with the process. A child made
     by os.fork has none of its parent's threads: the first use of `address` there starts new ones,
     so read `address` before each run and do not keep it.
+
+    Attributes:
+        lock: to be held during a run; `stop` and the end of the process wait for it. In a child
+            made by os.fork it is free.
     """
 
     def __init__(self, library: Library, threads: int = 1) -> None:
@@ -31,7 +39,9 @@ class ThreadPool:
             raise InputError(f"threads={threads}; a pool has 1..{MAX_THREADS} threads")
         self.threads = threads
         self._library = library
+        self.lock = threading.Lock()
         self._start()
+        _pools.add(self)
 
     @property
     def address(self) -> int:
@@ -41,9 +51,10 @@ class ThreadPool:
         return self._address
 
     def stop(self) -> None:
-        """End the threads and wait for them. Does nothing the second time."""
-        self._process = 0
-        self._finalizer()
+        """End the threads, after the run under way, and wait for them; nothing the second time."""
+        with self.lock:
+            self._process = 0
+            self._stop()
 
     def _start(self) -> None:
         self._buffer = np.zeros(POOL_BYTES + POOL_ALIGN, np.uint8)
@@ -54,20 +65,53 @@ class ThreadPool:
         functions = _system_functions() if self.threads > 1 else None
         started = start(self._address, self.threads - 1, functions)
         self._finalizer = weakref.finalize(
-            self, _stop, self._library, self._buffer, self._address, self._process
+            self, _end, self.lock, self._library, self._buffer, self._address, self._process
         )
         if started != self.threads:
-            self._finalizer()
+            self._stop()
             raise CompileError(
                 f"threads={self.threads}, but only {started} could be started; "
                 "this system or its limits allow no more"
             )
 
+    def _stop(self) -> None:
+        if self._finalizer.detach():
+            _stop(self._library, self._address)
 
-def _stop(library: Library, buffer: npt.NDArray[np.uint8], address: int, process: int) -> None:
-    """``buffer`` is held until the threads are gone; a forked child has no threads to wait for."""
-    if process == os.getpid():
-        ctypes.CFUNCTYPE(None, ctypes.c_void_p)(library.address("ew_pool_stop"))(address)
+
+_pools: weakref.WeakSet[ThreadPool] = weakref.WeakSet()
+
+
+def _renew_locks() -> None:
+    """After os.fork, in the child: the threads that may have held the locks are not here."""
+    for pool in list(_pools):
+        pool.lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)
+
+
+def _end(
+    lock: threading.Lock,
+    library: Library,
+    buffer: npt.NDArray[np.uint8],
+    address: int,
+    process: int,
+) -> None:
+    """End the threads of a pool that nobody uses, or at exit, where a daemon thread still may.
+
+    ``buffer`` is held until the threads are gone; a forked child has no threads to wait for.
+    """
+    if process == os.getpid() and lock.acquire(timeout=_PATIENCE):
+        try:
+            _stop(library, address)
+        finally:
+            lock.release()
+
+
+def _stop(library: Library, address: int) -> None:
+    ctypes.CFUNCTYPE(None, ctypes.c_void_p)(library.address("ew_pool_stop"))(address)
 
 
 @functools.cache

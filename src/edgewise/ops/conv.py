@@ -16,7 +16,7 @@ import numpy as np
 
 from ..graph import Array, TensorType
 from .base import Activation, Op
-from .checks import check_inputs, check_rank, pad_image, result, window_extent, windows
+from .checks import check_inputs, check_rank, check_shape, pad_image, result, window_extent, windows
 from .product import check_product, finish_product, matmul, operands
 
 
@@ -30,6 +30,9 @@ class _Conv(Op):
     def _image_size(self, x: TensorType, w: TensorType) -> tuple[int, int]:
         top, bottom, left, right = self.padding
         (sh, sw), (dh, dw) = self.stride, self.dilation
+        n, height, width, channels = x.shape
+        padded = (n, height + top + bottom, width + left + right, max(channels, w.shape[3]))
+        check_shape(self, padded, "its padded input")
         return (
             window_extent(self, x.shape[1], w.shape[1], sh, dh, top, bottom),
             window_extent(self, x.shape[2], w.shape[2], sw, dw, left, right),

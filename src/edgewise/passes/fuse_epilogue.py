@@ -10,7 +10,7 @@ from ..ops import Add, Conv2D, Fused, Op, Stage
 from .rewrite import Sweep, fuse_origins, rewrite
 
 EPILOGUES: tuple[tuple[type[Op], type[Op]], ...] = ((Conv2D, Add),)
-"""The (head, tail) pairs that the kernels have; one-input tails with a table fit too."""
+"""The (head, tail) pairs that the kernels have."""
 
 TAILS = tuple({tail for _, tail in EPILOGUES})
 

@@ -39,9 +39,9 @@ def make_plan(graph: Graph, isa: Isa) -> Plan:
         layout = lay_out(graph, native)
         ctx = Context(isa, layout.views)
         refused = _lower(graph, native, layout, ctx)
-        if refused is None:
+        if not refused:
             break
-        native |= dict.fromkeys(_alike(graph, refused), False)
+        native |= dict.fromkeys(refused, False)
     _add_barriers(ctx.steps)
     lifetimes = _lifetimes(graph, ctx, layout)
     offsets, arena_bytes = memory.place(lifetimes)
@@ -60,20 +60,10 @@ def make_plan(graph: Graph, isa: Isa) -> Plan:
     return plan
 
 
-def _alike(graph: Graph, refused: Node) -> list[Node]:
-    """A node without a kernel and, where no float kernel exists, the others of its operator."""
-    if not refused.output_types[0].dtype.is_float:
-        return [refused]
-    return [
-        node
-        for node in graph.nodes
-        if type(node.op) is type(refused.op) and node.output_types[0].dtype.is_float
-    ]
-
-
-def _lower(graph: Graph, native: dict[Node, bool], layout: Layout, ctx: Context) -> Node | None:
-    """Emit every node's steps; the first node that turns out to have no kernel, if any."""
+def _lower(graph: Graph, native: dict[Node, bool], layout: Layout, ctx: Context) -> list[Node]:
+    """Emit every node's steps; gives the nodes that turn out to have no kernel."""
     filled: set[Value] = set()
+    refused: list[Node] = []
 
     def fill(values: tuple[Value, ...]) -> None:
         for value in values:
@@ -93,8 +83,8 @@ def _lower(graph: Graph, native: dict[Node, bool], layout: Layout, ctx: Context)
         try:
             LOWERINGS[type(node.op)](ctx, node)
         except NoKernelError:
-            return node
-    return None
+            refused.append(node)
+    return refused
 
 
 def _add_barriers(steps: list[Step | HostStep]) -> None:

@@ -44,7 +44,7 @@ class Layout:
 def lay_out(graph: Graph, native: Mapping[Node, bool]) -> Layout:
     """Choose the view of every computed value.
 
-    ``native`` says which nodes run as kernels; operands of the others are packed.
+    ``native`` says which nodes run as kernels; what the others compute has bytes of its own.
     """
     layout = Layout(halos=_halos(graph, native))
     last_use = _last_uses(graph)
@@ -179,6 +179,13 @@ def _shared(
             and source_value.type.dtype is not DType.FLOAT32
             and source_value not in layout.halos
             and all(last_use.get(v, index) <= index for v in residents[view.address.buffer])
+            and not any(_overlaps(layout.views[v], view) for v in node.inputs if v in layout.views)
         ):
             return View(view.address, value.type, view.strides)
     return None
+
+
+def _overlaps(other: View, view: View) -> bool:
+    """Whether ``other`` may hold bytes of ``view`` in another order, or some of them only."""
+    shared = other.address.buffer is view.address.buffer
+    return shared and (other.address != view.address or other.type.size != view.type.size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Mapping
 
 from .model import ALIGN, SLACK, Buffer, align
@@ -16,22 +17,22 @@ def place(
     Neural Net Inference" (2020): largest first, each into the smallest gap that fits among those
     placed before whose lifetimes (first and last step, inclusive) overlap with its own.
     """
-    placed: list[tuple[int, Buffer]] = []
+    placed: list[tuple[int, int, int, int]] = []
     offsets: dict[Buffer, int] = {}
     for buffer in sorted(lifetimes, key=lambda b: (-b.nbytes, lifetimes[b])):
         first, last = lifetimes[buffer]
         size = align(buffer.nbytes)
         end, best, best_gap = 0, -1, 0
-        for offset, other in placed:
-            if lifetimes[other][0] > last or lifetimes[other][1] < first:
+        for start, stop, other_first, other_last in placed:
+            if other_first > last or other_last < first:
                 continue
-            gap = offset - end
+            gap = start - end
             if gap >= size and (best < 0 or gap < best_gap):
                 best, best_gap = end, gap
-            end = max(end, offset + align(other.nbytes))
+            if stop > end:
+                end = stop
         offset = best if best >= 0 else end
         offsets[buffer] = offset
-        placed.append((offset, buffer))
-        placed.sort(key=lambda item: item[0])
+        insort(placed, (offset, offset + size, first, last))
     top = max((offsets[b] + align(b.nbytes) for b in offsets), default=0)
     return offsets, align(top + SLACK) if top else ALIGN

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -196,6 +196,3 @@ class Constants:
 
 def align(nbytes: int) -> int:
     return -(-nbytes // ALIGN) * ALIGN
-
-
-Lowering = Callable[..., None]

@@ -26,6 +26,9 @@ from .model import Address, View
 from .movement import around, packed, part
 from .strided import merge
 
+MAX_STEPS = 1024
+"""Matrix products that one operator may become: groups, or phases of a transposed convolution."""
+
 Weights = npt.NDArray[np.int8]
 Params = dict[str, int | float | Address]
 
@@ -117,6 +120,10 @@ class Residual:
 
     rows: Rows
     params: Params
+
+    def channels(self, first: int, count: int) -> Residual:
+        """``count`` channels of the same pixels."""
+        return replace(self, rows=self.rows.channels(first, count))
 
 
 def emit_qgemm(
@@ -212,7 +219,7 @@ def lower_conv(ctx: Context, node: Node) -> None:
     assert isinstance(op, Conv2D)
     n_out, kh, kw, depth = inputs[1].type.shape
     groups = inputs[0].type.shape[3] // depth
-    ctx.require(residual is None or groups == 1)
+    ctx.require(groups <= MAX_STEPS)
     p = product(ctx, inputs, result, op.activation, n_out)
     a, c = ctx.view(inputs[0]), ctx.view(out)
     runs = window_runs(a, (kh, kw), op.dilation, joined=groups == 1)
@@ -225,7 +232,8 @@ def lower_conv(ctx: Context, node: Node) -> None:
     for g in range(groups):
         channels = slice(g * per, (g + 1) * per)
         here, there = source.channels(g * depth, depth), target.channels(g * per, per)
-        emit_qgemm(ctx, p, weights[channels], channels, here, there, shape, runs, residual)
+        other = residual and residual.channels(g * per, per)
+        emit_qgemm(ctx, p, weights[channels], channels, here, there, shape, runs, other)
     ctx.together(first)
 
 
@@ -267,17 +275,20 @@ def lower_transpose_conv(ctx: Context, node: Node) -> None:
     """TRANSPOSE_CONV as one convolution for each phase of the stride."""
     op, out = node.op, node.outputs[0].type
     assert isinstance(op, TransposeConv)
-    n, kh, kw, depth = node.inputs[1].type.shape
+    n, kh, kw, _ = node.inputs[1].type.shape
     p = product(ctx, node.inputs, out, op.activation, n)
     a, c = ctx.view(node.inputs[0]), ctx.view(node.outputs[0])
     halo = transpose_conv_halo(op, node.inputs[0].type, node.inputs[1].type)
     whole = around(a, halo)
+    tall = phases(out.shape[1], kh, op.stride[0], op.padding[0])
+    wide = phases(out.shape[2], kw, op.stride[1], op.padding[2])
+    ctx.require(len(tall) * len(wide) <= MAX_STEPS)
     first = len(ctx.steps)
-    for y in phases(out.shape[1], kh, op.stride[0], op.padding[0]):
-        for x in phases(out.shape[2], kw, op.stride[1], op.padding[2]):
+    for y in tall:
+        for x in wide:
             taps = p.weights[:, list(y.taps)][:, :, list(x.taps)]
             if not taps.size:
-                taps = np.full((n, 1, 1, depth), p.zero, np.int8)
+                taps = np.full((n, 1, 1, 1), p.zero, np.int8)
             runs = window_runs(a, (taps.shape[1], taps.shape[2]), (1, 1), joined=True)
             size = (y.count, x.count)
             shape = (out.shape[0], *size)
