@@ -8,6 +8,10 @@ error in what was given.
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
+import math
+import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -28,15 +32,22 @@ MAX_THREADS = 64
 
 
 class Commands(typer.core.TyperGroup):
-    """Turns Edgewise's errors into one line on stderr and exit code 2."""
+    """Turns Edgewise's and the system's errors into one line on stderr and exit code 2."""
 
     def invoke(self, ctx: Any) -> Any:
+        _prepare_streams()
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
             try:
                 return super().invoke(ctx)
             except EdgewiseError as error:
                 typer.echo(f"error: {error}", err=True)
+                raise typer.Exit(2) from None
+            except OSError as error:
+                if error.errno == errno.EPIPE:  # the reader of a pipe has seen enough
+                    raise
+                about = f"{error.filename}: " if error.filename else ""
+                typer.echo(f"error: {about}{error.strerror or error}", err=True)
                 raise typer.Exit(2) from None
 
 
@@ -51,7 +62,7 @@ Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A .tflite file.", 
 Inputs = Annotated[
     list[Path],
     typer.Argument(
-        metavar="INPUT...",
+        metavar="INPUT",
         help="Pictures, .npy arrays, or .npz files that hold all inputs by name.",
         show_default=False,
     ),
@@ -65,7 +76,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document (doc
 Against = Annotated[
     str | None, typer.Option("--against", metavar="PEER", help="The other runtime: litert.")
 ]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of random inputs.")]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Seed of random inputs.")]
 
 
 def _version(wanted: bool) -> None:
@@ -98,7 +109,7 @@ def main(
 def run(
     model: Model,
     inputs: Inputs,
-    top: Annotated[int, typer.Option("--top", min=1, help="Classes to show.")] = 5,
+    top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="Classes to show.")] = 5,
     labels: Annotated[
         Path | None,
         typer.Option(
@@ -124,6 +135,7 @@ def run(
         str | None,
         typer.Option(
             "--fit",
+            metavar="HOW",
             help="crop: the centre (256 -> 224); stretch: all of the picture. "
             "Default: crop for lists of classes, else stretch.",
         ),
@@ -168,7 +180,7 @@ def run(
     _print("run", facts, json)
 
 
-@app.command()
+@app.command(short_help="Show operators, sizes, kernels and memory.")
 def inspect(
     model: Model,
     graph: Annotated[
@@ -201,14 +213,14 @@ def inspect(
     _print("inspect", facts, json)
 
 
-@app.command()
+@app.command(short_help="Time a network, alone or against another runtime.")
 def bench(
     model: Model,
     threads: Annotated[
         str, typer.Option("--threads", metavar="N,...", help="Numbers of threads to time.")
     ] = "1",
     against: Against = None,
-    rounds: Annotated[int, typer.Option("--rounds", help="Interleaved rounds.")] = 40,
+    rounds: Annotated[int, typer.Option("--rounds", metavar="N", help="Interleaved rounds.")] = 40,
     seed: Seed = 0,
     isa: IsaName = None,
     json: Json = False,
@@ -233,7 +245,7 @@ def bench(
     _print("bench", facts, json)
 
 
-@app.command()
+@app.command(short_help="Compare every tensor with another runtime's.")
 def compare(
     model: Model,
     against: Against = "litert",
@@ -247,7 +259,10 @@ def compare(
     ] = None,
     seed: Seed = 0,
     tolerance: Annotated[
-        float, typer.Option("--tolerance", min=0.0, help="Quantization steps that may differ.")
+        float,
+        typer.Option(
+            "--tolerance", metavar="STEPS", min=0.0, help="Quantization steps that may differ."
+        ),
     ] = 1.0,
     alone: Annotated[
         bool,
@@ -313,9 +328,9 @@ def doctor(json: Json = False) -> None:
 
 
 def _load(model: Path) -> Graph:
-    import edgewise as ew
+    from . import runs
 
-    return ew.load(model)
+    return runs.load_model(model)
 
 
 def _print(command: str, facts: dict[str, Any], as_json: bool, **options: Any) -> None:
@@ -342,6 +357,16 @@ def _progress(title: str, total: int) -> Iterator[Any]:
         yield lambda: bar.advance(task)
 
 
+def _prepare_streams() -> None:
+    """Make writing safe: a closed stream takes anything, a narrow encoding gets escapes."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def _threads(text: str) -> int:
     if not text.strip().isdecimal() or not 1 <= int(text) <= MAX_THREADS:
         raise InputError(f"--threads {text}: a whole number from 1 to {MAX_THREADS}")
@@ -355,6 +380,8 @@ def _pair(option: str, text: str | None) -> tuple[float, float] | None:
         low, high = map(float, text.split(","))
     except ValueError:
         raise InputError(f"{option} {text}: two numbers with a comma between") from None
+    if not (low < high and math.isfinite(high - low)):
+        raise InputError(f"{option} {text}: the first must be lower, and both finite")
     return low, high
 
 

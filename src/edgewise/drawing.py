@@ -85,7 +85,15 @@ def _draw_bar(
         draw.rounded_rectangle((left, top, filled, bottom), 4, fill=color)
     middle = (top + bottom) // 2
     name = _latin(row.label or f"class {row.index}")
-    draw.text((left + 8, middle), name, fill=INK, font=_font(15), anchor="lm")
+    draw.text(
+        (left + 8, middle),
+        name,
+        fill=INK,
+        font=_font(15),
+        anchor="lm",
+        stroke_width=0 if color == BAR else 2,
+        stroke_fill=TRACK,
+    )
     draw.text((WIDTH - MARGIN, middle), figure, fill=INK, font=_font(15), anchor="rm")
 
 

@@ -1,4 +1,4 @@
-"""Pictures as network inputs: open, fit, normalise, quantize.
+"""Files as network inputs: pictures are fitted, normalised and quantized; arrays are checked.
 
 A pixel byte p stands for the real number (p - mean) / std. For a float input that number is the
 input; for a quantized input it is quantized: q = round(real / scale) + zero_point. Networks
@@ -10,17 +10,17 @@ as it was in training.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from .dtype import DType
 from .errors import InputError
-from .graph import Array, TensorType
+from .graph import Array, Graph, TensorType, Value
 
 Fit = Literal["crop", "stretch"]
 FITS = get_args(Fit)
@@ -94,7 +94,10 @@ def open_picture(path: Path) -> Image.Image:
         raise InputError(f"{path}: no such file") from None
     except UnidentifiedImageError:
         raise InputError(f"{path}: not a picture that Pillow can read") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except OSError as error:
+        why = error.strerror or error
+        raise InputError(f"{path}: the picture cannot be read: {why}") from None
+    except (SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise InputError(f"{path}: the picture cannot be read: {error}") from None
 
 
@@ -183,6 +186,100 @@ def load_input(
     picture = with_channels(open_picture(path), channels)
     pixels = np.asarray(fit_picture(picture, height, width, fit))
     return pixels_to_input(pixels.reshape(height, width, channels), type, normalization)
+
+
+def input_files(graph: Graph, files: Sequence[Path]) -> list[list[Path]]:
+    """The files of each run: one a network input, in order, or one .npz for all of them."""
+    if all(f.suffix == ".npz" for f in files):
+        return [[f] for f in files]
+    each = len(graph.inputs)
+    if len(files) % each:
+        names = ", ".join(v.name for v in graph.inputs)
+        raise InputError(f"{len(files)} input files; the model takes {each} at a time: {names}")
+    return [list(files[i : i + each]) for i in range(0, len(files), each)]
+
+
+def load_inputs(
+    graph: Graph,
+    files: Sequence[Path],
+    fit: str | None = None,
+    pixels: tuple[float, float] | None = None,
+) -> list[Array]:
+    """The network's inputs from one run's files.
+
+    Raises:
+        InputError: a file is absent, unreadable, or not what the input needs.
+    """
+    if len(files) == 1 and files[0].suffix == ".npz":
+        archive = _numpy_load(files[0])
+        missing = [v.name for v in graph.inputs if v.name not in archive]
+        if missing:
+            raise InputError(f"{files[0]}: no array named {missing[0]!r}; a .npz holds all inputs")
+        return [_fitting(archive[v.name], v, files[0]) for v in graph.inputs]
+    return [
+        _load_input(graph, value, file, fit, pixels)
+        for value, file in zip(graph.inputs, files, strict=True)
+    ]
+
+
+def _load_input(
+    graph: Graph,
+    value: Value,
+    file: Path,
+    fit: str | None,
+    pixels: tuple[float, float] | None,
+) -> Array:
+    if file.suffix == ".npy":
+        return _fitting(_numpy_load(file), value, file)
+    if file.is_dir():
+        raise InputError(f"{file}: a folder; give its files one by one, or as {file}/*")
+    if not file.exists():
+        raise InputError(f"{file}: no such file")
+    if not is_picture(file):
+        known = ", ".join(sorted(SUFFIXES))
+        raise InputError(f"{file}: an input is .npy, .npz or a picture ({known})")
+    if pixels is not None:
+        normalization = Normalization.to_range(*pixels)
+    elif takes_pictures(value.type):
+        normalization = choose_normalization(value.type, graph.metadata)
+    else:
+        normalization = None
+    return load_input(file, value.type, normalization, _fit(graph, fit))
+
+
+def _fitting(array: Any, value: Value, file: Path) -> Array:
+    """``array``, which must have the shape and dtype of the input ``value``."""
+    wanted = value.type
+    if not isinstance(array, np.ndarray):
+        raise InputError(f"{file}: several arrays; input {value.name!r} takes one, from a .npy")
+    if array.shape != wanted.shape or array.dtype != wanted.dtype.numpy:
+        raise InputError(
+            f"{file}: {array.dtype}{list(array.shape)}; input {value.name!r} takes "
+            f"{wanted.dtype}{list(wanted.shape)}"
+        )
+    return array
+
+
+def _fit(graph: Graph, fit: str | None) -> Fit:
+    if fit is not None:
+        return cast(Fit, fit)
+    shape = graph.outputs[0].type.shape
+    return "crop" if sum(n > 1 for n in shape) == 1 else "stretch"
+
+
+def _numpy_load(file: Path) -> Any:
+    try:
+        loaded = np.load(file, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return loaded
+        with loaded:
+            return {name: loaded[name] for name in loaded.files}
+    except FileNotFoundError:
+        raise InputError(f"{file}: no such file") from None
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read: {error.strerror or error}") from None
+    except Exception as error:
+        raise InputError(f"{file}: not an array that numpy can read: {error}") from None
 
 
 def _real(pixels: Array, normalization: Normalization) -> Array:

@@ -123,13 +123,13 @@ def _show_run(out: Console, facts: Facts) -> None:
     for entry in facts["runs"]:
         title = " ".join(entry["inputs"])
         for output in entry["outputs"]:
-            dims = "x".join(map(str, output["shape"])) or "scalar"
-            out.print(escape(f"{title}: {output['name']}, {output['dtype']}[{dims}]"))
+            out.print(escape(f"{title}: {output['name']}, {_array(output)}"))
             out.print(_output_table(output))
         out.print(
             f"{entry['latency_ms']:.2f} ms on {facts['isa']}, {_threads(facts['threads'])}"
-            + (f"; {entry['saved']} written" if "saved" in entry else "")
+            + (f"; {escape(entry['saved'])} written" if "saved" in entry else "")
         )
+    _show_fallbacks(out, facts)
     if "output" in facts:
         out.print(f"{escape(facts['output'])} written")
 
@@ -154,23 +154,21 @@ def _output_table(output: Facts) -> Table:
 def _show_inspect(out: Console, facts: Facts) -> None:
     title = f"{facts['model']}: {facts['operators_in_file']} operators in the file, as they run:"
     out.print(escape(title))
-    table = Table()
-    for name in ("#", "operator", "origin", "output", "MMAC", "weights", "kernels"):
-        justify: JustifyMethod = "right" if name in ("#", "MMAC", "weights") else "left"
-        table.add_column(name, justify=justify, overflow="fold")
-    for o in facts["operators"]:
-        outputs = ", ".join(f"{v['dtype']}{v['shape']}" for v in o["outputs"])
-        kernels = " ".join(o["kernels"])
-        table.add_row(
-            str(o["index"]),
-            o["op"],
-            escape(_short(o["origin"])),
-            escape(outputs),
-            f"{o['macs'] / 1e6:.3f}" if o["macs"] else "",
-            _bytes(o["weight_bytes"]) if o["weight_bytes"] else "",
-            "[yellow]numpy reference[/]" if o["fallback"] else escape(kernels),
-        )
-    out.print(table)
+    rows = [
+        {
+            "#": str(o["index"]),
+            "operator": o["op"],
+            "origin": escape(_short(o["origin"])),
+            "output": escape(", ".join(map(_array, o["outputs"]))),
+            "MMAC": f"{o['macs'] / 1e6:.3f}" if o["macs"] else "",
+            "weights": _bytes(o["weight_bytes"]) if o["weight_bytes"] else "",
+            "kernels": "[yellow]numpy reference[/]"
+            if o["fallback"]
+            else escape("\n".join(o["kernels"])),
+        }
+        for o in facts["operators"]
+    ]
+    _print_table(out, rows, right=("#", "MMAC", "weights"), spare=("origin", "kernels"))
     for kind in ("inputs", "outputs"):
         for value in facts[kind]:
             out.print(f"{kind[:-1]:7} {escape(value['name'])}: {escape(value['type'])}")
@@ -181,8 +179,38 @@ def _show_inspect(out: Console, facts: Facts) -> None:
         f"file {_bytes(facts['file_bytes'])})"
     )
     out.print(f"kernels {len(facts['kernels'])}, for {facts['isa']}, {_threads(facts['threads'])}")
+    _show_fallbacks(out, facts)
+
+
+def _print_table(
+    out: Console,
+    rows: Sequence[dict[str, str]],
+    right: Sequence[str] = (),
+    spare: Sequence[str] = (),
+) -> None:
+    """Print rows by column. Where ``out`` is too narrow, columns of ``spare`` go, in order."""
+    left_out: list[str] = []
+    while True:
+        table = Table()
+        names = [name for name in rows[0] if name not in left_out]
+        for name in names:
+            justify: JustifyMethod = "right" if name in right else "left"
+            table.add_column(name, justify=justify, overflow="fold")
+        for row in rows:
+            table.add_row(*(row[name] for name in names))
+        fits = out.measure(table, options=out.options.update(width=10_000)).maximum <= out.width
+        if fits or len(left_out) == len(spare):
+            break
+        left_out.append(spare[len(left_out)])
+    out.print(table)
+    if left_out:
+        out.print(f"left out for want of columns: {', '.join(left_out)} (--json shows all)")
+
+
+def _show_fallbacks(out: Console, facts: Facts) -> None:
     if facts["fallbacks"]:
-        out.print(f"[yellow]slow[/]    {facts['fallbacks']} operators run through numpy")
+        operators = _count(facts["fallbacks"], "operator")
+        out.print(f"[yellow]slow[/]    {operators} without a kernel, computed through numpy")
 
 
 def _show_bench(out: Console, facts: Facts) -> None:
@@ -202,9 +230,10 @@ def _show_bench(out: Console, facts: Facts) -> None:
         if "ratio" in entry:
             r = entry["ratio"]
             out.print(
-                f"{_threads(entry['threads'])}: {r['value']:.2f} times as fast as {r['against']} "
-                f"(95 % interval {r['low']:.2f} to {r['high']:.2f}): {r['verdict']}"
+                f"{_threads(entry['threads'])}: {r['value']:#.3g} times as fast as {r['against']} "
+                f"(95 % interval {r['low']:#.3g} to {r['high']:#.3g}): {r['verdict']}"
             )
+    _show_fallbacks(out, facts)
 
 
 def _show_compare(out: Console, facts: Facts, everything: bool = False) -> None:
@@ -212,25 +241,25 @@ def _show_compare(out: Console, facts: Facts, everything: bool = False) -> None:
     shown = rows if everything else [(kind, d) for kind, d in rows if d["differing"]]
     if shown:
         out.print(escape(f"{facts['model']} against {facts['against']}:"))
-        table = Table()
-        for name in ("", "name", "operator", "type", "differing", "steps", "at", "ours", "theirs"):
-            table.add_column(name, overflow="fold")
-        for kind, d in shown:
-            table.add_row(
-                kind,
-                escape(d["tensor"]),
-                d["op"],
-                escape(d["type"]),
-                f"{d['differing']} of {d['elements']}",
-                _number(d["steps"]) if d["differing"] else "0",
-                escape(str(d["where"])) if d["differing"] else "",
-                _number(d["edgewise"]) if d["differing"] else "",
-                _number(d["peer"]) if d["differing"] else "",
-            )
-        out.print(table)
+        table = [
+            {
+                "": kind,
+                "name": escape(_short(d["tensor"])),
+                "operator": d["op"],
+                "type": escape(d["type"]),
+                "differing": f"{d['differing']} of {d['elements']}",
+                "steps": _number(d["steps"]) if d["differing"] else "0",
+                "at": escape(str(d["where"])) if d["differing"] else "",
+                "ours": _number(d["edgewise"]) if d["differing"] else "",
+                "theirs": _number(d["peer"]) if d["differing"] else "",
+            }
+            for kind, d in shown
+        ]
+        _print_table(out, table, spare=("type", "ours", "theirs", "at", "operator"))
     mode = "each operator from the peer's tensors" if facts["alone"] else "whole runs"
     out.print(
-        f"{len(facts['tensors'])} tensors and {len(facts['outputs'])} outputs compared with "
+        f"{_count(len(facts['tensors']), 'tensor')} and "
+        f"{_count(len(facts['outputs']), 'output')} compared with "
         f"{facts['against']}, {facts['path']}; inputs: {facts['inputs']}; {mode}"
     )
     if facts["not_compared"]:
@@ -285,8 +314,17 @@ def _short(origin: str) -> str:
     return "+".join(f"..{name[-30:]}" if len(name) > 32 else name for name in names)
 
 
+def _array(value: Facts) -> str:
+    dims = "x".join(map(str, value["shape"])) or "scalar"
+    return f"{value['dtype']}[{dims}]"
+
+
 def _threads(count: int) -> str:
-    return "1 thread" if count == 1 else f"{count} threads"
+    return _count(count, "thread")
+
+
+def _count(count: int, thing: str) -> str:
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
 def _bytes(count: int) -> str:

@@ -100,8 +100,12 @@ def read_labels(path: Path) -> dict[int, str]:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: labels cannot be read: {error}") from None
+    except OSError as error:
+        raise InputError(f"{path}: labels cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: labels cannot be read: not UTF-8 text") from None
+    if not text.strip():
+        raise InputError(f"{path}: holds no labels")
     if path.suffix.lower() == ".csv":
         return _labels_from_csv(path, text)
     lines = [line.strip() for line in text.splitlines()]

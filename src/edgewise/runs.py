@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +19,7 @@ import edgewise as ew
 from . import bench as timing
 from . import compare as comparing
 from . import images, peers, results
-from .errors import InputError
+from .errors import InputError, ModelError
 from .graph import Array, Graph, Value
 
 if TYPE_CHECKING:
@@ -45,6 +46,20 @@ class Job:
     isa: str | None = None
 
 
+def load_model(path: Path) -> Graph:
+    """Load a model file; every error names it.
+
+    Raises:
+        EdgewiseError: as ``edgewise.load``.
+    """
+    if path.is_dir():
+        raise InputError(f"{path}: a folder; a model is one file")
+    try:
+        return ew.load(path)
+    except ModelError as error:
+        raise type(error)(f"{path}: {error}") from None
+
+
 def run(job: Job, inputs: Sequence[Path], progress: Step = lambda: None) -> dict[str, Any]:
     """Run a model on files and return the facts; writes ``job.save`` and ``job.output``.
 
@@ -52,16 +67,17 @@ def run(job: Job, inputs: Sequence[Path], progress: Step = lambda: None) -> dict
         EdgewiseError: the model, a file or an option does not fit.
     """
     start = time.perf_counter()
-    graph = ew.load(job.model)
+    graph = load_model(job.model)
     labels = results.read_labels(job.labels) if job.labels else results.labels_of(graph.metadata)
-    sets = input_files(graph, inputs)
+    sets = images.input_files(graph, inputs)
     _check_destinations(job, graph, sets)
     facts: dict[str, Any] = {"model": str(job.model), "threads": job.threads, "runs": []}
     outputs: list[list[Array]] = []
+    saves = _pictures_of(job.save, sets) if job.save else []
     with contextlib.closing(ew.compile(graph, threads=job.threads, isa=job.isa)) as program:
         facts["isa"] = program.isa.name
         for files in sets:
-            arrays = load_inputs(graph, files, job.fit, job.pixels)
+            arrays = images.load_inputs(graph, files, job.fit, job.pixels)
             given = as_list(program(*arrays))
             if not outputs:
                 facts["first_result_ms"] = (time.perf_counter() - start) * 1e3
@@ -76,12 +92,13 @@ def run(job: Job, inputs: Sequence[Path], progress: Step = lambda: None) -> dict
                 "outputs": [_output_facts(v, r) for v, r in zip(graph.outputs, read, strict=True)],
             }
             if job.save:
-                saved = job.save if len(sets) == 1 else job.save / f"{files[0].stem}.png"
+                saved = saves[len(outputs)]
                 _save_picture(saved, files[0], read[0], job, latency, program)
                 entry["saved"] = str(saved)
             facts["runs"].append(entry)
             outputs.append(given)
             progress()
+        facts["fallbacks"] = _fallbacks(program)
     if job.output:
         save_outputs(job.output, graph.outputs, outputs)
         facts["output"] = str(job.output)
@@ -109,6 +126,7 @@ def bench(
         contestants: dict[str, timing.Call] = {}
         with contextlib.closing(ew.compile(graph, threads=count, isa=isa)) as program:
             facts["isa"] = program.isa.name
+            facts["fallbacks"] = _fallbacks(program)
             contestants["Edgewise"] = functools.partial(program, *arrays)
             if against:
                 peer = peers.open_peer(against, model, count)
@@ -179,42 +197,8 @@ def comparison_inputs(
 ) -> list[list[Array]]:
     """The sets of inputs to compare on: from files, else ``count`` random ones."""
     if files:
-        return [load_inputs(graph, group) for group in input_files(graph, files)]
+        return [images.load_inputs(graph, group) for group in images.input_files(graph, files)]
     return list(comparing.random_inputs(graph, count, seed))
-
-
-def input_files(graph: Graph, files: Sequence[Path]) -> list[list[Path]]:
-    """The files of each run: one a network input, in order, or one .npz for all of them."""
-    if all(f.suffix == ".npz" for f in files):
-        return [[f] for f in files]
-    each = len(graph.inputs)
-    if len(files) % each:
-        names = ", ".join(v.name for v in graph.inputs)
-        raise InputError(f"{len(files)} input files; the model takes {each} at a time: {names}")
-    return [list(files[i : i + each]) for i in range(0, len(files), each)]
-
-
-def load_inputs(
-    graph: Graph,
-    files: Sequence[Path],
-    fit: str | None = None,
-    pixels: tuple[float, float] | None = None,
-) -> list[Array]:
-    """The network's inputs from one run's files.
-
-    Raises:
-        InputError: a file is absent, unreadable, or not what the input needs.
-    """
-    if len(files) == 1 and files[0].suffix == ".npz":
-        archive = _numpy_load(files[0])
-        missing = [v.name for v in graph.inputs if v.name not in archive]
-        if missing:
-            raise InputError(f"{files[0]}: no array named {missing[0]!r}; a .npz holds all inputs")
-        return [archive[v.name] for v in graph.inputs]
-    return [
-        _load_input(graph, value, file, fit, pixels)
-        for value, file in zip(graph.inputs, files, strict=True)
-    ]
 
 
 def save_outputs(path: Path, values: Sequence[Value], runs: Sequence[Sequence[Array]]) -> None:
@@ -228,6 +212,7 @@ def save_outputs(path: Path, values: Sequence[Value], runs: Sequence[Sequence[Ar
         for value, run in zip(values, zip(*runs, strict=True), strict=True)
     }
     with _writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".npy":
             np.save(path, next(iter(stacked.values())))
         else:
@@ -238,47 +223,10 @@ def as_list(given: Array | tuple[Array, ...]) -> list[Array]:
     return list(given) if isinstance(given, tuple) else [given]
 
 
-def _load_input(
-    graph: Graph,
-    value: Value,
-    file: Path,
-    fit: str | None,
-    pixels: tuple[float, float] | None,
-) -> Array:
-    if file.suffix == ".npy":
-        return cast(Array, _numpy_load(file))
-    if not file.exists():
-        raise InputError(f"{file}: no such file")
-    if not images.is_picture(file):
-        known = ", ".join(sorted(images.SUFFIXES))
-        raise InputError(f"{file}: an input is .npy, .npz or a picture ({known})")
-    if pixels is not None:
-        normalization = images.Normalization.to_range(*pixels)
-    elif images.takes_pictures(value.type):
-        normalization = images.choose_normalization(value.type, graph.metadata)
-    else:
-        normalization = None
-    return images.load_input(file, value.type, normalization, _fit(graph, fit))
-
-
-def _fit(graph: Graph, fit: str | None) -> images.Fit:
-    if fit is not None:
-        return cast(images.Fit, fit)
-    shape = graph.outputs[0].type.shape
-    return "crop" if sum(n > 1 for n in shape) == 1 else "stretch"
-
-
-def _numpy_load(file: Path) -> Any:
-    try:
-        loaded = np.load(file, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded
-        with loaded:
-            return {name: loaded[name] for name in loaded.files}
-    except FileNotFoundError:
-        raise InputError(f"{file}: no such file") from None
-    except Exception as error:
-        raise InputError(f"{file}: not an array that numpy can read: {error}") from None
+def _fallbacks(program: Program) -> int:
+    """How many operators have no kernel; a cached program makes its plan only if some have none."""
+    plan = vars(program).get("plan")
+    return len(plan.fallbacks) if plan else 0
 
 
 def _latency(program: Program, arrays: Sequence[Array]) -> float:
@@ -300,6 +248,11 @@ def _check_destinations(job: Job, graph: Graph, sets: Sequence[Sequence[Path]]) 
             f"--output {job.output}: a .npy holds one array, the model has "
             f"{len(graph.outputs)} outputs; use .npz"
         )
+    for path in filter(None, (job.output, job.save)):
+        if path.is_dir() and (path == job.output or len(sets) == 1):
+            raise InputError(f"{path}: cannot be written: it is a folder")
+        with _writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
     if not job.save:
         return
     if not all(images.is_picture(files[0]) for files in sets):
@@ -308,6 +261,22 @@ def _check_destinations(job: Job, graph: Graph, sets: Sequence[Sequence[Path]]) 
         raise InputError(f"--save {job.save}: for {len(sets)} inputs, give a folder")
     if len(sets) == 1 and not images.is_picture(job.save):
         raise InputError(f"--save {job.save}: the name must end as a picture's does, in .png")
+
+
+def _pictures_of(save: Path, sets: Sequence[Sequence[Path]]) -> list[Path]:
+    """Where each run's picture goes: ``save``, or files in that folder, named as the inputs.
+
+    A name that is taken gets a number: cat.png, cat-2.png.
+    """
+    if len(sets) == 1:
+        return [save]
+    taken: dict[Path, None] = {}
+    for files in sets:
+        stem = files[0].stem
+        numbered = (f"{stem}-{n}" for n in itertools.count(2))
+        names = itertools.chain([stem], numbered)
+        taken[next(p for name in names if (p := save / f"{name}.png") not in taken)] = None
+    return list(taken)
 
 
 def _save_picture(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -15,10 +16,11 @@ import numpy as np
 import pytest
 import small_networks
 from PIL import Image
+from rich.console import Console
 from typer.testing import Result
 
 import edgewise as ew
-from edgewise import __version__, images
+from edgewise import __version__, images, report
 from edgewise import bench as timing
 from edgewise.codegen import cache
 
@@ -248,16 +250,16 @@ class TestErrors:
         fails(edgewise(command, "absent.tflite", *inputs), "absent.tflite")
 
     def test_a_folder_as_model(self, edgewise: Edgewise, tmp_path: Path) -> None:
-        fails(edgewise("inspect", tmp_path), str(tmp_path))
+        fails(edgewise("inspect", tmp_path), f"{tmp_path}: a folder")
 
     @pytest.mark.parametrize("content", [b"", b"not a model at all", bytes(2000)])
     def test_not_a_model(self, edgewise: Edgewise, tmp_path: Path, content: bytes) -> None:
         (tmp_path / "x.tflite").write_bytes(content)
-        fails(edgewise("inspect", tmp_path / "x.tflite"))
+        fails(edgewise("inspect", tmp_path / "x.tflite"), "x.tflite")
 
     def test_unknown_operator(self, edgewise: Edgewise, tmp_path: Path) -> None:
         (tmp_path / "x.tflite").write_bytes(small_networks.with_unknown_operator())
-        fails(edgewise("inspect", tmp_path / "x.tflite"), "SEGMENT_SUM")
+        fails(edgewise("inspect", tmp_path / "x.tflite"), "x.tflite: ", "SEGMENT_SUM")
 
     def test_absent_input(self, edgewise: Edgewise, classifier: Path) -> None:
         fails(edgewise("run", classifier, "absent.jpg"), "absent.jpg: no such file")
@@ -270,15 +272,21 @@ class TestErrors:
         self, edgewise: Edgewise, classifier: Path, tmp_path: Path
     ) -> None:
         np.save(tmp_path / "x.npy", np.zeros((1, 5, 5, 3), np.uint8))
-        fails(edgewise("run", classifier, tmp_path / "x.npy"), "picture", "[1, 16, 16, 3]")
+        fails(
+            edgewise("run", classifier, tmp_path / "x.npy"), "x.npy: ", "picture", "[1, 16, 16, 3]"
+        )
         np.save(tmp_path / "x.npy", np.zeros((1, 16, 16, 3), np.float32))
-        fails(edgewise("run", classifier, tmp_path / "x.npy"), "picture", "uint8")
+        fails(edgewise("run", classifier, tmp_path / "x.npy"), "x.npy: ", "picture", "uint8")
 
     def test_broken_arrays(self, edgewise: Edgewise, classifier: Path, tmp_path: Path) -> None:
         (tmp_path / "x.npy").write_bytes(b"no array")
         fails(edgewise("run", classifier, tmp_path / "x.npy"), "not an array")
         np.save(tmp_path / "o.npy", np.array([{}], object), allow_pickle=True)
         fails(edgewise("run", classifier, tmp_path / "o.npy"), "not an array")
+        fails(edgewise("run", classifier, tmp_path), f"{tmp_path}: a folder")
+        (tmp_path / "d.npy").mkdir()
+        result = edgewise("run", classifier, tmp_path / "d.npy")
+        fails(result, "d.npy: cannot be read: Is a directory")
         np.savez(tmp_path / "x.npz", other=np.zeros(3))
         fails(edgewise("run", classifier, tmp_path / "x.npz"), "no array named 'picture'")
 
@@ -333,6 +341,9 @@ class TestErrors:
             (["--pixels", "1"], "two numbers"),
             (["--pixels", "a,b"], "two numbers"),
             (["--pixels", "1,0"], "the first must be lower"),
+            (["--pixels", "nan,1"], "--pixels nan,1: the first must be lower"),
+            (["--pixels", "0,inf"], "--pixels 0,inf: the first must be lower, and both finite"),
+            (["--labels", os.devnull], "holds no labels"),
             (["--output", "x.txt"], "must end in .npz or .npy"),
             (["--save", "x.txt"], "must end as a picture's"),
             (["--labels", "absent.txt"], "absent.txt: no such file"),
@@ -360,9 +371,11 @@ class TestErrors:
     def test_unwritable_destinations(
         self, edgewise: Edgewise, classifier: Path, photograph: Path, tmp_path: Path
     ) -> None:
-        nowhere = tmp_path / "absent"
-        result = edgewise("run", classifier, photograph, "--output", nowhere / "x.npy")
+        result = edgewise("run", classifier, photograph, "--output", classifier / "x.npy")
         fails(result, "cannot be written")
+        (tmp_path / "x.npy").mkdir()
+        result = edgewise("run", classifier, photograph, "--output", tmp_path / "x.npy")
+        fails(result, "x.npy: cannot be written: it is a folder")
         result = edgewise("run", classifier, photograph, "--save", classifier / "x.png")
         fails(result, "cannot be written")
 
@@ -421,3 +434,77 @@ def test_the_installed_command(classifier: Path, photograph: Path) -> None:
     done = subprocess.run(words, capture_output=True, text=True, env=dict(os.environ), check=True)
     assert json.loads(done.stdout)["command"] == "run"
     assert done.stderr == ""
+
+
+def test_pictures_of_one_name_are_all_kept(
+    facts: Facts, classifier: Path, photograph: Path, tmp_path: Path
+) -> None:
+    document = facts("run", classifier, *[photograph] * 3, "--save", tmp_path / "all")
+    names = ["photograph.png", "photograph-2.png", "photograph-3.png"]
+    assert [r["saved"] for r in document["runs"]] == [str(tmp_path / "all" / n) for n in names]
+    assert {p.name for p in (tmp_path / "all").iterdir()} == set(names)
+
+
+def test_a_name_with_brackets_is_shown(
+    edgewise: Edgewise, classifier: Path, photograph: Path, tmp_path: Path
+) -> None:
+    shown = edgewise("run", classifier, photograph, "--save", tmp_path / "[red].png").stdout
+    assert "[red].png written" in "".join(shown.splitlines())
+
+
+def test_operators_without_a_kernel_are_told(
+    facts: Facts, edgewise: Edgewise, classifier: Path, photograph: Path
+) -> None:
+    assert facts("run", classifier, photograph)["fallbacks"] == 0
+    assert "slow" not in edgewise("run", classifier, photograph).stdout
+    out = Console(file=io.StringIO(), width=100)
+    report.show("run", {"runs": [], "fallbacks": 2}, out)
+    assert "slow    2 operators without a kernel" in out.file.getvalue()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("width", [72, 100, 140, 200])
+def test_inspect_on_narrow_terminals(facts: Facts, classifier: Path, width: int) -> None:
+    document = facts("inspect", classifier)
+    text = io.StringIO()
+    report.show("inspect", document, Console(file=text, width=width))
+    lines = text.getvalue().splitlines()
+    rows = [line for line in lines if line.startswith("│")]
+    kernels = [len(o["kernels"]) or 1 for o in document["operators"]]
+    shown = any("kernels" in line for line in lines if line.startswith("┃"))
+    assert len(rows) == (sum(kernels) if shown else len(kernels))
+    assert shown or "left out for want of columns: origin, kernels" in text.getvalue()
+
+
+def _installed(*words: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    command = Path(sys.executable).with_name("edgewise")
+    if not command.exists():
+        pytest.skip(f"{command} is not installed")
+    return subprocess.run(
+        [str(command), *map(str, words)], stderr=subprocess.PIPE, text=True, check=False, **options
+    )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_full_disk_behind_stdout(options: list[str]) -> None:
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        done = _installed("doctor", *options, stdout=full)
+    assert done.returncode == 2
+    assert done.stderr == "error: No space left on device\n"
+
+
+def test_names_that_the_terminal_cannot_write(
+    classifier: Path, photograph: Path, tmp_path: Path
+) -> None:
+    picture = tmp_path / "παπαγάλος.png"
+    picture.write_bytes(photograph.read_bytes())
+    environment = dict(os.environ) | {"PYTHONIOENCODING": "ascii"}
+    done = _installed("run", classifier, picture, env=environment, stdout=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\u03c0" in done.stdout
+
+
+@pytest.mark.skipif(os.name != "posix", reason="closes a descriptor in the child")
+def test_a_closed_stdout() -> None:
+    done = _installed("doctor", preexec_fn=lambda: os.close(1))
+    assert (done.returncode, done.stderr) == (0, "")
