@@ -233,6 +233,10 @@ def _show_bench(out: Console, facts: Facts) -> None:
                 f"{_threads(entry['threads'])}: {r['value']:#.3g} times as fast as {r['against']} "
                 f"(95 % interval {r['low']:#.3g} to {r['high']:#.3g}): {r['verdict']}"
             )
+    crowded = [e["threads"] for e in facts["results"] if e["threads"] > facts["cores"]]
+    if crowded:
+        cores = _count(facts["cores"], "core")
+        out.print(f"[yellow]crowded[/] {max(crowded)} threads on {cores} wait for each other")
     _show_fallbacks(out, facts)
 
 

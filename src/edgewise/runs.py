@@ -19,6 +19,7 @@ import edgewise as ew
 from . import bench as timing
 from . import compare as comparing
 from . import images, peers, results
+from .doctor import usable_cores
 from .errors import InputError, ModelError
 from .graph import Array, Graph, Value
 
@@ -121,7 +122,12 @@ def bench(
         EdgewiseError: the model, the peer or an option does not fit.
     """
     (arrays,) = comparing.random_inputs(graph, 1, seed)
-    facts: dict[str, Any] = {"model": str(model), "rounds": rounds, "results": []}
+    facts: dict[str, Any] = {
+        "model": str(model),
+        "rounds": rounds,
+        "cores": usable_cores(),
+        "results": [],
+    }
     for count in threads:
         contestants: dict[str, timing.Call] = {}
         with contextlib.closing(ew.compile(graph, threads=count, isa=isa)) as program:

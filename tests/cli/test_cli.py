@@ -20,7 +20,7 @@ from rich.console import Console
 from typer.testing import Result
 
 import edgewise as ew
-from edgewise import __version__, images, report
+from edgewise import __version__, images, report, runs
 from edgewise import bench as timing
 from edgewise.codegen import cache
 
@@ -223,7 +223,19 @@ def test_bench(facts: Facts, edgewise: Edgewise, classifier: Path) -> None:
         assert len(ours["samples_ms"]) == 5
         low, high = ours["quartiles_ms"]
         assert 0 < low <= ours["median_ms"] <= high
-    assert "median ms" in edgewise("bench", classifier, "--rounds", 3).stdout
+    assert document["cores"] >= 1
+    shown = edgewise("bench", classifier, "--rounds", 3).stdout
+    assert "median ms" in shown
+    assert "crowded" not in shown
+
+
+@pytest.mark.usefixtures("quick")
+def test_bench_tells_of_more_threads_than_cores(
+    edgewise: Edgewise, classifier: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "usable_cores", lambda: 1)
+    shown = edgewise("bench", classifier, "--rounds", 3, "--threads", "1,2").stdout
+    assert "crowded 2 threads on 1 core wait for each other" in shown
 
 
 @pytest.mark.usefixtures("quick")
