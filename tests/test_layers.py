@@ -15,7 +15,7 @@ import edgewise
 SOURCE = Path(edgewise.__file__).parent
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors",),
+    ("errors", "version"),
     ("dtype",),
     ("graph",),
     ("ops",),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from edgewise import ops
 from edgewise import plan as plan_module
 from edgewise.dtype import DType, QParams
-from edgewise.errors import CompileError
+from edgewise.errors import CompileError, UnsupportedError
 from edgewise.graph import Array, Graph, Value
 from edgewise.kernels.isa import ISAS, Isa
 from edgewise.plan import Buffer, HostStep, Plan, Step, View, make_plan, memory
@@ -396,3 +396,12 @@ class TestCheck:
         wrong = dataclasses.replace(y, address=y.address + 1)
         with pytest.raises(CompileError, match=f"value '{value.name}'"):
             check(dataclasses.replace(good, outputs=((value, wrong),)))
+
+
+def test_an_arena_beyond_the_limit_is_refused() -> None:
+    b = Builder()
+    x = b.input(quantized((1, 20000, 20000, 2), U8))
+    y = b.node(ops.Logistic(), [b.node(ops.Relu(), [x], Q)], Q)
+    pair = b.node(ops.Concatenation(3), [x, y], Q)
+    with pytest.raises(UnsupportedError, match=r"activations take .* at most 1073741824"):
+        plan(b.graph(pair))

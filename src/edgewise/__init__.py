@@ -24,8 +24,7 @@ from .errors import (
 )
 from .graph import Graph
 from .runtime import Program
-
-__version__ = "0.1.0"
+from .version import __version__
 
 __all__ = [
     "CompileError",
@@ -75,5 +74,6 @@ def compile(graph: Graph, *, threads: int = 1, isa: str | None = None) -> Progra
         InputError: ``threads`` is out of range.
         CompileError: the machine does not run ``isa``, or code could not be generated.
         GraphError: the graph breaks an invariant.
+        UnsupportedError: its activations take more than 1 GiB at a time.
     """
     return runtime.compile_graph(graph, threads=threads, isa=isa)

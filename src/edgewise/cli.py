@@ -21,12 +21,13 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 import typer.core
 
+import edgewise as ew
+
 from .errors import EdgewiseError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .graph import Graph
 
 MAX_THREADS = 64
 
@@ -198,11 +199,9 @@ def inspect(
       edgewise inspect mobilenet.tflite --graph
       edgewise inspect mobilenet.tflite --json
     """
-    import edgewise as ew
-
     from . import report
 
-    imported = _load(model)
+    imported = ew.load(model)
     if graph and not json:
         typer.echo(f"{imported}\n\n{ew.optimize(imported)}")
         return
@@ -241,7 +240,7 @@ def bench(
 
     counts = [_threads(part) for part in threads.split(",")]
     with _progress("Timing", rounds * len(counts)) as step:
-        facts = runs.bench(_load(model), model, counts, against, rounds, seed, isa, step)
+        facts = runs.bench(ew.load(model), model, counts, against, rounds, seed, isa, step)
     _print("bench", facts, json)
 
 
@@ -293,7 +292,7 @@ def compare(
 
     if inputs and random:
         raise InputError("--inputs and --random: give one of them")
-    graph = _load(model)
+    graph = ew.load(model)
     count = len(inputs) // len(graph.inputs) if inputs else random or 3
     with _progress("Comparing", count) as step:
         facts = runs.compare(
@@ -325,12 +324,6 @@ def doctor(json: Json = False) -> None:
     from .doctor import examine
 
     _print("doctor", report.findings(examine()), json)
-
-
-def _load(model: Path) -> Graph:
-    from . import runs
-
-    return runs.load_model(model)
 
 
 def _print(command: str, facts: dict[str, Any], as_json: bool, **options: Any) -> None:

@@ -131,10 +131,12 @@ def _unwritable(folder: Path) -> str | None:
     if not existing.is_dir():
         return f"{existing} is not a folder"
     try:
+        if existing == folder:
+            cache.check_private(folder)
         with tempfile.TemporaryFile(dir=existing):
             return None
     except OSError as error:
-        return f"{existing} cannot be written: {error.strerror}"
+        return f"{existing} cannot be written: {error.strerror or error}"
 
 
 def _llvm() -> Check:

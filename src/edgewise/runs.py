@@ -20,7 +20,7 @@ from . import bench as timing
 from . import compare as comparing
 from . import images, peers, results
 from .doctor import usable_cores
-from .errors import InputError, ModelError
+from .errors import InputError
 from .graph import Array, Graph, Value
 
 if TYPE_CHECKING:
@@ -47,20 +47,6 @@ class Job:
     isa: str | None = None
 
 
-def load_model(path: Path) -> Graph:
-    """Load a model file; every error names it.
-
-    Raises:
-        EdgewiseError: as ``edgewise.load``.
-    """
-    if path.is_dir():
-        raise InputError(f"{path}: a folder; a model is one file")
-    try:
-        return ew.load(path)
-    except ModelError as error:
-        raise type(error)(f"{path}: {error}") from None
-
-
 def run(job: Job, inputs: Sequence[Path], progress: Step = lambda: None) -> dict[str, Any]:
     """Run a model on files and return the facts; writes ``job.save`` and ``job.output``.
 
@@ -68,7 +54,7 @@ def run(job: Job, inputs: Sequence[Path], progress: Step = lambda: None) -> dict
         EdgewiseError: the model, a file or an option does not fit.
     """
     start = time.perf_counter()
-    graph = load_model(job.model)
+    graph = ew.load(job.model)
     labels = results.read_labels(job.labels) if job.labels else results.labels_of(graph.metadata)
     sets = images.input_files(graph, inputs)
     _check_destinations(job, graph, sets)

@@ -76,3 +76,14 @@ def test_a_missing_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     check = checks()["extra litert"]
     assert not check.ok
     assert "pip install 'edgewise[litert]'" in check.detail
+
+
+def test_a_cache_folder_open_to_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program does not use such a folder, so ``doctor`` says so."""
+    folder = tmp_path / "open"
+    folder.mkdir()
+    folder.chmod(0o777)
+    monkeypatch.setenv("EDGEWISE_CACHE_DIR", str(folder))
+    cache = checks()["cache"]
+    assert not cache.ok
+    assert "other users can write" in cache.detail

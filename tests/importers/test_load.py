@@ -31,13 +31,13 @@ def test_suffix_comes_second(tmp_path: Path) -> None:
 def test_unknown_format(tmp_path: Path) -> None:
     path = tmp_path / "network.bin"
     path.write_bytes(b"not a network")
-    with pytest.raises(ModelError, match=r"network.bin': unknown format; Edgewise reads Tensor"):
+    with pytest.raises(ModelError, match=r"network.bin: unknown format; Edgewise reads Tensor"):
         load(path)
 
 
 @pytest.mark.parametrize("name", ["missing.tflite", ".", "nul\0byte"])
 def test_no_such_file(tmp_path: Path, name: str) -> None:
-    with pytest.raises(InputError, match=r"no such file|cannot be read"):
+    with pytest.raises(InputError, match=r"no such file|cannot be read|a folder"):
         load(f"{tmp_path}/{name}")
 
 

@@ -131,7 +131,7 @@ CHANGES: dict[str, tuple[Change, type[ModelError], str]] = {
         code(builtinCode=130, deprecatedBuiltinCode=127),
         UnsupportedError,
         r"operator 0: BROADCAST_TO version 1 is not supported: \(int8\[1,8,8,3\], .*; "
-        "the operators that are stand in edgewise.importers.tflite_ops",
+        "docs/operators.md lists the operators that are",
     ),
     "unknown operator without an input": (
         lambda m: (code(builtinCode=130)(m), operator(inputs=[X, -1])(m)),

@@ -75,7 +75,7 @@ FILES: dict[str, tuple[Callable[[], bytes], type[ModelError], str]] = {
     "empty": (
         lambda: b"",
         ModelError,
-        "these bytes: unknown format; Edgewise reads TensorFlow Lite",
+        "unknown format; Edgewise reads TensorFlow Lite",
     ),
     "short": (lambda: b"\0\0\0\0TFL3", ModelError, "model: table at byte 0|vtable"),
     "dynamic range": (hybrid, UnsupportedError, "float32 input with int8 weights"),

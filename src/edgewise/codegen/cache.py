@@ -85,7 +85,7 @@ def put(key: str, suffix: str, data: bytes) -> Path | None:
     file = path(key, suffix)
     temporary = file.with_name(f".{file.name}.{os.getpid()}.{os.urandom(4).hex()}")
     try:
-        _private(file.parent)
+        check_private(file.parent)
         try:
             with open(temporary, "xb") as stream:
                 stream.write(data)
@@ -106,7 +106,7 @@ def _read(file: Path) -> memoryview | None:
     try:
         with open(file, "rb") as stream:
             content = _mapped(stream.fileno())
-        _private(file.parent)
+        check_private(file.parent)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -133,7 +133,7 @@ def _digest(data: bytes | memoryview) -> bytes:
     return hashlib.sha256(data).digest()
 
 
-def _private(where: Path) -> None:
+def check_private(where: Path) -> None:
     """Create the folder where it is missing; OSError where another user could write to it."""
     where.mkdir(mode=0o700, parents=True, exist_ok=True)
     if os.name != "posix":

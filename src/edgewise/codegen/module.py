@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from ..errors import CompileError
 from ..kernels.isa import ISAS, Isa
+from ..version import __version__
 from . import cache, jit
 from .jit import Library
 from .target import Target, host
@@ -116,7 +117,7 @@ def try_shared(file: Path) -> Library | None:
 
 def _stamp_of_sources() -> str:
     package = os.path.dirname(os.path.dirname(__file__))
-    stamps = []
+    stamps = [f"{__version__} {package}"]
     for name in (".", "importers", "ops", "passes", "plan", "kernels", "codegen"):
         with os.scandir(os.path.join(package, name)) as entries:
             for entry in entries:
@@ -127,6 +128,6 @@ def _stamp_of_sources() -> str:
 
 
 SOURCES = _stamp_of_sources()
-"""Names, sizes and times of the code that makes code, as Python's own cache of bytecode takes
-them: what another version kept is not used. Taken on import, for the sources may change while this
-process runs."""
+"""Version and place of this package, and names, sizes and times of its files, as Python's own cache
+of bytecode takes them: what another version kept is not used. Taken on import, for the sources may
+change while this process runs."""

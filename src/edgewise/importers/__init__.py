@@ -30,26 +30,34 @@ def load(source: str | os.PathLike[str] | bytes) -> Graph:
         InputError: there is no such file, or it cannot be read.
         ModelError: its format is unknown, or the file breaks a rule of it.
         UnsupportedError: the model uses something Edgewise does not have yet.
+
+    Errors of a file begin with its path.
     """
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return _read(_format(data := bytes(source), "", "these bytes"), data, "")
+        return _read(bytes(source), "", "")
     path = os.fspath(source)
     try:
+        if os.path.isdir(path):
+            raise InputError(f"{path}: a folder; a model is one file")
         if not os.path.isfile(path):
-            raise InputError(f"model {path!r}: no such file")
+            raise InputError(f"{path}: no such file")
         with open(path, "rb") as file:
             data = file.read()
     except (OSError, ValueError) as error:
-        raise InputError(f"model {path!r}: it cannot be read: {error}") from error
+        raise InputError(f"{path}: it cannot be read: {error}") from error
     stem, suffix = os.path.splitext(os.path.basename(path))
-    return _read(_format(data, suffix.lower(), repr(path)), data, stem)
+    try:
+        return _read(data, stem, suffix.lower())
+    except ModelError as error:
+        raise type(error)(f"{path}: {error}") from error
 
 
-def _read(format: Format, data: bytes, name: str) -> Graph:
+def _read(data: bytes, name: str, suffix: str) -> Graph:
+    format = _format(data, suffix)
     return format.read(data, name).read_from(format.name, data)
 
 
-def _format(data: bytes, suffix: str, what: str) -> Format:
+def _format(data: bytes, suffix: str) -> Format:
     for format in FORMATS:
         if format.matches(data):
             return format
@@ -57,7 +65,7 @@ def _format(data: bytes, suffix: str, what: str) -> Format:
         if suffix in format.suffixes:
             return format
     known = ", ".join(f"{f.name} ({', '.join(f.suffixes)})" for f in FORMATS)
-    raise ModelError(f"model {what}: unknown format; Edgewise reads {known}")
+    raise ModelError(f"unknown format; Edgewise reads {known}")
 
 
 __all__ = ["FORMATS", "Format", "load"]

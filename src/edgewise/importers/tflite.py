@@ -297,8 +297,8 @@ class _Reader:
             code = self.codes[index]
             raise UnsupportedError(
                 f"{table.what}: {_operator_name(code)} is not supported: "
-                f"{self._describe(ins)} -> {self._describe(outs)}; the operators that are stand in "
-                "edgewise.importers.tflite_ops.OPERATORS"
+                f"{self._describe(ins)} -> {self._describe(outs)}; "
+                "docs/operators.md lists the operators that are"
             )
         return row
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ..errors import UnsupportedError
 from ..graph import Graph, Node, Value
 from ..kernels.isa import Isa
 from . import memory
@@ -25,6 +26,10 @@ from .movement import fill_halo
 __all__ = ["Address", "Buffer", "HostStep", "Plan", "Step", "View", "make_plan"]
 
 
+MAX_ARENA_BYTES = 2**30
+"""A small file can describe huge tensors; no network for the devices in view comes near."""
+
+
 def make_plan(graph: Graph, isa: Isa) -> Plan:
     """Choose kernels, addresses and steps for ``graph`` on ``isa``.
 
@@ -32,6 +37,7 @@ def make_plan(graph: Graph, isa: Isa) -> Plan:
     (``passes.to_uint8``, ``passes.to_int8``). A node without a kernel becomes a ``HostStep``.
 
     Raises:
+        UnsupportedError: the arena would exceed ``MAX_ARENA_BYTES``.
         CompileError: an operand does not lie inside its buffer (see ``plan.check``).
     """
     native = {node: type(node.op) in LOWERINGS for node in graph.nodes}
@@ -45,6 +51,11 @@ def make_plan(graph: Graph, isa: Isa) -> Plan:
     _add_barriers(ctx.steps)
     lifetimes = _lifetimes(graph, ctx, layout)
     offsets, arena_bytes = memory.place(lifetimes)
+    if arena_bytes > MAX_ARENA_BYTES:
+        raise UnsupportedError(
+            f"graph {graph.name!r}: its activations take {arena_bytes} bytes at a time; "
+            f"at most {MAX_ARENA_BYTES} are supported"
+        )
     outputs = tuple((v, v.data if v.data is not None else layout.views[v]) for v in graph.outputs)
     plan = Plan(
         graph.nodes,
