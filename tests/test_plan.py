@@ -16,9 +16,10 @@ from edgewise.dtype import DType, QParams
 from edgewise.errors import CompileError, UnsupportedError
 from edgewise.graph import Array, Graph, Value
 from edgewise.kernels.isa import ISAS, Isa
+from edgewise.kernels.views import SLACK
 from edgewise.plan import Buffer, HostStep, Plan, Step, View, make_plan, memory
 from edgewise.plan.check import check
-from edgewise.plan.model import ALIGN, CONSTANTS, SLACK, align
+from edgewise.plan.model import ALIGN, CONSTANTS, align
 from edgewise.runtime import plan_for
 from networks import Builder, classifier, quantized
 from test_program import CASES

@@ -21,8 +21,8 @@ from edgewise.codegen.pool import POOL_ALIGN, POOL_BYTES
 from edgewise.dtype import DType
 from edgewise.graph import Array, Graph
 from edgewise.kernels.isa import Isa
+from edgewise.kernels.views import SLACK
 from edgewise.plan import Buffer, Plan, View
-from edgewise.plan.model import SLACK
 from edgewise.runtime import plan_for
 from emulate import machine_for
 from emulate.machine import POISON, Guard, Machine

@@ -11,7 +11,7 @@ from numpy.testing import assert_array_equal
 
 from edgewise.kernels.isa import ISAS, NEON, Isa
 from edgewise.kernels.qgemm import MAX_SCRATCH, QGemm
-from edgewise.kernels.qgemm import SLACK as KERNEL_SLACK
+from edgewise.kernels.views import SLACK as KERNEL_SLACK
 from edgewise.ops.elementwise import FixedPoint
 from edgewise.plan import select
 

@@ -23,9 +23,7 @@ import numpy.typing as npt
 from .dot import Dot
 from .ir import Kernel, Type, Value, f32, i32, index, ptr, u32
 from .isa import Clamp, Isa
-
-SLACK = 64
-"""Bytes past the end of A, the residual and the packed weights that the kernel may read."""
+from .views import SLACK
 
 MAX_SCRATCH = 1 << 18
 """Bytes of stack a tile's gathered rows may take."""

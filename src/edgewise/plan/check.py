@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ..errors import CompileError
-from .model import CONSTANTS, SLACK, Address, Plan, Step, View
+from ..kernels.views import SLACK
+from .model import CONSTANTS, Address, Plan, Step, View
 
 
 def check(plan: Plan) -> None:

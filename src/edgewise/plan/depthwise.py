@@ -11,9 +11,9 @@ from ..ops import DepthwiseConv2D
 from . import select
 from .context import Context
 from .geometry import Sides, conv_halo
-from .model import Address, Buffer, View, packed_strides
+from .model import Address, Buffer, Params, View, packed_strides
 from .movement import around, emit_copy, fill_halo
-from .products import Params, emit_qgemm, product, rows, window_runs
+from .products import emit_qgemm, product, rows, window_runs
 
 
 def lower_depthwise(ctx: Context, node: Node) -> None:

@@ -18,10 +18,8 @@ from ..ops import (
 )
 from ..ops.requant import activation_range
 from .context import Context, node_seconds
-from .model import Address, View
+from .model import Params, View
 from .strided import merge
-
-Params = dict[str, int | float | Address]
 
 
 def image_fields(name: str, view: View) -> Params:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Mapping
 
-from .model import ALIGN, SLACK, Buffer, align
+from ..kernels.views import SLACK
+from .model import ALIGN, Buffer, align
 
 
 def place(

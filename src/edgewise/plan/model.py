@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from ..graph import Node, TensorType, Value
 from ..kernels.ir import Type
+from ..kernels.views import SLACK
 
 ALIGN = 64
-SLACK = 64
-"""Bytes past a buffer's end that a kernel may read; the arena and the constants end with them."""
+
+Params: TypeAlias = "dict[str, int | float | Address]"
+"""Values of a kernel's fields."""
 
 
 class Variant(Protocol):

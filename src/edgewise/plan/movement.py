@@ -12,8 +12,8 @@ from ..kernels import copy, views
 from ..ops import Concatenation, Pack, Pad, Split, StridedSlice, Transpose, Unpack
 from .context import Context
 from .geometry import Sides
-from .model import Address, Variant, View, packed_strides
-from .strided import Strides, emit_table, merge
+from .model import Params, Variant, View, packed_strides
+from .strided import Strides, emit_table, merge, outer_fields
 
 BLOCK = 16384
 """Bytes of a work unit."""
@@ -56,19 +56,9 @@ def _walk(
 ) -> None:
     outer, n = tuple(extents[:-1]), extents[-1] * unit
     ctx.require(len(outer) <= copy.OUTER)
-    pad = copy.OUTER - len(outer)
-    sizes = (1,) * pad + outer
     block = min(n, BLOCK)
-    params: dict[str, int | float | Address] = {
-        "src": source.address,
-        "dst": target.address,
-        "n": n,
-        "block": block,
-        **{f"d{i}": sizes[i] for i in range(1, copy.OUTER)},
-        **{f"src_{i}": s for i, s in enumerate((0,) * pad + src[:-1])},
-        **{f"dst_{i}": s for i, s in enumerate((0,) * pad + dst[:-1])},
-        **more,
-    }
+    fields = {"src": (source.address, src[:-1]), "dst": (target.address, dst[:-1])}
+    params = {**outer_fields(copy.OUTER, outer, fields), "n": n, "block": block, **more}
     ctx.emit(
         kernel,
         params,
@@ -90,28 +80,26 @@ def _transpose(
     if column == row:
         return False
     others = [i for i in range(len(extents)) if i not in (row, column)]
-    pad = views.OUTER - len(others)
-    sizes = [1] * pad + [extents[i] for i in others]
+    outer = [extents[i] for i in others]
+    fields = {
+        "src": (source.address, [src[i] for i in others]),
+        "dst": (target.address, [dst[i] for i in others]),
+    }
     kernel = copy.Transpose(ctx.isa, size)
     rows, columns = extents[row], extents[column]
     block = min(rows, 256)
-    params: dict[str, int | float | Address] = {
-        "src": source.address,
-        "dst": target.address,
+    params: Params = {
+        **outer_fields(views.OUTER, outer, fields),
         "rows": rows,
         "columns": columns,
         "block": block,
         "src_row": src[row],
         "dst_row": dst[column],
-        "d1": sizes[1],
-        "d2": sizes[2],
-        **{f"src_{i}": s for i, s in enumerate([0] * pad + [src[i] for i in others])},
-        **{f"dst_{i}": s for i, s in enumerate([0] * pad + [dst[i] for i in others])},
     }
     ctx.emit(
         kernel,
         params,
-        kernel.units(math.prod(sizes), rows, columns, block),
+        kernel.units(math.prod(outer), rows, columns, block),
         seconds=target.type.nbytes * 0.3e-9,
         reads=(source,),
         writes=(target,),
@@ -137,7 +125,7 @@ def fill_border(ctx: Context, view: View, sides: Sides, value: int) -> None:
         part(whole, (0, sides.top, 0, 0), (n, height, sides.left, channels)),
         part(view, (0, 0, width, 0), (n, height, sides.right, channels)),
     )
-    params: dict[str, int | float | Address] = {
+    params: Params = {
         "dst": whole.address,
         "height": tall,
         "width": wide,
@@ -311,16 +299,9 @@ def _fill(ctx: Context, target: View, value: int) -> None:
         extents, steps = (*extents, 1), (*steps, size)
     outer, n = extents[:-1], extents[-1] * size
     ctx.require(len(outer) <= copy.OUTER)
-    pad = copy.OUTER - len(outer)
-    sizes, block = (1,) * pad + outer, min(-(-n // 8) * 8, BLOCK)
-    params: dict[str, int | float | Address] = {
-        "dst": target.address,
-        "n": n,
-        "block": block,
-        "value": value,
-        **{f"d{i}": sizes[i] for i in range(1, copy.OUTER)},
-        **{f"dst_{i}": s for i, s in enumerate((0,) * pad + steps[:-1])},
-    }
+    block = min(-(-n // 8) * 8, BLOCK)
+    fields = outer_fields(copy.OUTER, outer, {"dst": (target.address, steps[:-1])})
+    params: Params = {**fields, "n": n, "block": block, "value": value}
     ctx.emit(
         copy.Fill(ctx.isa),
         params,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from ..graph import Node
 from ..kernels import elementwise, lookup
 from ..ops import Add, Dequantize, Mul, Quantize, Sub, Unary
 from .context import Context, node_seconds
-from .model import Address
+from .model import Params
 from .movement import emit_copy
 from .strided import broadcast, emit_table, walk
 
@@ -22,7 +22,7 @@ def lower_add(ctx: Context, node: Node) -> None:
     ctx.activations(*node.input_types, *node.output_types)
     rule = node.op.fixed_point(node.input_types, node.output_types)
     multipliers = [rule.a_multiplier, rule.b_multiplier]
-    constants = {
+    constants: Params = {
         "bias": rule.bias,
         "shift": rule.shift,
         "zero_point": rule.zero_point,
@@ -37,7 +37,7 @@ def lower_mul(ctx: Context, node: Node) -> None:
     ctx.activations(*node.input_types, *node.output_types)
     rule = node.op.requant(node.input_types, node.output_types)
     zeros = [t.quant.zero_point[0] for t in node.input_types if t.quant is not None]
-    constants = {
+    constants: Params = {
         "scale": float(rule.scale[0]),
         "zero_point": rule.zero_point,
         "lo": rule.lo,
@@ -52,7 +52,7 @@ def _binary(
     kernel: type[elementwise.QAdd] | type[elementwise.QMul],
     name: str,
     each: Sequence[int],
-    constants: Mapping[str, int | float | Address],
+    constants: Params,
 ) -> None:
     """``each``: the constant of each input, called a_``name`` and b_``name``."""
     out = node.outputs[0].type

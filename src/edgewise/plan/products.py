@@ -22,7 +22,7 @@ from ..ops.requant import Requant, requantization
 from . import select
 from .context import Context, chunk_count, constant
 from .geometry import conv_halo, phases, transpose_conv_halo
-from .model import Address, View
+from .model import Address, Params, View
 from .movement import around, packed, part
 from .strided import merge
 
@@ -30,7 +30,6 @@ MAX_STEPS = 1024
 """Matrix products that one operator may become: groups, or phases of a transposed convolution."""
 
 Weights = npt.NDArray[np.int8]
-Params = dict[str, int | float | Address]
 
 
 @dataclass(frozen=True)

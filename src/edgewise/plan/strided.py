@@ -10,7 +10,7 @@ import numpy.typing as npt
 from ..kernels import lookup, views
 from ..kernels.views import OUTER
 from .context import Context
-from .model import Address, Variant, View
+from .model import Address, Params, Variant, View
 
 Strides = tuple[int, ...]
 
@@ -53,12 +53,28 @@ def broadcast(shape: Sequence[int], strides: Strides, to: Sequence[int]) -> Stri
     return (*([0] * extra), *own)
 
 
+def outer_fields(
+    outer: int, extents: Sequence[int], operands: Mapping[str, tuple[Address, Sequence[int]]]
+) -> Params:
+    """Addresses, extents and strides of ``outer`` dimensions, as ``kernels.views`` names them.
+
+    Leading dimensions that ``extents`` lacks have one element.
+    """
+    pad = outer - len(extents)
+    sizes = [1] * pad + [*extents]
+    params: Params = {f"d{i}": sizes[i] for i in range(1, outer)}
+    for name, (address, strides) in operands.items():
+        params[name] = address
+        params |= {f"{name}_{i}": s for i, s in enumerate([0] * pad + [*strides])}
+    return params
+
+
 def walk(
     ctx: Context,
     kernel: Variant,
     operands: Mapping[str, tuple[View, Strides]],
     shape: Sequence[int],
-    constants: Mapping[str, int | float | Address],
+    constants: Params,
     seconds: float,
 ) -> None:
     """Emit a kernel over views that share ``shape``; the result is the last operand.
@@ -75,13 +91,9 @@ def walk(
     outer, n = extents[:-1], extents[-1]
     ctx.require(len(outer) <= OUTER)
     block = min(n, BLOCK)
-    pad = OUTER - len(outer)
-    counts = (1,) * pad + outer
-    params: dict[str, int | float | Address] = {"n": n, "block": block, **constants}
-    params |= {f"d{i}": counts[i] for i in range(1, OUTER)}
-    for (name, (view, _)), steps in zip(operands.items(), strides, strict=True):
-        params[name] = view.address
-        params |= {f"{name}_{i}": s for i, s in enumerate((0,) * pad + steps[:-1])}
+    places = zip(operands.items(), strides, strict=True)
+    fields = {name: (view.address, steps[:-1]) for (name, (view, _)), steps in places}
+    params: Params = {**outer_fields(OUTER, outer, fields), "n": n, "block": block, **constants}
     used = [view for view, _ in operands.values()]
     ctx.emit(
         kernel,
