@@ -145,12 +145,13 @@ class Program:
 
     def _fallback(self, index: int) -> Callable[..., None]:
         """Step ``index``, an operator without a kernel, as a function of its numpy reference."""
+        from .codegen.build import place
+
         step = cast("HostStep", self.plan.steps[index])
         node = self.plan.nodes[step.node]
 
         def bind(view: View) -> Array:
-            offset = view.address.offset + self.plan.offsets[view.address.buffer]
-            return self._array(Place(offset, view.shape, view.strides), view.type.dtype)
+            return self._array(place(self.plan, view), view.type.dtype)
 
         inputs = [v if isinstance(v, np.ndarray) else bind(v) for v in step.inputs]
         outputs = [bind(v) for v in step.outputs]

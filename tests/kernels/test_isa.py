@@ -219,7 +219,7 @@ def test_pack_saturates(isa: Isa, bounds: str) -> None:
 
         def emit(k: Kernel, q: Value, b: Value, out: Value, bounded: Value, n: int = n) -> None:
             steps = range(0, 4 * n, 4 * isa.lanes)
-            clamp = Clamp.of(k)
+            clamp = Clamp(k)
             packed = isa.pack([(q + at).load(i32[isa.lanes]) for at in steps], clamp)
             assert packed.ty == isa.activation[n]
             out.store(packed)
@@ -249,7 +249,7 @@ def test_pack_rows_is_pack_of_each(isa: Isa, count: int) -> None:
                 [(q + (i * nv + j) * vector).load(i32[isa.lanes]) for j in range(nv)]
                 for i in range(count)
             ]
-            packed = isa.pack_rows(rows, Clamp.of(k))
+            packed = isa.pack_rows(rows, Clamp(k))
             assert len(packed) == count
             for i, v in enumerate(packed):
                 (out + i * n).store(v)
@@ -266,7 +266,7 @@ def test_unpacked_bytes_pack_to_themselves(isa: Isa) -> None:
         x = np.resize(np.arange(low, high + 1), (9, n)).astype(dtype(isa.activation))
 
         def emit(k: Kernel, at: Value, out: Value, n: int = n) -> None:
-            out.store(isa.pack(isa.unpack(at.load(isa.activation[n])), Clamp.of(k)))
+            out.store(isa.pack(isa.unpack(at.load(isa.activation[n])), Clamp(k)))
 
         (actual,) = evaluate(isa, emit, [x], [((n,), x.dtype)], clamp_fields(0, low, high))
         assert_array_equal(actual, x)
@@ -320,7 +320,7 @@ def test_quantize(isa: Isa, bounds: str, scales: str) -> None:
             steps = range(0, 4 * n, 4 * isa.lanes)
             accs = [(x + at).load(i32[isa.lanes]) for at in steps]
             reals = [(s + at).load(f32[isa.lanes]) for at in steps]
-            out.store(isa.quantize(accs, reals, Clamp.of(k)))
+            out.store(isa.quantize(accs, reals, Clamp(k)))
 
         part = ((n,), dtype(isa.activation))
         (actual,) = evaluate(isa, emit, [acc, scale], [part], clamp_fields(zero, lo, hi))
@@ -339,8 +339,8 @@ def test_second_clamp_has_its_own_fields(isa: Isa) -> None:
 
     def emit(k: Kernel, q: Value, first: Value, second: Value) -> None:
         qs = [(q + at).load(i32[isa.lanes]) for at in range(0, 4 * n, 4 * isa.lanes)]
-        first.store(isa.pack(qs, Clamp.of(k)))
-        second.store(isa.pack(qs, Clamp.of(k, "add_")))
+        first.store(isa.pack(qs, Clamp(k)))
+        second.store(isa.pack(qs, Clamp(k, "add_")))
 
     part = ((n,), dtype(isa.activation))
     numbers = fields | {name: (i32, x) for name, x in mine.items()}

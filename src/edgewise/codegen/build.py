@@ -62,10 +62,6 @@ def build(plan: Plan, isa: Isa) -> Module:
     if library is None:
         library, file = _compile(plan, code, target, key)
 
-    def place(view: View) -> Place:
-        offset = view.address.offset + plan.offsets[view.address.buffer]
-        return Place(offset, view.shape, view.strides)
-
     constants = aligned(plan.constants.nbytes)
     constants[:] = plan.constants
     outputs = (view for _, view in plan.outputs)
@@ -78,10 +74,16 @@ def build(plan: Plan, isa: Isa) -> Module:
         constant_words=code.constant_words,
         constants=constants,
         arena_bytes=plan.arena_bytes,
-        inputs=tuple(place(view) for _, view in plan.inputs),
-        outputs=tuple(v if isinstance(v, np.ndarray) else place(v) for v in outputs),
+        inputs=tuple(place(plan, view) for _, view in plan.inputs),
+        outputs=tuple(v if isinstance(v, np.ndarray) else place(plan, v) for v in outputs),
         cached=cached,
     )
+
+
+def place(plan: Plan, view: View) -> Place:
+    """Where ``view`` lies in the arena of ``plan``."""
+    offset = view.address.offset + plan.offsets[view.address.buffer]
+    return Place(offset, view.shape, view.strides)
 
 
 def _compile(plan: Plan, code: Code, target: Target, key: str) -> tuple[Library, Path | None]:

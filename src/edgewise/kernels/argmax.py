@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .image import row_address, view
+from .image import pixels, view
 from .ir import Kernel, Type, Value, i32, index, u8
 from .isa import Isa
 
@@ -50,13 +50,9 @@ class _Builder:
     def build(self) -> str:
         k = self.k
         inside = self.places < k["channels"].min(255).to(u8).splat(self.n)
-        with k.loop(k.begin, k.end) as unit:
-            image, y = unit // k["height"], unit % k["height"]
-            source, target = row_address(k, "a", image, y), row_address(k, "c", image, y)
-            with k.loop(0, k["width"], once=True) as x:
-                pixel = source + x * k["a_x"]
-                found = self.short(pixel, inside) if self.v.short else self.long(pixel)
-                (target + x * k["c_x"]).store(found.to(self.v.result))
+        with pixels(k) as (source, target):
+            found = self.short(source, inside) if self.v.short else self.long(source)
+            target.store(found.to(self.v.result))
         return k.text()
 
     def reduce(self, which: str, v: Value) -> Value:

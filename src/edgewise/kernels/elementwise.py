@@ -47,7 +47,7 @@ class _Binary:
 
     def build(self) -> str:
         k = Kernel(self.symbol, self.fields)
-        clamp = Clamp.of(k)
+        clamp = Clamp(k)
         act, isa, width = self.isa.activation, self.isa, self.width
         with views.blocks(k, {"a": 1, "b": 0 if self.scalar else 1, "c": 1}) as unit:
             a, b, c = (unit.at[name] for name in "abc")

@@ -14,8 +14,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .ir import Kernel, Type, Value, index, ptr
+from .ir import Kernel, Type, Value, f32, i32, index, ptr
 from .isa import Clamp, Isa
+from .shuffles import joined, split
 
 
 def view(name: str) -> dict[str, Type]:
@@ -25,6 +26,16 @@ def view(name: str) -> dict[str, Type]:
 
 def row_address(k: Kernel, name: str, image: Value, y: Value) -> Value:
     return k[name] + (image * k[f"{name}_image"] + y * k[f"{name}_row"])
+
+
+@contextmanager
+def pixels(k: Kernel) -> Iterator[tuple[Value, Value]]:
+    """A loop over the pixels of the units, rows of ``width`` pixels: their addresses in a and c."""
+    with k.loop(k.begin, k.end) as unit:
+        image, y = unit // k["height"], unit % k["height"]
+        source, target = row_address(k, "a", image, y), row_address(k, "c", image, y)
+        with k.loop(0, k["width"], once=True) as x:
+            yield source + x * k["a_x"], target + x * k["c_x"]
 
 
 def block_widths(isa: Isa) -> tuple[int, ...]:
@@ -48,15 +59,13 @@ def blocks(k: Kernel, channels: Value, width: int) -> Iterator[tuple[Value, Valu
 
 def round_lanes(isa: Isa, v: Value) -> Value:
     """float32 to int32 lanes, ties to even, of a multiple of ``isa.lanes`` lanes."""
-    parts = [isa.round(v.part(i, isa.lanes)) for i in range(v.ty.lanes // isa.lanes)]
-    while len(parts) > 1:
-        parts = [a.concat(b) for a, b in zip(parts[::2], parts[1::2], strict=True)]
-    return parts[0]
+    return joined([isa.round(part) for (part,) in split(v, isa.lanes)])
 
 
 def to_activation(isa: Isa, real: Value, clamp: Clamp) -> Value:
     """float32 lanes relative to the zero point to 8 bits, as ``Requant`` defines."""
     n = real.ty.lanes
-    lo, zero = clamp.lo - clamp.zero_point, clamp.zero_point
-    q = round_lanes(isa, real.min(clamp.real_hi.splat(n))).max(lo.splat(n))
-    return (q + zero.splat(n)).to(isa.activation[n])
+    wide = i32[n]
+    q = round_lanes(isa, real.min(clamp.lanes("real_hi", f32[n])))
+    q = q.max(clamp.lanes("relative_lo", wide)) + clamp.lanes("zero_point", wide)
+    return q.to(isa.activation[n])

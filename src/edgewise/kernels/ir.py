@@ -280,8 +280,7 @@ class Value:
         with self.k.when(count.compare("eq", value.ty.lanes)) as full:
             self.store(value)
         with self.k.when(full ^ 1):
-            where, rest, n = self.k.var(self), value, value.ty.lanes // 2
-            data = self.k.var(rest)
+            where, data, n = self.k.var(self), self.k.var(value), value.ty.lanes // 2
             while n:
                 with self.k.when((count & n).compare("ne", 0)):
                     where.value.store(data.value.part(0, n) if n > 1 else data.value.lane(0))

@@ -29,10 +29,6 @@ class Clamp:
 
     FIELDS: ClassVar[dict[str, Type]] = {"zero_point": i32, "lo": i32, "hi": i32}
 
-    @classmethod
-    def of(cls, k: Kernel, prefix: str = "") -> Clamp:
-        return cls(k, prefix)
-
     @property
     def zero_point(self) -> Value:
         return self.k[self.prefix + "zero_point"]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from . import views
 from .ir import Kernel, Type, Value, f32, i32, index, ptr, u8
 from .isa import Clamp, Isa
+from .shuffles import joined
 
 
 @dataclass(frozen=True)
@@ -107,23 +108,16 @@ class Quantize:
 
     def quantize(self, x: Value, inverse: Value, nv: int) -> Value:
         """The 8-bit results of ``nv`` vectors at the address ``x``."""
-        isa, clamp = self.isa, Clamp.of(x.k)
+        isa, clamp = self.isa, Clamp(x.k)
         scale = inverse.splat(isa.lanes)
-        lo = (clamp.lo - clamp.zero_point).to(f32).splat(isa.lanes)
-        hi = clamp.real_hi.splat(isa.lanes)
+        lo, hi = (clamp.lanes(what, f32[isa.lanes]) for what in ("relative_lo", "real_hi"))
         order = isa.order(nv)
         rounded = []
         for j in range(nv):
             columns = order[j * isa.lanes : (j + 1) * isa.lanes : 4]
-            real = _joined([(x + 4 * column).load(f32[4]) for column in columns]) * scale
+            real = joined([(x + 4 * column).load(f32[4]) for column in columns]) * scale
             rounded.append(isa.round(real.max(lo).min(hi)))
         return isa.pack(rounded, clamp)
-
-
-def _joined(parts: list[Value]) -> Value:
-    while len(parts) > 1:
-        parts = [a.concat(b) for a, b in zip(parts[::2], parts[1::2], strict=True)]
-    return parts[0]
 
 
 __all__ = ["Dequantize", "Lookup", "Quantize"]

@@ -156,4 +156,4 @@ class _Builder:
     def mean(self, total: Value) -> Value:
         k, n = self.k, self.v.width
         scaled = total.to(f32[n]) * k["scale"].splat(n)
-        return to_activation(self.v.isa, scaled + k["offset"].splat(n), Clamp.of(k))
+        return to_activation(self.v.isa, scaled + k["offset"].splat(n), Clamp(k))

@@ -135,7 +135,7 @@ class _Builder:
         self.v = variant
         self.isa, self.dot = variant.isa, variant.isa.depthwise
         self.k = Kernel(variant.symbol, variant.fields)
-        self.clamp = Clamp.of(self.k)
+        self.clamp = Clamp(self.k)
 
     def build(self) -> str:
         k, v = self.k, self.v

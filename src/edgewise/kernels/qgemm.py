@@ -158,7 +158,7 @@ class _Builder:
         self.v = variant
         self.isa, self.dot = variant.isa, variant.dot
         self.k = Kernel(variant.symbol, variant.fields)
-        self.clamp = Clamp.of(self.k)
+        self.clamp = Clamp(self.k)
 
     def build(self) -> str:
         k, v = self.k, self.v
@@ -286,7 +286,7 @@ class _Builder:
                     for q, r in zip(floored, residual, strict=True)
                 ]
             )
-        return isa.pack_rows(sums, Clamp.of(k, "add_"))
+        return isa.pack_rows(sums, Clamp(k, "add_"))
 
 
 def divide(a: Value, b: Value) -> tuple[Value, Value]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .image import row_address, to_activation, view
+from .image import pixels, to_activation, view
 from .ir import Kernel, Type, Value, f32, i32, index, ptr, u8
 from .isa import Clamp, Isa
 
@@ -46,11 +46,8 @@ class _Builder:
 
     def build(self) -> str:
         k = self.k
-        with k.loop(k.begin, k.end) as unit:
-            image, y = unit // k["height"], unit % k["height"]
-            source, target = row_address(k, "a", image, y), row_address(k, "c", image, y)
-            with k.loop(0, k["width"], once=True) as x:
-                self.pixel(source + x * k["a_x"], target + x * k["c_x"])
+        with pixels(k) as (source, target):
+            self.pixel(source, target)
         return k.text()
 
     def pixel(self, source: Value, target: Value) -> None:
@@ -64,7 +61,7 @@ class _Builder:
         with k.loop(0, k["channels"], lanes, once=True) as first:
             at = [source + (first + i).min(end) for i in range(lanes)]
             t = k.gather([self.exponential(a, greatest) for a in at])
-            q = to_activation(self.v.isa, t.to(f32[lanes]) * ratio, Clamp.of(k))
+            q = to_activation(self.v.isa, t.to(f32[lanes]) * ratio, Clamp(k))
             (target + first).store_partial(q, (k["channels"] - first).min(lanes))
 
     def exponential(self, address: Value, greatest: Value) -> Value:

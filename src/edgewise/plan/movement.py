@@ -172,6 +172,12 @@ def around(view: View, sides: Sides) -> View:
     return part(view, (0, -sides.top, -sides.left, 0), (n, tall, wide, channels))
 
 
+def _along(view: View, axis: int, start: int, count: int) -> View:
+    """``count`` elements of a view from ``start`` along ``axis``, all of them along the others."""
+    at = [start if i == axis else 0 for i in range(len(view.shape))]
+    return part(view, at, [count if i == axis else n for i, n in enumerate(view.shape)])
+
+
 def _drop(view: View, axes: Sequence[int]) -> View:
     """A view without ``axes``, which have one element."""
     kept = [i for i in range(len(view.shape)) if i not in axes]
@@ -215,8 +221,7 @@ def lower_concatenation(ctx: Context, node: Node) -> None:
     start = 0
     for value in node.inputs:
         view, table = ctx.view(value), node.op.table(value.type, node.outputs[0].type)
-        at = [start if i == axis else 0 for i in range(len(whole.shape))]
-        target = part(whole, at, value.type.shape)
+        target = _along(whole, axis, start, value.type.shape[axis])
         start += value.type.shape[axis]
         if table is not None:
             emit_table(ctx, view, target, table.view(np.uint8))
@@ -228,22 +233,18 @@ def lower_concatenation(ctx: Context, node: Node) -> None:
 def lower_pack(ctx: Context, node: Node) -> None:
     assert isinstance(node.op, Pack)
     axis, whole = node.op.axis, ctx.view(node.outputs[0])
-    shape = [1 if i == axis else n for i, n in enumerate(whole.shape)]
     first = len(ctx.steps)
     for i, value in enumerate(node.inputs):
-        start = [i if k == axis else 0 for k in range(len(shape))]
-        emit_copy(ctx, ctx.view(value), _drop(part(whole, start, shape), [axis]))
+        emit_copy(ctx, ctx.view(value), _drop(_along(whole, axis, i, 1), [axis]))
     ctx.together(first)
 
 
 def lower_unpack(ctx: Context, node: Node) -> None:
     assert isinstance(node.op, Unpack)
     axis, whole = node.op.axis, ctx.view(node.inputs[0])
-    shape = [1 if i == axis else n for i, n in enumerate(whole.shape)]
     first = len(ctx.steps)
     for i, value in enumerate(node.outputs):
-        start = [i if k == axis else 0 for k in range(len(shape))]
-        emit_copy(ctx, _drop(part(whole, start, shape), [axis]), ctx.view(value))
+        emit_copy(ctx, _drop(_along(whole, axis, i, 1), [axis]), ctx.view(value))
     ctx.together(first)
 
 
@@ -252,9 +253,8 @@ def lower_split(ctx: Context, node: Node) -> None:
     axis, whole = node.op.axis, ctx.view(node.inputs[0])
     first = len(ctx.steps)
     for i, value in enumerate(node.outputs):
-        shape = value.type.shape
-        start = [i * shape[axis] if k == axis else 0 for k in range(len(shape))]
-        emit_copy(ctx, part(whole, start, shape), ctx.view(value))
+        count = value.type.shape[axis]
+        emit_copy(ctx, _along(whole, axis, i * count, count), ctx.view(value))
     ctx.together(first)
 
 
