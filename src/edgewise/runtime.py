@@ -184,6 +184,6 @@ def plan_for(graph: Graph, isa: Isa) -> Plan:
     from . import passes
     from .plan import make_plan
 
-    lowered = passes.optimize(graph)
     to_activation = passes.to_uint8 if isa.activation.kind == "u" else passes.to_int8
-    return make_plan(to_activation(lowered), isa)
+    lowered = passes.weights_to_int8(to_activation(passes.optimize(graph)))
+    return make_plan(lowered, isa)

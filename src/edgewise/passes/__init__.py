@@ -4,8 +4,8 @@ A pass is a function from a Graph to a Graph. It never changes the graph it is g
 graph's inputs and outputs (names, types and order), and keeps the meaning: the numpy references
 before and after give equal arrays, bit for bit where they are integers.
 
-``to_uint8``, ``to_int8`` and ``weights_to_int8`` are passes that the plan chooses by instruction
-set; they are in no pipeline.
+``to_uint8`` or ``to_int8``, as the instruction set wants it, and ``weights_to_int8`` prepare a
+graph for the plan; they are in no pipeline.
 """
 
 from __future__ import annotations

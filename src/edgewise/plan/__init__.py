@@ -34,7 +34,8 @@ def make_plan(graph: Graph, isa: Isa) -> Plan:
     """Choose kernels, addresses and steps for ``graph`` on ``isa``.
 
     The graph's 8-bit activations must have the type that ``isa`` takes
-    (``passes.to_uint8``, ``passes.to_int8``). A node without a kernel becomes a ``HostStep``.
+    (``passes.to_uint8``, ``passes.to_int8``), its weights int8 (``passes.weights_to_int8``).
+    A node without a kernel becomes a ``HostStep``.
 
     Raises:
         UnsupportedError: the arena would exceed ``MAX_ARENA_BYTES``.

@@ -37,7 +37,7 @@ class Product:
     """The operands of a product-sum operator, ready to pack.
 
     Attributes:
-        weights: int8, in the operator's own shape; ``zero`` is their zero point then.
+        weights: int8, in the operator's own shape; ``zero`` is their zero point.
         bias: int32[channels], the operator's own.
         input_zero: the zero point of x.
     """
@@ -52,22 +52,19 @@ class Product:
 def product(
     ctx: Context, inputs: tuple[Value, ...], out: TensorType, activation: Activation, channels: int
 ) -> Product:
-    """Check and collect the operands of (x, w, bias)."""
+    """Check and collect the operands of (x, w, bias), whose weights are int8 by now."""
     x, w = inputs[0].type, inputs[1].type
     ctx.activations(x, out)
-    raw = constant(inputs[1])
+    weights = constant(inputs[1])
     assert w.quant is not None
     assert x.quant is not None
     zeros = set(w.quant.zero_point)
-    ctx.require(len(zeros) == 1 and raw.dtype.name in ("uint8", "int8"))
-    zero = zeros.pop()
-    if w.dtype is DType.UINT8:
-        raw, zero = (raw ^ np.uint8(0x80)).view(np.int8), zero - 128
+    ctx.require(len(zeros) == 1 and w.dtype is DType.INT8)
     bias = np.zeros(channels, np.int32)
     if len(inputs) > 2:
         bias = constant(inputs[2]).astype(np.int32)
     rule = requantization(x, w, out, activation)
-    return Product(raw.view(np.int8), zero, bias, x.quant.zero_point[0], rule)
+    return Product(weights.view(np.int8), zeros.pop(), bias, x.quant.zero_point[0], rule)
 
 
 @dataclass(frozen=True)
