@@ -13,8 +13,8 @@ from edgewise.dtype import DType, QParams
 from edgewise.kernels.isa import AVX512VNNI, ISAS, Isa
 from edgewise.kernels.qdepthwise import QDepthwise
 from edgewise.ops import DepthwiseConv2D
-from edgewise.plan import make_plan
 from edgewise.plan.select import qdepthwise
+from edgewise.runtime import plan_for
 from networks import Builder, quantized
 
 from .harness import Buffer, run
@@ -278,7 +278,7 @@ def test_parts_that_the_plan_chooses(
     data[0, 2, 2, 63] = weights[1]
     w = b.constant(data, QParams.per_tensor(0.1, zero_point))
     y = b.node(DepthwiseConv2D(), [x, w], QParams.per_tensor(0.5, 128))
-    kernels = [getattr(step, "kernel", None) for step in make_plan(b.graph(y), AVX512VNNI).steps]
+    kernels = [getattr(step, "kernel", None) for step in plan_for(b.graph(y), AVX512VNNI).steps]
     (chosen,) = (v for v in kernels if isinstance(v, QDepthwise))
     assert chosen.parts == expected
 
