@@ -14,7 +14,10 @@ from .errors import GraphError
 
 
 class DType(enum.Enum):
-    """The type of a tensor's elements; the value is numpy's name for it."""
+    """The type of a tensor's elements; the value is numpy's name for it.
+
+    Strings are ``bytes`` objects in arrays of dtype object.
+    """
 
     UINT8 = "uint8"
     INT8 = "int8"
@@ -27,7 +30,10 @@ class DType(enum.Enum):
     FLOAT16 = "float16"
     FLOAT32 = "float32"
     FLOAT64 = "float64"
+    COMPLEX64 = "complex64"
+    COMPLEX128 = "complex128"
     BOOL = "bool"
+    STRING = "object"
 
     @cached_property
     def numpy(self) -> np.dtype[np.generic]:

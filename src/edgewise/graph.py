@@ -97,8 +97,34 @@ class Node:
 
 
 @dataclass(frozen=True, eq=False)
+class State:
+    """A tensor that is kept between calls: a call reads what the call before it left.
+
+    Attributes:
+        before: its value when a call starts; defined as an input is.
+        after: its value when the call ends, computed, constant, or ``before`` itself.
+        initial: ``before`` of the first call, and of the first after a reset.
+    """
+
+    before: Value
+    after: Value
+    initial: Array
+
+    def __post_init__(self) -> None:
+        found = (self.initial.shape, self.initial.dtype)
+        if found != (self.before.type.shape, self.before.type.dtype.numpy):
+            raise GraphError(
+                f"state {self.before.name!r}: its initial value is "
+                f"{self.initial.dtype}{list(self.initial.shape)}, its type {self.before.type}"
+            )
+
+
+@dataclass(frozen=True, eq=False)
 class Graph:
     """A network: nodes in topological order between its inputs and outputs.
+
+    ``states`` are the variables, which outlive a call. A pass may change what computes them, as
+    it may for ``outputs``; ``sources`` and ``results`` name both alike.
 
     ``metadata`` holds what a file says about itself: ``description``, ``labels`` (a list of
     class names, one an output class), ``input_normalization`` and the like. ``digest`` identifies
@@ -111,7 +137,18 @@ class Graph:
     nodes: tuple[Node, ...]
     name: str = "graph"
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    states: tuple[State, ...] = ()
     digest: str | None = field(default=None, init=False, repr=False)
+
+    @property
+    def sources(self) -> tuple[Value, ...]:
+        """What is there before the first node: the inputs, then the states."""
+        return (*self.inputs, *(state.before for state in self.states))
+
+    @property
+    def results(self) -> tuple[Value, ...]:
+        """What the nodes are there for: the outputs, then what the states become."""
+        return (*self.outputs, *(state.after for state in self.states))
 
     @property
     def constants(self) -> tuple[Value, ...]:
@@ -163,8 +200,10 @@ class Graph:
     def __str__(self) -> str:
         lines = [f"graph {self.name} {{"]
         lines += [f"  input %{v.name} : {v.type}" for v in self.inputs]
+        lines += [f"  state %{s.before.name} : {s.before.type}" for s in self.states]
         lines += [f"  const @{v.name} : {v.type}" for v in self.constants]
         lines += [f"  {node}" for node in self.nodes]
+        lines += [f"  state %{s.before.name} <- %{s.after.name}" for s in self.states]
         lines += ["  return " + ", ".join(f"%{v.name}" for v in self.outputs), "}"]
         return "\n".join(lines)
 
@@ -191,8 +230,8 @@ def verify(graph: Graph, known: Container[Node] = ()) -> None:
         names.add(value.name)
         defined.add(value)
 
-    for value in graph.inputs:
-        define(value, "graph inputs")
+    for value in graph.sources:
+        define(value, "graph inputs and states")
     for node in graph.nodes:
         where = f"node {node.op.name} {node.origin!r}"
         for value in node.inputs:
@@ -209,6 +248,12 @@ def verify(graph: Graph, known: Container[Node] = ()) -> None:
                     f"inferred {expected.dtype}{list(expected.shape)}"
                 )
             define(value, where)
-    for value in graph.outputs:
+    for value in graph.results:
         if not value.is_constant and value not in defined:
             raise GraphError(f"graph output {value.name!r} is never defined")
+    for state in graph.states:
+        before, after = state.before.type, state.after.type
+        if (before.shape, before.dtype) != (after.shape, after.dtype):
+            raise GraphError(
+                f"state {state.before.name!r} is {before}, and becomes {after}; it keeps its type"
+            )

@@ -49,12 +49,12 @@ class Program:
         self._segments = self._bind(module)
         self._inputs = [
             self._array(place, value.type.dtype)
-            for value, place in zip(graph.inputs, module.inputs, strict=True)
+            for value, place in zip(graph.sources, module.inputs, strict=True)
         ]
         self._types = [(array.shape, array.dtype) for array in self._inputs]
         self._outputs = [
             self._array(place, value.type.dtype) if isinstance(place, Place) else place
-            for value, place in zip(graph.outputs, module.outputs, strict=True)
+            for value, place in zip(graph.results, module.outputs, strict=True)
         ]
         self._names = {value.name: i for i, value in enumerate(graph.inputs)}
 

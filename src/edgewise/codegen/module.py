@@ -118,7 +118,16 @@ def try_shared(file: Path) -> Library | None:
 def _stamp_of_sources() -> str:
     package = os.path.dirname(os.path.dirname(__file__))
     stamps = [f"{__version__} {package}"]
-    for name in (".", "importers", "ops", "passes", "plan", "kernels", "codegen"):
+    for name in (
+        ".",
+        "importers",
+        "importers/tflite_ops",
+        "ops",
+        "passes",
+        "plan",
+        "kernels",
+        "codegen",
+    ):
         with os.scandir(os.path.join(package, name)) as entries:
             for entry in entries:
                 if entry.name.endswith(".py"):

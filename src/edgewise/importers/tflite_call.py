@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeAlias
 
 from ..dtype import DType
 from ..errors import ModelError, UnsupportedError
@@ -170,3 +170,25 @@ class Call:
     def expect_outputs(self, count: int) -> None:
         if count != len(self.outputs):
             raise ModelError(f"{self.what}: {len(self.outputs)} outputs; it must have {count}")
+
+
+def plain(op: Callable[[], Op]) -> Callable[[Call], Built]:
+    """The reader of an operator of one operand and no options."""
+    return lambda call: (op(), call.operands(0))
+
+
+MANY = 4096
+"""The most inputs an operator may have."""
+
+
+class Row(NamedTuple):
+    """How an operator of the file is read.
+
+    ``options`` is the tag of its options table, None where it has no option that matters;
+    ``inputs`` the least and greatest number of its inputs.
+    """
+
+    name: str
+    read: Callable[[Call], Built]
+    inputs: tuple[int, int] = (1, 1)
+    options: int | None = None

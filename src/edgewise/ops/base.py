@@ -29,6 +29,8 @@ class Op:
     """
 
     name: ClassVar[str] = ""
+    either_sign: ClassVar[bool] = True
+    """Whether uint8 operands may all become int8 at the same real values, or the other way."""
 
     def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
         """Types of the outputs: shape and dtype, and ``quant`` where the operator fixes it.

@@ -60,7 +60,7 @@ def fold_constants(graph: Graph) -> Graph:
         if not all(value.is_constant for value in node.inputs):
             return None
         elements = sum(value.type.size for value in node.outputs)
-        if elements > min(MAX_ELEMENTS, budget) or any(v in graph.outputs for v in node.outputs):
+        if elements > min(MAX_ELEMENTS, budget) or any(v in graph.results for v in node.outputs):
             return None
         budget -= elements
         arrays = [value.data for value in node.inputs if value.data is not None]

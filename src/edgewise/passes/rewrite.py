@@ -35,7 +35,7 @@ class Sweep:
 
     def has_one_user(self, value: Value) -> bool:
         """One node reads ``value``, and it is no output of the graph."""
-        return len(self.users.get(value, ())) == 1 and value not in self.graph.outputs
+        return len(self.users.get(value, ())) == 1 and value not in self.graph.results
 
     def position(self, value: Value) -> int:
         """Index of the node that computes ``value`` among the nodes so far; -1 for none."""
@@ -53,7 +53,7 @@ def rewrite(graph: Graph, ops: tuple[type[Op], ...], rule: Rule) -> Graph:
       - None: the node stays;
       - a Node with the same outputs: it takes the node's place;
       - a tuple of Values, one an output: they are read in place of the node's outputs.
-    Nodes that nobody reads afterwards are dropped. The graph's inputs and outputs stay the same
+    Nodes that nobody reads afterwards are dropped. The graph's inputs and results stay the same
     values: where a forwarded output is an output of the graph, the value read in its place is
     computed under its name instead, and where that cannot be the node stays.
     """
@@ -86,7 +86,7 @@ def rewrite(graph: Graph, ops: tuple[type[Op], ...], rule: Rule) -> Graph:
 
 def drop_dead(graph: Graph) -> Graph:
     """The graph without the nodes that its outputs do not depend on."""
-    needed = set(graph.outputs)
+    needed = set(graph.results)
     nodes: list[Node] = []
     for node in reversed(graph.nodes):
         if not needed.isdisjoint(node.outputs):
@@ -122,9 +122,9 @@ def _names(
     """Which values to compute under an output's name; None where that cannot be."""
     names: dict[Value, Value] = {}
     for old, new in zip(outputs, replacement, strict=True):
-        if old not in graph.outputs:
+        if old not in graph.results:
             continue
-        taken = new in graph.outputs or new in renamed or new in names
+        taken = new in graph.results or new in renamed or new in names
         if taken or new not in sweep.producers or old.type != new.type:
             return None
         names[new] = old

@@ -124,16 +124,16 @@ class _Conversion:
     def __init__(self, graph: Graph, source: DType, target: DType) -> None:
         self.graph, self.source, self.target = graph, source, target
         self.nodes: list[Node] = []
-        self.plain = set(graph.inputs)
+        self.plain = set(graph.sources)
         self.shifted: dict[Value, Value] = {}
         computed = (v for node in graph.nodes for v in node.outputs)
-        self.names = {v.name for v in (*graph.inputs, *computed)}
+        self.names = {v.name for v in (*graph.sources, *computed)}
 
     def run(self) -> Graph:
         kept = {node: self._keeps_types(node) for node in self.graph.nodes}
         if all(kept.values()):
             return self.graph
-        wanted = set(self.graph.outputs)
+        wanted = set(self.graph.results)
         wanted.update(v for node in self.graph.nodes if kept[node] for v in node.inputs)
         for node in self.graph.nodes:
             if kept[node]:
@@ -143,7 +143,7 @@ class _Conversion:
                 self.plain.update(node.outputs)
             else:
                 self._convert(node, wanted)
-        for value in self.graph.outputs:
+        for value in self.graph.results:
             self._require_plain(value)
         return remove_no_ops(self.graph.with_nodes(self.nodes))
 
@@ -155,6 +155,8 @@ class _Conversion:
 
         A value that is not quantized has no zero point that could change.
         """
+        if not node.op.either_sign:
+            return True
         values = [v for v in (*node.inputs, *node.outputs) if self._is_activation(node, v)]
         return not values or any(v.type.quant is None for v in values)
 

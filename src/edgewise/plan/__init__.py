@@ -57,14 +57,14 @@ def make_plan(graph: Graph, isa: Isa) -> Plan:
             f"graph {graph.name!r}: its activations take {arena_bytes} bytes at a time; "
             f"at most {MAX_ARENA_BYTES} are supported"
         )
-    outputs = tuple((v, v.data if v.data is not None else layout.views[v]) for v in graph.outputs)
+    outputs = tuple((v, v.data if v.data is not None else layout.views[v]) for v in graph.results)
     plan = Plan(
         graph.nodes,
         tuple(ctx.steps),
         offsets,
         arena_bytes,
         ctx.constants.joined(),
-        tuple((v, layout.views[v]) for v in graph.inputs),
+        tuple((v, layout.views[v]) for v in graph.sources),
         outputs,
         lifetimes,
     )
@@ -83,7 +83,7 @@ def _lower(graph: Graph, native: dict[Node, bool], layout: Layout, ctx: Context)
                 filled.add(value)
                 fill_halo(ctx, layout.views[value], layout.halos[value])
 
-    fill(graph.inputs)
+    fill(graph.sources)
     for i, node in enumerate(graph.nodes):
         ctx.index = i
         fill(node.outputs)
@@ -129,9 +129,9 @@ def _lifetimes(graph: Graph, ctx: Context, layout: Layout) -> dict[Buffer, tuple
     for i, step in enumerate(ctx.steps):
         for view in step.views:
             touch(view.address.buffer, i)
-    for value in graph.inputs:
+    for value in graph.sources:
         touch(layout.views[value].address.buffer, 0)
-    for value in graph.outputs:
+    for value in graph.results:
         if value.data is None:
             touch(layout.views[value].address.buffer, len(ctx.steps))
     return _without_races(ctx, lifetimes)

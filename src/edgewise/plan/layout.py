@@ -67,7 +67,7 @@ def lay_out(graph: Graph, native: Mapping[Node, bool]) -> Layout:
             return
         settle(value, _own(value, layout.halos.get(value, Sides())))
 
-    for value in graph.inputs:
+    for value in graph.sources:
         place(value)
     for i, node in enumerate(graph.nodes):
         for value in node.outputs:
@@ -122,7 +122,7 @@ def halo_of(op: Op, inputs: Sequence[TensorType], outputs: Sequence[TensorType])
 
 def _last_uses(graph: Graph) -> dict[Value, int]:
     last = {value: i for i, node in enumerate(graph.nodes) for value in node.inputs}
-    last.update(dict.fromkeys(graph.outputs, len(graph.nodes)))
+    last.update(dict.fromkeys(graph.results, len(graph.nodes)))
     return last
 
 

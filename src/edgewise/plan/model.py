@@ -137,8 +137,8 @@ class Plan:
         offsets: where each buffer lies in the arena.
         arena_bytes: size of the arena, the peak of memory for activations and scratch.
         constants: packed weights and tables, one array of bytes.
-        inputs, outputs: the graph's own, with the views that the caller's arrays are copied to
-            and from; a constant output has its array.
+        inputs, outputs: the graph's sources and results (states last), with the views that
+            arrays are copied to and from; a constant output has its array.
     """
 
     nodes: tuple[Node, ...]

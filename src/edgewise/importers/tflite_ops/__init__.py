@@ -1,0 +1,20 @@
+"""Operators of .tflite files: one function and one row each, a module a family.
+
+A function takes a ``Call`` and gives the operator and its operands. Operands that only state
+shapes, axes or paddings must be constants, and become attributes.
+"""
+
+from __future__ import annotations
+
+from ..tflite_call import Row
+from . import arithmetic, images, movement, products
+
+OPERATORS: dict[int, Row] = {
+    **arithmetic.OPERATORS,
+    **images.OPERATORS,
+    **movement.OPERATORS,
+    **products.OPERATORS,
+}
+"""Every operator that is read, by its builtin code. A new one is one row, and its function."""
+
+__all__ = ["OPERATORS", "Row"]
