@@ -145,6 +145,12 @@ class Isa:
         """Requantize: 8-bit clamp(round(float32(acc) * scale) + zero_point, lo, hi)."""
         return self.pack(self.rounded(accs, scales, clamp), clamp, bounded=True)
 
+    def fma(self, a: Value, b: Value, c: Value) -> Value:
+        """a * b + c in float32: rounded once where there is an instruction, else twice."""
+        if self.arch == "x86_64" and "fma" not in self.features:
+            return a * b + c
+        return a.k.intrinsic(f"llvm.fma.{a.ty.suffix}", a.ty, a, b, c)
+
     def load_table(self, address: Value) -> list[Value]:
         """256 bytes in the form that ``lookup`` takes; call it outside of loops."""
         raise NotImplementedError
