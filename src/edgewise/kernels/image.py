@@ -69,3 +69,14 @@ def to_activation(isa: Isa, real: Value, clamp: Clamp) -> Value:
     q = round_lanes(isa, real.min(clamp.lanes("real_hi", f32[n])))
     q = q.max(clamp.lanes("relative_lo", wide)) + clamp.lanes("zero_point", wide)
     return q.to(isa.activation[n])
+
+
+def field_lanes(k: Kernel, name: str, lanes: int) -> Value:
+    """A vector of the field ``name``, made once for the kernel."""
+    return k.once((name, lanes), lambda: k[name].splat(lanes))
+
+
+def clamp_real(k: Kernel, real: Value) -> Value:
+    """Floats within the fields ``lo`` and ``hi``; NaN stays."""
+    lo, hi = (field_lanes(k, name, real.ty.lanes) for name in ("lo", "hi"))
+    return hi.min(lo.max(real))

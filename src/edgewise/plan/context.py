@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -11,11 +12,13 @@ import numpy.typing as npt
 from ..dtype import DType
 from ..graph import Node, TensorType, Value
 from ..kernels.isa import Isa
+from ..ops import Activation
 from .model import (
     Address,
     Buffer,
     Constants,
     HostStep,
+    Params,
     Step,
     Variant,
     View,
@@ -129,3 +132,9 @@ def node_seconds(node: Node, per_byte: float = 0.1e-9) -> float:
     """A rough time for nodes that move bytes rather than multiply."""
     moved = sum(t.nbytes for t in (*node.input_types, *node.output_types))
     return moved * per_byte
+
+
+def real_bounds(activation: Activation) -> Params:
+    """The fields ``lo`` and ``hi`` of kernels that clamp real numbers."""
+    low, high = activation.value
+    return {"lo": -math.inf if low is None else low, "hi": math.inf if high is None else high}

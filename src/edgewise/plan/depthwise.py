@@ -6,18 +6,68 @@ from dataclasses import replace
 
 import numpy as np
 
+from ..dtype import DType
 from ..graph import Node
 from ..ops import DepthwiseConv2D
 from . import select
-from .context import Context
+from .context import Context, constant, real_bounds
 from .geometry import Sides, conv_halo
+from .images import image_fields
 from .model import Address, Buffer, Params, View, packed_strides
 from .movement import around, emit_copy, fill_halo
 from .products import emit_qgemm, product, rows, window_runs
 
 
 def lower_depthwise(ctx: Context, node: Node) -> None:
-    """DEPTHWISE_CONV_2D; with one input channel it is an ordinary convolution."""
+    """DEPTHWISE_CONV_2D, 8-bit or float32."""
+    if node.input_types[0].dtype is DType.FLOAT32:
+        _lower_real(ctx, node)
+    else:
+        _lower_quantized(ctx, node)
+
+
+def _lower_real(ctx: Context, node: Node) -> None:
+    op, x, out = node.op, node.input_types[0], node.output_types[0]
+    assert isinstance(op, DepthwiseConv2D)
+    w = constant(node.inputs[1])
+    _, kh, kw, channels = w.shape
+    bias = np.zeros(channels, np.float32)
+    if len(node.inputs) > 2:
+        bias = constant(node.inputs[2]).astype(np.float32)
+    a, c = ctx.view(node.inputs[0]), ctx.view(node.outputs[0])
+    halo = conv_halo(op, x, node.input_types[1], out)
+    if channels != x.shape[3]:
+        a = _repeat_channels(ctx, node, a, halo)
+    whole = around(a, halo)
+    _, row, pixel, _ = a.strides
+    (sh, sw), (dh, dw) = op.stride, op.dilation
+    n, height, width, _ = out.shape
+    v = select.depthwise(ctx.isa, channels, width, kw, sw, dw)
+    offsets = [y * dh * row + z * dw * pixel for y in range(kh) for z in range(0, kw, v.columns)]
+    blocks = -(-channels // v.lanes)
+    per_unit = max(1, blocks * n * height // 16)
+    params: Params = {
+        **image_fields("a", whole),
+        **image_fields("c", c),
+        "a_row": sh * row,
+        "a_x": pixel if v.columns > 1 else sw * pixel,
+        "w": ctx.constants.add(v.pack(w.reshape(kh, kw, channels).astype(np.float32), bias)),
+        "taps": ctx.constants.add(np.array(offsets, np.int64)),
+        "height": height,
+        "width": width,
+        "channels": channels,
+        "blocks": blocks,
+        "per_unit": min(per_unit, blocks),
+        "runs": len(offsets),
+        **real_bounds(op.activation),
+    }
+    units = n * height * -(-blocks // min(per_unit, blocks))
+    seconds = node.macs / (ctx.isa.lanes * select.GHZ * 1e9)
+    ctx.emit(v, params, units, seconds=seconds, reads=(whole,), writes=(c,))
+
+
+def _lower_quantized(ctx: Context, node: Node) -> None:
+    """With one input channel it is an ordinary convolution."""
     op, out = node.op, node.outputs[0].type
     assert isinstance(op, DepthwiseConv2D)
     x, w = node.inputs[0].type, node.inputs[1].type
@@ -76,13 +126,14 @@ def _repeat_channels(ctx: Context, node: Node, x: View, halo: Sides) -> View:
     n, h, w, channels = x.shape
     multiplier = node.inputs[1].type.shape[3] // channels
     outer = (n, h + halo.top + halo.bottom, w + halo.left + halo.right, channels * multiplier)
-    strides = packed_strides(outer, 1)
+    strides = packed_strides(outer, x.type.dtype.itemsize)
     buffer = Buffer(f"{node.outputs[0].name}:repeated", strides[0] * n)
     start = Address(buffer, halo.top * strides[1] + halo.left * strides[2])
     repeated = View(start, replace(x.type, shape=(n, h, w, outer[3])), strides)
     if halo:
         fill_halo(ctx, repeated, halo)
     walk = replace(x.type, shape=(n, h, w, multiplier, channels))
-    source = View(x.address, walk, (*x.strides[:3], 0, 1))
-    emit_copy(ctx, source, View(start, walk, (*strides[:3], 1, multiplier)))
+    size = x.type.dtype.itemsize
+    source = View(x.address, walk, (*x.strides[:3], 0, size))
+    emit_copy(ctx, source, View(start, walk, (*strides[:3], size, multiplier * size)))
     return repeated

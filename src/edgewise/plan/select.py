@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..kernels.depthwise import MAX_COLUMNS, MAX_PIXELS, Depthwise
 from ..kernels.isa import Isa
 from ..kernels.qdepthwise import QDepthwise
 from ..kernels.qgemm import MAX_SCRATCH, QGemm
@@ -58,3 +59,22 @@ def qdepthwise(
         return QDepthwise(isa, widths[-1], None, parts, partial=True)
     slides = window == (3, 3) and stride in ((1, 1), (2, 2)) and not dilated
     return QDepthwise(isa, nv, stride[0] if slides else None, parts)
+
+
+def depthwise(
+    isa: Isa, channels: int, width: int, columns: int, stride: int, dilation: int
+) -> Depthwise:
+    """The float32 variant for windows of ``columns`` taps a row and output rows of ``width``.
+
+    Runs are as long as registers allow; a tile is as wide as computes the fewest pixels twice.
+    """
+    lanes = isa.lanes
+    while lanes > max(channels, 4):
+        lanes //= 2
+    run = 1
+    if dilation == 1:
+        run = next(n for n in range(MAX_COLUMNS, 0, -1) if columns % n == 0)
+    tiles = range(1, min(width, MAX_PIXELS) + 1)
+    pixels = min(tiles, key=lambda n: -(-width // n) * (n + 1))
+    step = stride if run > 1 else 1
+    return Depthwise(isa, pixels, lanes, run, step, partial=channels < lanes)

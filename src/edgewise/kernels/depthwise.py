@@ -1,0 +1,133 @@
+"""Depthwise convolution with multiplier 1: float32 in, float32 out.
+
+A tile is ``pixels`` neighbours of an output row in ``lanes`` channels; its sums stay in registers
+while a loop goes over the taps. Taps are taken in runs of ``columns`` side by side: a run's
+weights stay in registers too, and each input column is loaded once for all sums that it belongs
+to. The last tile of a row and the last block of channels start early, so that they end with it.
+The input carries its padding.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from .image import clamp_real, row_address, view
+from .ir import Kernel, Type, Value, f32, index, ptr
+from .isa import Isa
+
+MAX_PIXELS = 8
+MAX_COLUMNS = 5
+
+
+@dataclass(frozen=True)
+class Depthwise:
+    """A variant. A work unit is ``per_unit`` blocks of channels of an output row of one image.
+
+    ``a_row`` is the step between input rows of neighbouring output rows. ``taps`` is the table of
+    the runs' offsets, ``w`` what ``pack`` gives.
+
+    Attributes:
+        pixels: of a tile; output rows have at least as many.
+        lanes: channels of a block.
+        columns: taps of a run, side by side in the input.
+        stride: input columns between output columns; with runs of one tap it is 1, and ``a_x``
+            is the step of any stride.
+        partial: fewer channels than a block holds.
+    """
+
+    isa: Isa
+    pixels: int
+    lanes: int
+    columns: int = 1
+    stride: int = 1
+    partial: bool = False
+
+    @property
+    def symbol(self) -> str:
+        tail = "p" if self.partial else ""
+        window = f"{self.columns}s{self.stride}"
+        return f"depthwise{tail}_f32_{window}_{self.pixels}x{self.lanes}__{self.isa.name}"
+
+    @property
+    def fields(self) -> dict[str, Type]:
+        sizes = ("height", "width", "channels", "blocks", "per_unit", "runs")
+        return {
+            **view("a"),
+            **view("c"),
+            **dict.fromkeys(("w", "taps"), ptr),
+            **dict.fromkeys(sizes, index),
+            **dict.fromkeys(("lo", "hi"), f32),
+        }
+
+    def pack(
+        self, weights: npt.NDArray[np.float32], bias: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.float32]:
+        """Weights float32[rows, columns, C] and bias float32[C] as blocks of channels.
+
+        A block: its bias, then the weights of each tap.
+        """
+        channels = weights.shape[2]
+        taps = np.concatenate([bias[None], weights.reshape(-1, channels)])
+        starts = np.maximum(0, np.minimum(self.starts(channels), channels - self.lanes))
+        chosen = np.minimum(starts[:, None] + np.arange(self.lanes), channels - 1)
+        return np.ascontiguousarray(taps[:, chosen].transpose(1, 0, 2))
+
+    def starts(self, channels: int) -> npt.NDArray[np.int64]:
+        """The first channel of each block, before the last one is moved back."""
+        return np.arange(0, channels, self.lanes)
+
+    def build(self) -> str:
+        k = Kernel(self.symbol, self.fields)
+        parts = (k["blocks"] + k["per_unit"] - 1) // k["per_unit"]
+        block_bytes = (k["runs"] * self.columns + 1) * (4 * self.lanes)
+        with k.loop(k.begin, k.end) as unit:
+            row, part = unit // parts, unit % parts
+            image, y = row // k["height"], row % k["height"]
+            source, target = row_address(k, "a", image, y), row_address(k, "c", image, y)
+            first = part * k["per_unit"]
+            last = (first + k["per_unit"]).min(k["blocks"])
+            with k.loop(0, k["width"], self.pixels, once=True) as at:
+                x = at.min(k["width"] - self.pixels)
+                pixel, out = source + x * (k["a_x"] * self.stride), target + x * k["c_x"]
+                with k.loop(first, last, once=True) as block:
+                    channel = block * self.lanes
+                    if not self.partial:
+                        channel = channel.min(k["channels"] - self.lanes)
+                    weights = k["w"] + block * block_bytes
+                    self._tile(k, pixel + channel * 4, out + channel * 4, weights)
+        return k.text()
+
+    def _tile(self, k: Kernel, source: Value, target: Value, weights: Value) -> None:
+        vector, nbytes = f32[self.lanes], 4 * self.lanes
+        bias = weights.load(vector)
+        sums = [k.var(bias) for _ in range(self.pixels)]
+        with k.loop(0, k["runs"], once=True) as run:
+            at = weights + (run * (self.columns * nbytes) + nbytes)
+            w = [(at + j * nbytes).load(vector) for j in range(self.columns)]
+            here = source + (k["taps"] + run * 8).load(index, 8)
+            reach = (self.pixels - 1) * self.stride + self.columns
+            for x, address in enumerate(neighbours(k, here, "a_x", reach)):
+                column = address.load(vector)
+                for p, total in enumerate(sums):
+                    if 0 <= x - p * self.stride < self.columns:
+                        total.value = self.isa.fma(column, w[x - p * self.stride], total.value)
+        for total, address in zip(sums, neighbours(k, target, "c_x", self.pixels), strict=True):
+            result = clamp_real(k, total.value)
+            if self.partial:
+                address.store_partial(result, k["channels"].min(self.lanes))
+            else:
+                address.store(result)
+
+
+def neighbours(k: Kernel, first: Value, step: str, count: int) -> Iterator[Value]:
+    """``count`` addresses, ``step`` (a field) apart."""
+    steps = [k.once((step, i), functools.partial(k[step].__mul__, i)) for i in range(5)]
+    for i in range(count):
+        if i and i % 4 == 0:
+            first = first + steps[4]
+        yield first + steps[i % 4] if i % 4 else first
