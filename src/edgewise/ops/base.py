@@ -18,6 +18,7 @@ class Activation(enum.Enum):
     RELU = (0.0, None)
     RELU_N1_TO_1 = (-1.0, 1.0)
     RELU6 = (0.0, 6.0)
+    RELU_0_TO_1 = (0.0, 1.0)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -31,6 +32,9 @@ class Op:
     name: ClassVar[str] = ""
     either_sign: ClassVar[bool] = True
     """Whether uint8 operands may all become int8 at the same real values, or the other way."""
+    data_dependent: ClassVar[bool] = False
+    """Whether the shape of an output depends on the values of inputs: ``infer`` refuses, and
+    ``reference`` does not read ``outputs`` but for their dtypes."""
 
     def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
         """Types of the outputs: shape and dtype, and ``quant`` where the operator fixes it.

@@ -296,6 +296,34 @@ class Split(Op):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+class SplitV(Op):
+    """Parts of ``sizes`` elements along ``axis``, one after another."""
+
+    name: ClassVar[str] = "SPLIT_V"
+
+    axis: int = 0
+    sizes: tuple[int, ...] = ()
+
+    def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
+        check_inputs(self, inputs, 1)
+        (x,) = inputs
+        check_axis(self, self.axis, len(x.shape))
+        count, whole = len(self.sizes), x.shape[self.axis]
+        self.require(1 <= count <= MAX_OUTPUTS, f"{count} parts; it gives 1 to {MAX_OUTPUTS}")
+        self.require(
+            sum(self.sizes) == whole, f"parts of {list(self.sizes)[:16]}; they must sum to {whole}"
+        )
+        before, after = x.shape[: self.axis], x.shape[self.axis + 1 :]
+        return tuple(moved(self, x, (*before, n, *after)) for n in self.sizes)
+
+    def reference(
+        self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
+    ) -> list[Array]:
+        parts = np.split(arrays[0], np.cumsum(self.sizes)[:-1], axis=self.axis)
+        return [np.ascontiguousarray(part) for part in parts]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Pack(Op):
     """Inputs of one shape, stacked along a new ``axis``."""
 
