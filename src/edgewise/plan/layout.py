@@ -28,9 +28,11 @@ from ..ops import (
     Unary,
 )
 from .geometry import Sides, conv_halo, transpose_conv_halo
-from .model import Address, Buffer, View, packed_strides
+from .model import ALIGN, Address, Buffer, View, packed_strides
 
 IN_PLACE = (Add, Sub, Mul, Unary)
+ALIASING = 512
+"""Pixels a multiple of so many bytes apart share few sets of a cache: halos keep them off it."""
 
 
 @dataclass
@@ -90,8 +92,11 @@ def _own(value: Value, halo: Sides) -> View:
         return View(Address(buffer, 0), value.type, packed_strides(shape, itemsize))
     n, h, w, c = shape
     outer = (n, h + halo.top + halo.bottom, w + halo.left + halo.right, c)
-    strides = packed_strides(outer, itemsize)
-    buffer = Buffer(value.name, TensorType(outer, value.type.dtype).nbytes)
+    pixel = c * itemsize
+    if pixel % ALIASING == 0:
+        pixel += ALIGN
+    strides = (pixel * outer[2] * outer[1], pixel * outer[2], pixel, itemsize)
+    buffer = Buffer(value.name, strides[0] * n)
     start = halo.top * strides[1] + halo.left * strides[2]
     return View(Address(buffer, start), value.type, strides)
 
@@ -103,7 +108,7 @@ def _halos(graph: Graph, native: Mapping[Node, bool]) -> dict[Value, Sides]:
             continue
         sides = halo_of(node.op, node.input_types, node.output_types)
         x = node.inputs[0]
-        if sides and not x.is_constant and x.type.quant is not None:
+        if sides and not x.is_constant and (x.type.quant is not None or x.type.dtype.is_float):
             halos[x] = halos.get(x, Sides()) | sides
     return halos
 

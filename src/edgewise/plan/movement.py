@@ -151,9 +151,9 @@ def fill_border(ctx: Context, view: View, sides: Sides, value: int) -> None:
 
 
 def fill_halo(ctx: Context, view: View, sides: Sides) -> None:
-    """Fill the padding that a convolution's input carries with its zero point."""
-    assert view.type.quant is not None
-    fill_border(ctx, view, sides, repeated(view.type.quant.zero_point[0], view.type))
+    """Fill the padding that a convolution's input carries with what stands for 0."""
+    zero = 0 if view.type.quant is None else view.type.quant.zero_point[0]
+    fill_border(ctx, view, sides, repeated(zero, view.type))
 
 
 def part(view: View, start: Sequence[int], shape: Sequence[int], steps: Sequence[int] = ()) -> View:
