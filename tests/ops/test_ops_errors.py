@@ -102,7 +102,7 @@ BROKEN: list[tuple[Op, list[TensorType], str]] = [
     (FullyConnected(), [s8(1, 8), s8(3, 4, 2)], "weights has rank 3"),
     (Add(), [s8(2, 3), s8(3, 2)], "they must broadcast"),
     (Add(), [s8(2), q8(DType.UINT8, (2,), 1.0, 0)], "inputs are int8 and uint8"),
-    (Add(), [s8(2), f32(2)], "inputs are all float32"),
+    (Add(), [s8(2), f32(2)], "inputs are int8 and float32; they must be equal"),
     (Add(), [f32(2**16, 1), f32(1, 2**16)], "its output has"),
     (AveragePool2D((0, 1)), [IMAGE], "padding .* of windows 0x1"),
     (AveragePool2D((-1, 1), padding=(-2, -2, 0, 0)), [IMAGE], "its window has -1 taps"),
@@ -124,7 +124,7 @@ BROKEN: list[tuple[Op, list[TensorType], str]] = [
     (Logistic(), [i32(2)], "input 0 is int32"),
     (Logistic(), [], "0 inputs; it takes 1"),
     (Quantize(DType.INT32), [f32(2)], "to int32"),
-    (Dequantize(), [f32(2)], "must be uint8 or int8"),
+    (Dequantize(), [i32(2)], "must be uint8, int8 or int16"),
     (Pad(((1, 1),)), [f32(2, 2)], "one pair an axis"),
     (Pad(((1, -1),)), [f32(2)], "it cannot be negative"),
     (Pad(((HUGE, HUGE),)), [f32(2)], "elements; a tensor has"),
@@ -176,7 +176,7 @@ def test_infer_names_the_operator_and_the_rule(op: Op, inputs: list[TensorType],
 def test_requantization_names_what_is_wrong() -> None:
     good = s8(1, 4)
     cases = [
-        ((f32(1, 4), good, good), "input is float32; it must be uint8 or int8"),
+        ((f32(1, 4), good, good), "input is float32; it must be uint8, int8 or int16"),
         ((good, i32(1), good), "weights are"),
         ((good, good, TensorType((1, 4), DType.INT8)), "output is .*; it must be quantized"),
         ((good, q8(DType.INT8, (1,), 2.0**70, 0), good), r"must be less than 2\*\*64"),

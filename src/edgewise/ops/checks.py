@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import math
 from collections.abc import Sequence
 
@@ -114,3 +115,62 @@ def pad_image(x: Array, padding: tuple[int, int, int, int], value: float = 0) ->
     top, bottom, left, right = padding
     pads = ((0, 0), (top, bottom), (left, right), (0, 0))
     return np.pad(x, pads, constant_values=value)
+
+
+class Kind(enum.Enum):
+    """What the elements of tensors are to an operator that computes; the value is for errors."""
+
+    FLOAT = "float"
+    QUANTIZED = "quantized per tensor (uint8, int8 or int16)"
+    INTEGER = "integers without quantization"
+    BOOL = "bool"
+    COMPLEX = "complex"
+    STRING = "strings"
+
+
+ARITHMETIC = (Kind.FLOAT, Kind.QUANTIZED, Kind.INTEGER)
+QUANTIZED_DTYPES = (*EIGHT_BIT, DType.INT16)
+
+
+def kind_of(t: TensorType) -> Kind:
+    """The kind of a tensor's elements; integers with a scale are QUANTIZED."""
+    if t.dtype.is_float:
+        return Kind.FLOAT
+    if t.dtype.is_integer:
+        is_quantized = t.quant is not None and t.dtype in QUANTIZED_DTYPES
+        return Kind.QUANTIZED if is_quantized else Kind.INTEGER
+    if t.dtype is DType.BOOL:
+        return Kind.BOOL
+    return Kind.STRING if t.dtype is DType.STRING else Kind.COMPLEX
+
+
+def common_kind(op: Op, inputs: Sequence[TensorType], allowed: Sequence[Kind]) -> Kind:
+    """The kind of inputs that have one dtype and one kind.
+
+    Raises:
+        GraphError: when they differ, the kind is not allowed, or a quantization is not per tensor.
+    """
+    first = inputs[0]
+    kind = kind_of(first)
+    wanted = ", or ".join(k.value for k in allowed)
+    for i, t in enumerate(inputs):
+        if t.dtype is not first.dtype:
+            op.require(False, f"inputs are {first.dtype} and {t.dtype}; they must be equal")
+        if kind_of(t) is not kind or kind not in allowed:
+            op.require(False, f"input {i} is {t}; inputs are all {wanted}")
+        if kind is Kind.QUANTIZED:
+            per_tensor(t, f"{op.name}: input {i}")
+    return kind
+
+
+def broadcast_shape(op: Op, inputs: Sequence[TensorType]) -> tuple[int, ...]:
+    """The shape to which the shapes of all inputs broadcast."""
+    rank = max(len(t.shape) for t in inputs)
+    shape = [1] * rank
+    for t in inputs:
+        for i, n in enumerate(t.shape, rank - len(t.shape)):
+            if n != shape[i] and n != 1:
+                shapes = " and ".join(str(list(t.shape)) for t in inputs)
+                op.require(shape[i] == 1, f"shapes {shapes}; they must broadcast")
+                shape[i] = n
+    return tuple(shape)

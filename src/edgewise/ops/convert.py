@@ -1,7 +1,8 @@
-"""Between real numbers and 8 bits: QUANTIZE and DEQUANTIZE."""
+"""Between real numbers and quantized ones: QUANTIZE, DEQUANTIZE, FAKE_QUANT, DENSIFY."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -10,19 +11,20 @@ import numpy as np
 
 from ..dtype import DType
 from ..graph import Array, TensorType
-from .checks import EIGHT_BIT, all_quantized, check_inputs, result
+from .base import Op
+from .checks import QUANTIZED_DTYPES, Kind, check_inputs, common_kind, kind_of, moved, result
 from .fixed_point import multiply
-from .requant import per_tensor
-from .unary import Unary, entries, has_shifted_rule, raw_values, scale_ratio, shifted
+from .requant import check_zero_points, float32s, per_tensor
+from .unary import Unary, entries, has_shifted_rule, raw_values, scale_ratio, shifted, unsigned
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Quantize(Unary):
-    """float32, or another 8-bit quantization, to ``dtype``; the output's parameters are declared.
+    """Floats, or another quantization, to ``dtype``; the output's parameters are declared.
 
-    From float32: clamp(round_half_even(x * (1 / scale)) + zero point), in float32; NaN gives the
-    least value. From 8 bits: a multiplier with 8 bits of fraction where the ratio of scales
-    allows it, else fixed_point.multiply.
+    From floats: clamp(round_half_even(x * (1 / scale)) + zero point), in float32; NaN gives the
+    least value. From 8 bits to 8 bits: a multiplier with 8 bits of fraction where the ratio of
+    scales allows it, else, and for 16 bits, fixed_point.multiply.
     """
 
     name: ClassVar[str] = "QUANTIZE"
@@ -31,8 +33,10 @@ class Quantize(Unary):
 
     def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
         check_inputs(self, inputs, 1)
-        all_quantized(self, inputs)
-        self.require(self.dtype in EIGHT_BIT, f"to {self.dtype}; it must be uint8 or int8")
+        common_kind(self, inputs, (Kind.FLOAT, Kind.QUANTIZED))
+        self.require(
+            self.dtype in QUANTIZED_DTYPES, f"to {self.dtype}; it must be uint8, int8 or int16"
+        )
         return (result(self, inputs[0].shape, self.dtype),)
 
     def real(self, x: Array) -> Array:
@@ -40,7 +44,7 @@ class Quantize(Unary):
 
     def table(self, input: TensorType, output: TensorType) -> Array:
         steps, ratio, zero = scale_ratio(self, input, output)
-        if has_shifted_rule(ratio):
+        if has_shifted_rule(ratio) and input.dtype.itemsize == output.dtype.itemsize == 1:
             return entries(shifted(steps, ratio), zero, output)
         return entries(multiply(steps, float(ratio)), zero, output)
 
@@ -48,36 +52,119 @@ class Quantize(Unary):
         self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
     ) -> list[Array]:
         (x,) = arrays
-        if inputs[0].dtype is not DType.FLOAT32:
+        if kind_of(inputs[0]) is Kind.QUANTIZED:
             return super().reference(arrays, inputs, outputs)
         scale, zero = per_tensor(outputs[0], f"{self.name}: output")
         low, high = outputs[0].dtype.range
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            steps = x * (np.float32(1) / scale)
+            steps = x.astype(np.float32) * (np.float32(1) / scale)
         steps = np.where(np.isnan(steps), np.float32(low - zero), steps)
         q = np.rint(np.clip(steps, low - zero, high - zero)) + zero
         return [q.astype(outputs[0].dtype.numpy)]
 
 
+@dataclass(frozen=True, eq=False, repr=False)
 class Dequantize(Unary):
-    """8-bit to float32: float32(q - zero point) * scale."""
+    """Quantized values, per tensor or per channel, to ``dtype``: float32(q - zero point) * scale.
+
+    Floats, which files hold as float16 constants, become the same number of ``dtype``.
+    """
 
     name: ClassVar[str] = "DEQUANTIZE"
 
+    dtype: DType = DType.FLOAT32
+
     def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
         check_inputs(self, inputs, 1)
-        per_tensor(inputs[0], f"{self.name}: input")
-        return (result(self, inputs[0].shape, DType.FLOAT32),)
+        (x,) = inputs
+        self.require(self.dtype.is_float, f"to {self.dtype}; it must be a float")
+        if not x.dtype.is_float:
+            if x.quant is None or x.quant.axis is None:
+                per_tensor(x, f"{self.name}: input")
+            else:
+                check_zero_points(x, f"{self.name}: input")
+        return (result(self, x.shape, self.dtype),)
 
     def real(self, x: Array) -> Array:
         return x
 
     def table(self, input: TensorType, output: TensorType) -> Array:
-        """float32[256]: the real value of each raw byte."""
+        """The real value of each raw value, quantized per tensor (float32)."""
         scale, zero = per_tensor(input, f"{self.name}: input")
         return np.asarray((raw_values(input) - zero).astype(np.float32) * scale)
 
     def reference(
         self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
     ) -> list[Array]:
-        return [self.table(inputs[0], outputs[0])[arrays[0].view(np.uint8)]]
+        (x,), (t,) = arrays, inputs
+        if t.quant is None or t.dtype.is_float:
+            real = x
+        elif t.quant.axis is None:
+            real = self.table(t, outputs[0])[unsigned(x)]
+        else:
+            shape = [-1 if i == t.quant.axis else 1 for i in range(x.ndim)]
+            zeros = np.array(t.quant.zero_point, np.int32).reshape(shape)
+            scales = float32s(t.quant.scale, f"{self.name}: input").reshape(shape)
+            real = (x.astype(np.int32) - zeros).astype(np.float32) * scales
+        with np.errstate(over="ignore"):
+            return [real.astype(self.dtype.numpy)]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class FakeQuant(Op):
+    """Floats rounded to what ``bits`` bits between ``least`` and ``greatest`` can hold.
+
+    The range is nudged so that 0 is one of the values, and x is clamped to it, in float32.
+    """
+
+    name: ClassVar[str] = "FAKE_QUANT"
+
+    least: float = -6.0
+    greatest: float = 6.0
+    bits: int = 8
+    narrow: bool = False
+
+    def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
+        check_inputs(self, inputs, 1)
+        common_kind(self, inputs, (Kind.FLOAT,))
+        self.require(2 <= self.bits <= 16, f"{self.bits} bits; they are 2 to 16")
+        self.require(
+            math.isfinite(self.greatest - self.least)
+            and self.least <= 0 <= self.greatest
+            and self.least < self.greatest,
+            f"range {self.least} to {self.greatest}; 0 must lie in it, and it must not be empty",
+        )
+        return (result(self, inputs[0].shape, inputs[0].dtype),)
+
+    def nudged(self) -> tuple[np.float32, np.float32, np.float32]:
+        """The least and greatest value, and the distance of two."""
+        low, high = np.float32(1 if self.narrow else 0), np.float32(2**self.bits - 1)
+        least, greatest = np.float32(self.least), np.float32(self.greatest)
+        scale = np.float32((greatest - least) / (high - low))
+        zero = np.float32(low - least / scale)
+        nudged = np.float32(np.clip(np.floor(zero + np.float32(0.5)), low, high))
+        return np.float32((low - nudged) * scale), np.float32((high - nudged) * scale), scale
+
+    def reference(
+        self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
+    ) -> list[Array]:
+        low, high, scale = self.nudged()
+        inverse = np.float32(1) / scale
+        clamped = np.clip(arrays[0].astype(np.float32), low, high) - low
+        y = np.floor(clamped * inverse + np.float32(0.5)) * scale + low
+        return [y.astype(outputs[0].dtype.numpy)]
+
+
+class Densify(Op):
+    """Its input: sparse constants are dense once a file is read."""
+
+    name: ClassVar[str] = "DENSIFY"
+
+    def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
+        check_inputs(self, inputs, 1)
+        return (moved(self, inputs[0], inputs[0].shape),)
+
+    def reference(
+        self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
+    ) -> list[Array]:
+        return [arrays[0]]

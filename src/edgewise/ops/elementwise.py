@@ -1,19 +1,32 @@
-"""Arithmetic of two tensors, broadcast against each other: ADD, SUB, MUL."""
+"""Arithmetic of two tensors, broadcast against each other: ADD, SUB, MUL, DIV and the like."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from ..dtype import DType
 from ..graph import Array, TensorType
 from .base import Activation, Op
-from .checks import all_quantized, check_inputs, result
-from .requant import Requant, activation_range, centered, clamp_float, per_tensor
+from .checks import (
+    ARITHMETIC,
+    Kind,
+    broadcast_shape,
+    check_inputs,
+    common_kind,
+    kind_of,
+    result,
+)
+from .fixed_point import multiply
+from .quantized import dequantized, requantized
+from .requant import Requant, activation_range, centered, per_tensor
+
+Function = Callable[[Array, Array], Array]
 
 
 @dataclass(frozen=True)
@@ -42,45 +55,118 @@ class FixedPoint:
         return np.asarray(np.clip(shifted, self.lo, self.hi), np.int32)
 
 
+@dataclass(frozen=True)
+class Aligned:
+    """Two quantized operands brought to one scale, twice the greater of theirs over 2**shift.
+
+    An operand x becomes fixed_point.multiply((x - zero) << shift, ratio): the rule of TensorFlow
+    Lite's built-in kernels. ``unit`` is the scale of the results.
+    """
+
+    zeros: tuple[int, int]
+    ratios: tuple[float, float]
+    shift: int
+    unit: float
+
+    @classmethod
+    def of(cls, op: Op, inputs: Sequence[TensorType], shift: int) -> Aligned:
+        (sa, za), (sb, zb) = (per_tensor(t, f"{op.name}: input {i}") for i, t in enumerate(inputs))
+        twice = 2.0 * float(max(sa, sb))
+        ratios = (float(sa) / twice, float(sb) / twice)
+        return cls((za, zb), ratios, shift, twice / (1 << shift))
+
+    def apply(self, arrays: Sequence[Array]) -> list[Array]:
+        """Both operands, as int64."""
+        return [
+            multiply((x.astype(np.int64) - zero) << self.shift, ratio)
+            for x, zero, ratio in zip(arrays, self.zeros, self.ratios, strict=True)
+        ]
+
+
 @dataclass(frozen=True, eq=False, repr=False)
-class _Elementwise(Op):
-    activation: Activation = Activation.NONE
+class Binary(Op):
+    """Base of functions of two elements, of one dtype, broadcast.
+
+    Quantized values, where a class states no other rule, are computed as real numbers in float64
+    and rounded once, half to even.
+    """
+
+    kinds: ClassVar[tuple[Kind, ...]] = ARITHMETIC
+
+    def compute(self, a: Array, b: Array) -> Array:
+        """The function of arrays of one dtype; the result becomes the output's dtype."""
+        raise NotImplementedError
+
+    def quantized(
+        self, arrays: Sequence[Array], inputs: Sequence[TensorType], out: TensorType
+    ) -> Array:
+        """The function of quantized values."""
+        a, b = (dequantized(x, t, self.name) for x, t in zip(arrays, inputs, strict=True))
+        return requantized(self.compute(a, b), out, f"{self.name}: output")
 
     def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
         check_inputs(self, inputs, 2)
-        a, b = inputs
-        all_quantized(self, inputs)
-        self.require(a.dtype is b.dtype, f"inputs are {a.dtype} and {b.dtype}; they must be equal")
-        rank = max(len(a.shape), len(b.shape))
-        shape = []
-        for m, n in zip(_extended(a, rank), _extended(b, rank), strict=True):
-            self.require(
-                m == n or 1 in (m, n),
-                f"shapes {list(a.shape)} and {list(b.shape)}; they must broadcast",
-            )
-            shape.append(max(m, n))
-        return (result(self, shape, a.dtype),)
+        common_kind(self, inputs, self.kinds)
+        return (result(self, broadcast_shape(self, inputs), self.output_dtype(inputs[0].dtype)),)
+
+    def output_dtype(self, dtype: DType) -> DType:
+        return dtype
+
+    def reference(
+        self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
+    ) -> list[Array]:
+        with np.errstate(all="ignore"):
+            if kind_of(inputs[0]) is Kind.QUANTIZED:
+                y = self.quantized(arrays, inputs, outputs[0])
+            else:
+                y = self.compute(arrays[0], arrays[1])
+        return [np.asarray(y).astype(outputs[0].dtype.numpy)]
 
 
-def _extended(t: TensorType, rank: int) -> tuple[int, ...]:
-    return (1,) * (rank - len(t.shape)) + t.shape
+@dataclass(frozen=True, eq=False, repr=False)
+class _Activated(Binary):
+    """Base of those with a fused activation."""
+
+    activation: Activation = Activation.NONE
+
+    def clamped(self, y: Array) -> Array:
+        """A float or plain integer result after the activation."""
+        least, greatest = self.activation.value
+        if least is not None:
+            y = np.maximum(y, y.dtype.type(least))
+        if greatest is not None:
+            y = np.minimum(y, y.dtype.type(greatest))
+        return y
+
+    def reference(
+        self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
+    ) -> list[Array]:
+        (y,) = super().reference(arrays, inputs, outputs)
+        return [y if kind_of(inputs[0]) is Kind.QUANTIZED else np.asarray(self.clamped(y))]
 
 
-class _Sum(_Elementwise):
+class _Sum(_Activated):
     """Base of ADD and SUB.
 
-    Integers, as XNNPACK's qs8-vadd: with the float32 ratios ra = a.scale / out.scale and rb alike,
+    8 bits, as XNNPACK's qs8-vadd: with the float32 ratios ra = a.scale / out.scale and rb alike,
     shift = 20 - floor(log2(max(ra, rb))), at most 31; multipliers are round_half_even(r * 2**shift)
     (b's is negated by SUB); bias = 2**(shift - 1) - a_multiplier * a.zero_point
     - b_multiplier * b.zero_point.
+
+    int16: TensorFlow Lite's rule, ``Aligned`` by 15 bits and fixed_point.multiply of the sum. With
+    ``pot_scale_int16``, zero points 0 and scales that are powers of two, the operand of the
+    smaller scale is shifted right, halves away from 0, and the sum saturates.
     """
 
     _sign: ClassVar[int] = 1
 
+    def compute(self, a: Array, b: Array) -> Array:
+        return a + b if self._sign > 0 else a - b
+
     def fixed_point(
         self, inputs: Sequence[TensorType], outputs: Sequence[TensorType]
     ) -> FixedPoint:
-        """The integer rule for operands of these types.
+        """The rule for operands of 8 bits.
 
         Raises:
             GraphError: when a type is not quantized, or an input's scale is at least 2**19 times
@@ -103,33 +189,45 @@ class _Sum(_Elementwise):
         lo, hi = activation_range(outputs[0], self.activation)
         return FixedPoint(a_mult, b_mult, bias, shift, out_zero, lo, hi)
 
-    def reference(
-        self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
-    ) -> list[Array]:
-        a, b = arrays
-        if inputs[0].dtype.is_float:
-            return [clamp_float(a + b if self._sign > 0 else a - b, self.activation)]
-        y = self.fixed_point(inputs, outputs).apply(a, b)
-        return [y.astype(outputs[0].dtype.numpy)]
+    def quantized(
+        self, arrays: Sequence[Array], inputs: Sequence[TensorType], out: TensorType
+    ) -> Array:
+        if inputs[0].dtype is not DType.INT16:
+            return self.fixed_point(inputs, [out]).apply(arrays[0], arrays[1])
+        rule = Aligned.of(self, inputs, 15)
+        scale, zero = per_tensor(out, f"{self.name}: output")
+        total = self.compute(*rule.apply(arrays))
+        q = multiply(total, rule.unit / float(scale)) + zero
+        return np.asarray(np.clip(q, *activation_range(out, self.activation)))
 
 
 class Add(_Sum):
-    """a + b; the integer rule is ``fixed_point``."""
+    """a + b; the rule for 8 bits is ``fixed_point``."""
 
     name: ClassVar[str] = "ADD"
+    kinds: ClassVar[tuple[Kind, ...]] = (*ARITHMETIC, Kind.COMPLEX)
 
 
 class Sub(_Sum):
-    """a - b; the integer rule is ``fixed_point``."""
+    """a - b; the rule for 8 bits is ``fixed_point``."""
 
     name: ClassVar[str] = "SUB"
+    kinds: ClassVar[tuple[Kind, ...]] = (*ARITHMETIC, Kind.COMPLEX)
     _sign: ClassVar[int] = -1
 
 
-class Mul(_Elementwise):
-    """a * b; integers by ``requant`` of the product (a - a.zero_point) * (b - b.zero_point)."""
+class Mul(_Activated):
+    """a * b
+
+    8 bits by ``requant`` of the product (a - a.zero_point) * (b - b.zero_point); int16 by
+    fixed_point.multiply of it.
+    """
 
     name: ClassVar[str] = "MUL"
+    kinds: ClassVar[tuple[Kind, ...]] = (*ARITHMETIC, Kind.COMPLEX)
+
+    def compute(self, a: Array, b: Array) -> Array:
+        return a * b
 
     def requant(self, inputs: Sequence[TensorType], outputs: Sequence[TensorType]) -> Requant:
         """The requantization of the int32 product, by the one scale a.scale * b.scale / out.scale.
@@ -145,17 +243,201 @@ class Mul(_Elementwise):
         self.require(bool(scale[0] < 2.0**64), f"its scale is {scale[0]}; it must be below 2**64")
         return Requant(scale, out_zero, *activation_range(outputs[0], self.activation))
 
-    def reference(
-        self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
-    ) -> list[Array]:
-        if inputs[0].dtype.is_float:
-            return [clamp_float(arrays[0] * arrays[1], self.activation)]
-        product = centered(arrays[0], inputs[0]) * centered(arrays[1], inputs[1])
-        y = self.requant(inputs, outputs).apply(product)
-        return [y.astype(outputs[0].dtype.numpy)]
+    def quantized(
+        self, arrays: Sequence[Array], inputs: Sequence[TensorType], out: TensorType
+    ) -> Array:
+        a, b = (centered(x, t).astype(np.int64) for x, t in zip(arrays, inputs, strict=True))
+        if inputs[0].dtype is not DType.INT16:
+            return self.requant(inputs, [out]).apply(a * b)
+        a_scale, b_scale, out_scale = (float(per_tensor(t, self.name)[0]) for t in (*inputs, out))
+        q = multiply(a * b, a_scale * b_scale / out_scale) + per_tensor(out, self.name)[1]
+        return np.asarray(np.clip(q, *activation_range(out, self.activation)))
 
     def macs(self, inputs: Sequence[TensorType], outputs: Sequence[TensorType]) -> int:
         return outputs[0].size
 
 
-__all__ = ["Add", "FixedPoint", "Mul", "Sub"]
+class Div(_Activated):
+    """a / b; integers are rounded toward zero, and 0 where b is 0."""
+
+    name: ClassVar[str] = "DIV"
+
+    def compute(self, a: Array, b: Array) -> Array:
+        if a.dtype.kind == "f":
+            return a / b
+        quotient = a // b
+        return np.asarray(quotient + ((quotient < 0) & (quotient * b != a)).astype(a.dtype))
+
+    def quantized(
+        self, arrays: Sequence[Array], inputs: Sequence[TensorType], out: TensorType
+    ) -> Array:
+        q = super().quantized(arrays, inputs, out)
+        return np.asarray(np.clip(q, *activation_range(out, self.activation)))
+
+
+class SquaredDifference(Binary):
+    """(a - b) ** 2
+
+    Quantized: ``Aligned`` by 7 bits, the square of the difference by fixed_point.multiply.
+    """
+
+    name: ClassVar[str] = "SQUARED_DIFFERENCE"
+
+    def compute(self, a: Array, b: Array) -> Array:
+        return np.asarray(np.square(a - b))
+
+    def quantized(
+        self, arrays: Sequence[Array], inputs: Sequence[TensorType], out: TensorType
+    ) -> Array:
+        rule = Aligned.of(self, inputs, 7)
+        scale, zero = per_tensor(out, f"{self.name}: output")
+        square = self.compute(*rule.apply(arrays))
+        q = multiply(square, rule.unit**2 / float(scale)) + zero
+        return np.asarray(np.clip(q, *out.dtype.range))
+
+
+class _Extreme(Binary):
+    """Base of MAXIMUM and MINIMUM; b where the values do not compare.
+
+    Quantized: raw values where both operands and the output have one quantization.
+    """
+
+    def quantized(
+        self, arrays: Sequence[Array], inputs: Sequence[TensorType], out: TensorType
+    ) -> Array:
+        if inputs[0].quant == inputs[1].quant == out.quant:
+            return self.compute(arrays[0], arrays[1])
+        return super().quantized(arrays, inputs, out)
+
+
+class Maximum(_Extreme):
+    """The greater of a and b."""
+
+    name: ClassVar[str] = "MAXIMUM"
+
+    def compute(self, a: Array, b: Array) -> Array:
+        return np.where(a > b, a, b)
+
+
+class Minimum(_Extreme):
+    """The smaller of a and b."""
+
+    name: ClassVar[str] = "MINIMUM"
+
+    def compute(self, a: Array, b: Array) -> Array:
+        return np.where(a < b, a, b)
+
+
+class FloorDiv(Binary):
+    """floor(a / b); integers are 0 where b is 0."""
+
+    name: ClassVar[str] = "FLOOR_DIV"
+
+    def compute(self, a: Array, b: Array) -> Array:
+        return np.asarray(np.floor(a / b) if a.dtype.kind == "f" else a // b)
+
+
+class FloorMod(Binary):
+    """The remainder of a / b that has the sign of b; integers are 0 where b is 0."""
+
+    name: ClassVar[str] = "FLOOR_MOD"
+
+    def compute(self, a: Array, b: Array) -> Array:
+        remainder = np.fmod(a, b)
+        return np.where((remainder != 0) & ((b < 0) != (remainder < 0)), remainder + b, remainder)
+
+
+class Pow(Binary):
+    """a ** b, floats in float64; integers wrap, and are rounded toward zero where b < 0."""
+
+    name: ClassVar[str] = "POW"
+
+    def compute(self, a: Array, b: Array) -> Array:
+        if a.dtype.kind == "f":
+            return np.power(a.astype(np.float64), b.astype(np.float64))
+        whole = np.power(a, np.abs(b))
+        return np.where((b >= 0) | (np.abs(a) == 1), whole, 0)
+
+
+class Atan2(Binary):
+    """The angle of the point (b, a) in radians, in float64."""
+
+    name: ClassVar[str] = "ATAN2"
+    kinds: ClassVar[tuple[Kind, ...]] = (Kind.FLOAT, Kind.QUANTIZED)
+
+    def compute(self, a: Array, b: Array) -> Array:
+        return np.arctan2(a.astype(np.float64), b.astype(np.float64))
+
+
+class PRelu(Binary):
+    """x where x >= 0, else alpha * x; operands are (x, alpha), which broadcasts to x.
+
+    Quantized: fixed_point.multiply of x, or of x * alpha, to the output's scale.
+    """
+
+    name: ClassVar[str] = "PRELU"
+    kinds: ClassVar[tuple[Kind, ...]] = (Kind.FLOAT, Kind.QUANTIZED)
+
+    def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
+        (out,) = super().infer(inputs)
+        x, alpha = (list(t.shape) for t in inputs)
+        self.require(out.shape == inputs[0].shape, f"alpha {alpha} must broadcast to {x}")
+        return (out,)
+
+    def compute(self, a: Array, b: Array) -> Array:
+        return np.where(a >= 0, a, a * b)
+
+    def quantized(
+        self, arrays: Sequence[Array], inputs: Sequence[TensorType], out: TensorType
+    ) -> Array:
+        x, alpha = (centered(v, t).astype(np.int64) for v, t in zip(arrays, inputs, strict=True))
+        x_scale, a_scale = (float(per_tensor(t, self.name)[0]) for t in inputs)
+        scale, zero = per_tensor(out, f"{self.name}: output")
+        above = multiply(x, x_scale / float(scale))
+        below = multiply(x * alpha, x_scale * a_scale / float(scale))
+        return np.asarray(np.clip(np.where(x >= 0, above, below) + zero, *out.dtype.range))
+
+
+class AddN(Op):
+    """The sum of any number of tensors of one shape, from left to right."""
+
+    name: ClassVar[str] = "ADD_N"
+
+    def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
+        check_inputs(self, inputs, 1, 4096)
+        common_kind(self, inputs, (Kind.FLOAT, Kind.INTEGER))
+        for t in inputs:
+            self.require(
+                t.shape == inputs[0].shape,
+                f"shapes {list(inputs[0].shape)} and {list(t.shape)}; they must be equal",
+            )
+        return (result(self, inputs[0].shape, inputs[0].dtype),)
+
+    def reference(
+        self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
+    ) -> list[Array]:
+        total = arrays[0].copy()
+        with np.errstate(all="ignore"):
+            for array in arrays[1:]:
+                total += array
+        return [total]
+
+
+__all__ = [
+    "Add",
+    "AddN",
+    "Aligned",
+    "Atan2",
+    "Binary",
+    "Div",
+    "FixedPoint",
+    "FloorDiv",
+    "FloorMod",
+    "Maximum",
+    "Minimum",
+    "Mul",
+    "PRelu",
+    "Pow",
+    "SquaredDifference",
+    "Sub",
+]

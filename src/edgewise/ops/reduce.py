@@ -1,50 +1,48 @@
-"""Reductions along axes: MEAN, ARG_MAX, SOFTMAX."""
+"""Reductions along axes: MEAN, SUM and the like, ARG_MAX, CUMSUM."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from ..dtype import DType
 from ..graph import Array, TensorType
 from .base import Op
-from .checks import all_quantized, check_axes, check_axis, check_inputs, result
+from .checks import (
+    ARITHMETIC,
+    Kind,
+    check_axes,
+    check_axis,
+    check_inputs,
+    common_kind,
+    kind_of,
+    result,
+)
+from .quantized import dequantized, requantized
 from .requant import per_tensor
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Mean(Op):
-    """Mean over ``axes`` (counted from 0), which stay as 1 with ``keep_dims``.
+class Reduction(Op):
+    """Base of the reductions over ``axes`` (counted from 0), which stay as 1 with ``keep_dims``.
 
-    Integers, with the int32 sum of (q - raw_zero) and ``affine``'s scale and offset:
-    q = clamp(round_half_even(float32(sum) * scale + offset)) + raw_zero, in single float32
-    operations (no FMA). The offset holds the zero points, so that ties depend on them: a pass that
-    turns int8 input and output to uint8 by adding 128 adds 128 to ``raw_zero`` also, and changes
-    no result.
+    Without axes each element is reduced by itself.
     """
-
-    name: ClassVar[str] = "MEAN"
 
     axes: tuple[int, ...] = ()
     keep_dims: bool = False
-    raw_zero: int = 0
+
+    kinds: ClassVar[tuple[Kind, ...]] = ARITHMETIC
 
     def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
         check_inputs(self, inputs, 1)
         x = inputs[0]
-        self.require(len(self.axes) >= 1, "no axes; it takes the mean over at least one")
         check_axes(self, self.axes, len(x.shape))
-        quantized = all_quantized(self, inputs)
-        count = self.count(x)
-        self.require(
-            not quantized or count <= 2**23,
-            f"a mean of {count} values; quantized ones are at most {2**23}",
-        )
+        common_kind(self, inputs, self.kinds)
         shape = [
             1 if i in self.axes else d
             for i, d in enumerate(x.shape)
@@ -53,8 +51,53 @@ class Mean(Op):
         return (result(self, shape, x.dtype),)
 
     def count(self, x: TensorType) -> int:
-        """How many values one mean is taken of."""
+        """How many values are reduced to one."""
         return math.prod(x.shape[a] for a in self.axes)
+
+    def compute(self, x: Array) -> Array:
+        """The reduction of floats, plain integers or bools."""
+        raise NotImplementedError
+
+    def quantized(self, x: Array, t: TensorType, out: TensorType) -> Array:
+        """The reduction of quantized values; here by real numbers, rounded once."""
+        return requantized(self.compute(dequantized(x, t, self.name)), out, self.name)
+
+    def reference(
+        self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
+    ) -> list[Array]:
+        (x,) = arrays
+        with np.errstate(all="ignore"):
+            if kind_of(inputs[0]) is Kind.QUANTIZED:
+                y = self.quantized(x, inputs[0], outputs[0])
+            else:
+                y = self.compute(x)
+        return [np.asarray(y).astype(outputs[0].dtype.numpy).reshape(outputs[0].shape)]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Mean(Reduction):
+    """Mean over ``axes``; of plain integers cut toward zero.
+
+    8 bits, with the int32 sum of (q - raw_zero) and ``affine``'s scale and offset:
+    q = clamp(round_half_even(float32(sum) * scale + offset)) + raw_zero, in single float32
+    operations (no FMA). The offset holds the zero points, so that ties depend on them: a pass that
+    turns int8 input and output to uint8 by adding 128 adds 128 to ``raw_zero`` also, and changes
+    no result.
+    """
+
+    name: ClassVar[str] = "MEAN"
+
+    raw_zero: int = 0
+
+    def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
+        self.require(len(self.axes) >= 1, "no axes; it takes the mean over at least one")
+        types = super().infer(inputs)
+        count = self.count(inputs[0])
+        self.require(
+            kind_of(inputs[0]) is not Kind.QUANTIZED or count <= 2**23,
+            f"a mean of {count} values; quantized ones are at most {2**23}",
+        )
+        return types
 
     def affine(
         self, inputs: Sequence[TensorType], outputs: Sequence[TensorType]
@@ -76,26 +119,124 @@ class Mean(Op):
             shift = np.float32((zero - self.raw_zero) * count) * scale
         return scale, np.float32(np.float32(out_zero - self.raw_zero) - shift)
 
-    def reference(
-        self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
-    ) -> list[Array]:
-        (x,) = arrays
-        if inputs[0].dtype is DType.FLOAT32:
-            mean = x.mean(axis=self.axes, dtype=np.float64)
-            return [np.asarray(mean, np.float32).reshape(outputs[0].shape)]
-        scale, offset = self.affine(inputs, outputs)
-        low, high = (bound - self.raw_zero for bound in outputs[0].dtype.range)
-        total = x.sum(axis=self.axes, dtype=np.int64) - self.count(inputs[0]) * self.raw_zero
+    def compute(self, x: Array) -> Array:
+        if x.dtype.kind == "f":
+            return np.asarray(x.mean(axis=self.axes, dtype=np.float64))
+        total = np.asarray(x.sum(axis=self.axes, dtype=np.int64))
+        count = x.size // total.size
+        return np.asarray(np.sign(total) * (np.abs(total) // count))
+
+    def quantized(self, x: Array, t: TensorType, out: TensorType) -> Array:
+        if t.dtype.itemsize != 1:
+            return super().quantized(x, t, out)
+        scale, offset = self.affine([t], [out])
+        low, high = (bound - self.raw_zero for bound in out.dtype.range)
+        total = x.sum(axis=self.axes, dtype=np.int64) - self.count(t) * self.raw_zero
         steps = np.asarray(total).astype(np.float32) * scale + offset
-        q = np.rint(np.clip(steps, low, high)).astype(np.int32) + np.int32(self.raw_zero)
-        return [q.astype(outputs[0].dtype.numpy).reshape(outputs[0].shape)]
+        q = np.rint(np.clip(steps, low, high)).astype(np.int32)
+        return np.asarray(q + np.int32(self.raw_zero))
+
+
+class Sum(Reduction):
+    """The sum over ``axes``, of floats in float64."""
+
+    name: ClassVar[str] = "SUM"
+
+    def compute(self, x: Array) -> Array:
+        dtype = np.float64 if x.dtype.kind == "f" else x.dtype
+        return np.asarray(x.sum(axis=self.axes, dtype=dtype))
+
+
+class ReduceProd(Reduction):
+    """The product over ``axes``, of floats in float64."""
+
+    name: ClassVar[str] = "REDUCE_PROD"
+
+    def compute(self, x: Array) -> Array:
+        dtype = np.float64 if x.dtype.kind == "f" else x.dtype
+        return np.asarray(x.prod(axis=self.axes, dtype=dtype))
+
+
+class _Chosen(Reduction):
+    """Base of the reductions that give one of their values; quantized ones raw."""
+
+    function: ClassVar[Callable[..., Any]]
+
+    def compute(self, x: Array) -> Array:
+        return np.asarray(type(self).function(x, axis=self.axes))
+
+    def quantized(self, x: Array, t: TensorType, out: TensorType) -> Array:
+        if t.quant == out.quant:
+            return self.compute(x)
+        return super().quantized(x, t, out)
+
+
+class ReduceMax(_Chosen):
+    """The greatest value over ``axes``."""
+
+    name: ClassVar[str] = "REDUCE_MAX"
+    function: ClassVar[Callable[..., Any]] = np.max
+
+
+class ReduceMin(_Chosen):
+    """The smallest value over ``axes``."""
+
+    name: ClassVar[str] = "REDUCE_MIN"
+    function: ClassVar[Callable[..., Any]] = np.min
+
+
+class ReduceAny(_Chosen):
+    """Whether any value over ``axes`` is true."""
+
+    name: ClassVar[str] = "REDUCE_ANY"
+    kinds: ClassVar[tuple[Kind, ...]] = (Kind.BOOL,)
+    function: ClassVar[Callable[..., Any]] = np.any
+
+
+class ReduceAll(_Chosen):
+    """Whether all values over ``axes`` are true."""
+
+    name: ClassVar[str] = "REDUCE_ALL"
+    kinds: ClassVar[tuple[Kind, ...]] = (Kind.BOOL,)
+    function: ClassVar[Callable[..., Any]] = np.all
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ArgMax(Op):
-    """Index of the greatest value along ``axis`` (counted from 0), the first where several are."""
+class Cumsum(Op):
+    """Sums along ``axis`` of all values up to each, or before it with ``exclusive``.
 
-    name: ClassVar[str] = "ARG_MAX"
+    With ``reverse`` they start at the end. Floats are summed in float64; integers wrap.
+    """
+
+    name: ClassVar[str] = "CUMSUM"
+
+    axis: int = 0
+    exclusive: bool = False
+    reverse: bool = False
+
+    def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
+        check_inputs(self, inputs, 1)
+        check_axis(self, self.axis, len(inputs[0].shape))
+        common_kind(self, inputs, (Kind.FLOAT, Kind.INTEGER))
+        return (result(self, inputs[0].shape, inputs[0].dtype),)
+
+    def reference(
+        self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
+    ) -> list[Array]:
+        x = arrays[0]
+        x = np.flip(x, self.axis) if self.reverse else x
+        dtype = np.float64 if x.dtype.kind == "f" else x.dtype
+        y = x.cumsum(axis=self.axis, dtype=dtype)
+        if self.exclusive:
+            y = np.roll(y, 1, self.axis)
+            np.moveaxis(y, self.axis, 0)[0] = 0
+        y = np.flip(y, self.axis) if self.reverse else y
+        return [np.ascontiguousarray(y.astype(arrays[0].dtype))]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class _Arg(Op):
+    """Base of ARG_MAX and ARG_MIN: an index of ``dtype`` along ``axis`` (counted from 0)."""
 
     axis: int = 0
     dtype: DType = DType.INT32
@@ -104,11 +245,18 @@ class ArgMax(Op):
         check_inputs(self, inputs, 1)
         shape = inputs[0].shape
         check_axis(self, self.axis, len(shape))
+        common_kind(self, inputs, (*ARITHMETIC, Kind.BOOL))
         self.require(
             self.dtype in (DType.INT32, DType.INT64),
             f"its output is {self.dtype}; it must be int32 or int64",
         )
         return (result(self, shape[: self.axis] + shape[self.axis + 1 :], self.dtype),)
+
+
+class ArgMax(_Arg):
+    """Index of the greatest value along ``axis``, the first where several are."""
+
+    name: ClassVar[str] = "ARG_MAX"
 
     def reference(
         self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
@@ -116,60 +264,12 @@ class ArgMax(Op):
         return [np.asarray(arrays[0].argmax(axis=self.axis), self.dtype.numpy)]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Softmax(Op):
-    """exp(beta * x) / sum(exp(beta * x)) over the last axis.
+class ArgMin(_Arg):
+    """Index of the smallest value along ``axis``, the first where several are."""
 
-    Integers, with d = (greatest x of the row) - x, and t = ``table``: the sum s of t[d] over the
-    row is exact (int64), r = ``factor`` / float32(s) is one float32 division a row, and
-    q = clamp(round_half_even(float32(t[d]) * r) + zero point). Entries are at most 2**23, so that
-    their conversion to float32 is exact.
-    """
-
-    name: ClassVar[str] = "SOFTMAX"
-
-    beta: float = 1.0
-
-    def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
-        check_inputs(self, inputs, 1)
-        x = inputs[0]
-        self.require(len(x.shape) >= 1, "its input is a scalar; it needs an axis")
-        self.require(
-            math.isfinite(self.beta) and self.beta > 0,
-            f"beta is {self.beta}; it must be positive and finite",
-        )
-        all_quantized(self, inputs)
-        return (result(self, x.shape, x.dtype),)
-
-    def table(self, x: TensorType) -> npt.NDArray[np.int32]:
-        """int32[256]: entry d is round(2**23 * exp(-beta * x.scale * d))."""
-        scale, _ = per_tensor(x, f"{self.name}: input")
-        exponents = -float(scale) * self.beta * np.arange(256)
-        with np.errstate(under="ignore"):
-            return np.asarray(np.rint(2.0**23 * np.exp(exponents)), np.int32)
-
-    def factor(self, out: TensorType) -> np.float32:
-        """float32(1 / out.scale): how many steps of the output make 1."""
-        scale, _ = per_tensor(out, f"{self.name}: output")
-        with np.errstate(over="ignore"):
-            factor: np.float32 = np.float32(1) / scale
-        self.require(bool(factor < 2.0**64), f"output scale {scale}; it must be above 2**-64")
-        return factor
+    name: ClassVar[str] = "ARG_MIN"
 
     def reference(
         self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
     ) -> list[Array]:
-        (x,) = arrays
-        if inputs[0].dtype is DType.FLOAT32:
-            real = x.astype(np.float64)
-            with np.errstate(under="ignore"):
-                e = np.exp(self.beta * (real - real.max(axis=-1, keepdims=True)))
-                return [(e / e.sum(axis=-1, keepdims=True)).astype(np.float32)]
-        _, zero = per_tensor(outputs[0], f"{self.name}: output")
-        low, high = outputs[0].dtype.range
-        raw = x.astype(np.int32)
-        t = self.table(inputs[0])[raw.max(axis=-1, keepdims=True) - raw]
-        total = t.sum(axis=-1, keepdims=True, dtype=np.int64)
-        ratio = self.factor(outputs[0]) / total.astype(np.float32)
-        q = np.rint(np.clip(t.astype(np.float32) * ratio, low - zero, high - zero)) + zero
-        return [q.astype(outputs[0].dtype.numpy)]
+        return [np.asarray(arrays[0].argmin(axis=self.axis), self.dtype.numpy)]

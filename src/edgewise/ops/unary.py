@@ -1,18 +1,17 @@
-"""Functions of one element: on 8-bit tensors each is a table of 256 entries."""
+"""Functions of one element: on quantized tensors each is a table of 256 or 65,536 entries."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from ..dtype import DType
 from ..graph import Array, TensorType
 from .base import Activation, Op
-from .checks import all_quantized, check_inputs, result
+from .checks import Kind, check_inputs, common_kind, kind_of, result
 from .fixed_point import (
     divide_by_power_of_two,
     high_multiply,
@@ -20,23 +19,32 @@ from .fixed_point import (
     multiply,
     truncating_shift,
 )
+from .quantized import requantized
 from .requant import activation_range, per_tensor
 
 
+def unsigned(x: Array) -> Array:
+    """Raw values of 8 or 16 bits as the unsigned integers of the same bits."""
+    return x.view(np.uint8 if x.dtype.itemsize == 1 else np.uint16)
+
+
 def raw_values(t: TensorType) -> Array:
-    """int64[256]: what the bytes 0 to 255 mean as values of an 8-bit dtype."""
-    return np.arange(256, dtype=np.uint8).view(t.dtype.numpy).astype(np.int64)
+    """int64[256], or [65536] for 16 bits: the values of the raw bits 0, 1, 2, ..."""
+    bits = np.uint8 if t.dtype.itemsize == 1 else np.uint16
+    return np.arange(np.iinfo(bits).max + 1, dtype=bits).view(t.dtype.numpy).astype(np.int64)
 
 
-def entries(steps: Array, zero: int, out: TensorType, lo: int = -512, hi: int = 512) -> Array:
+def entries(
+    steps: Array, zero: int, out: TensorType, lo: int | None = None, hi: int | None = None
+) -> Array:
     """A table of ``out``: whole ``steps`` plus the zero point, clamped to lo..hi and the dtype."""
     low, high = out.dtype.range
-    q = np.clip(steps + zero, max(lo, low), min(hi, high))
-    return np.asarray(q.astype(out.dtype.numpy))
+    low, high = low if lo is None else max(lo, low), high if hi is None else min(hi, high)
+    return np.asarray(np.clip(steps + zero, low, high).astype(out.dtype.numpy))
 
 
 def scale_ratio(op: Op, x: TensorType, out: TensorType) -> tuple[Array, np.float32, int]:
-    """Values less their zero point (int64[256]), x.scale / out.scale, and out's zero point.
+    """All values less their zero point, x.scale / out.scale, and out's zero point.
 
     A ratio beyond 2**40 is 2**40: both saturate.
     """
@@ -59,40 +67,50 @@ def has_shifted_rule(ratio: np.float32) -> bool:
 
 
 class Unary(Op):
-    """Base of the functions of one element: float32, or 8-bit by ``table``."""
+    """Base of the functions of one element: of floats, or quantized by ``table``.
+
+    ``kinds`` says what else it takes; of those the result is ``exact``.
+    """
+
+    kinds: ClassVar[tuple[Kind, ...]] = (Kind.FLOAT, Kind.QUANTIZED)
 
     def real(self, x: Array) -> Array:
         """The function of real numbers, float64 to float64."""
         raise NotImplementedError
 
+    def exact(self, x: Array) -> Array:
+        """The function of plain integers or bools, which wraps."""
+        return self.real(x)
+
     def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
         check_inputs(self, inputs, 1)
-        all_quantized(self, inputs)
+        common_kind(self, inputs, self.kinds)
         return (result(self, inputs[0].shape, inputs[0].dtype),)
 
     def table(self, input: TensorType, output: TensorType) -> Array:
-        """The results, of the output's dtype, for the input's raw bytes 0 to 255 (as uint8).
+        """The results, of the output's dtype, for the input's raw bits 0 to 255, or to 65,535.
 
         Entry: clamp(round_half_even(real(scale * (q - zero point)) / output scale) + zero point),
-        in float64.
+        in float64; NaN counts as 0.
 
         Raises:
-            GraphError: when a type is not 8-bit and quantized per tensor.
+            GraphError: when a type is not quantized per tensor.
         """
         scale, zero = per_tensor(input, f"{self.name}: input")
-        out_scale, out_zero = per_tensor(output, f"{self.name}: output")
-        with np.errstate(over="ignore", under="ignore"):
-            steps = self.real((raw_values(input) - zero) * float(scale)) / float(out_scale)
-        return entries(np.rint(np.clip(steps, -512, 512)), out_zero, output)
+        with np.errstate(all="ignore"):
+            real = self.real((raw_values(input) - zero) * float(scale))
+        return requantized(real, output, f"{self.name}: output")
 
     def reference(
         self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
     ) -> list[Array]:
         (x,) = arrays
-        if inputs[0].dtype is DType.FLOAT32:
-            with np.errstate(over="ignore", under="ignore"):
-                return [self.real(x.astype(np.float64)).astype(np.float32)]
-        return [self.table(inputs[0], outputs[0])[x.view(np.uint8)]]
+        kind = kind_of(inputs[0])
+        if kind is Kind.QUANTIZED:
+            return [self.table(inputs[0], outputs[0])[unsigned(x)]]
+        with np.errstate(all="ignore"):
+            y = self.real(x.astype(np.float64)) if kind is Kind.FLOAT else self.exact(x)
+        return [np.asarray(y).astype(outputs[0].dtype.numpy)]
 
 
 class Logistic(Unary):
@@ -113,7 +131,7 @@ class Tanh(Unary):
         return np.asarray(np.tanh(x))
 
 
-class _Clamp(Unary):
+class Clamp(Unary):
     """Base of the functions that clamp x to ``_activation``.
 
     Integers: x is requantized by fixed_point.multiply, then clamped to activation_range.
@@ -130,25 +148,32 @@ class _Clamp(Unary):
         return entries(multiply(steps, float(ratio)), zero, output, lo, hi)
 
 
-class Relu(_Clamp):
+class Relu(Clamp):
     """max(x, 0)"""
 
     name: ClassVar[str] = "RELU"
     _activation: ClassVar[Activation] = Activation.RELU
 
 
-class Relu6(_Clamp):
+class Relu6(Clamp):
     """min(max(x, 0), 6)"""
 
     name: ClassVar[str] = "RELU6"
     _activation: ClassVar[Activation] = Activation.RELU6
 
 
-class ReluN1To1(_Clamp):
+class ReluN1To1(Clamp):
     """min(max(x, -1), 1)"""
 
     name: ClassVar[str] = "RELU_N1_TO_1"
     _activation: ClassVar[Activation] = Activation.RELU_N1_TO_1
+
+
+class Relu0To1(Clamp):
+    """min(max(x, 0), 1)"""
+
+    name: ClassVar[str] = "RELU_0_TO_1"
+    _activation: ClassVar[Activation] = Activation.RELU_0_TO_1
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -223,3 +248,59 @@ def _short_multiplier(real: float) -> tuple[int, int]:
 
 def _int16(x: Array) -> Array:
     return np.asarray(np.clip(x, -(2**15), 2**15 - 1))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Gelu(Unary):
+    """x * Phi(x), with the normal distribution Phi, or its approximation by tanh."""
+
+    name: ClassVar[str] = "GELU"
+
+    approximate: bool = False
+
+    def real(self, x: Array) -> Array:
+        if self.approximate:
+            inner = math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)
+            return np.asarray(0.5 * x * (1 + np.tanh(inner)))
+        return np.asarray(0.5 * x * erfc(-x * math.sqrt(0.5)))
+
+
+def erfc(x: Array) -> Array:
+    """1 - erf(x) of float64."""
+    return np.asarray(np.vectorize(math.erfc, otypes=[np.float64])(x))
+
+
+def _function(
+    name: str,
+    real: Callable[[Array], Array],
+    doc: str,
+    exact: Sequence[Kind] = (),
+) -> type[Unary]:
+    """A class called as the operator is, in CamelCase; it takes the kinds ``exact`` too."""
+    members = {
+        "__doc__": doc,
+        "__module__": __name__,
+        "name": name,
+        "real": lambda self, x: np.asarray(real(x)),
+        "kinds": (*Unary.kinds, *exact),
+    }
+    return type(name.title().replace("_", ""), (Unary,), members)
+
+
+_INTEGER = (Kind.INTEGER,)
+
+Abs = _function("ABS", np.abs, "|x|", _INTEGER)
+Neg = _function("NEG", np.negative, "-x", (Kind.INTEGER, Kind.COMPLEX))
+Exp = _function("EXP", np.exp, "e ** x")
+Log = _function("LOG", np.log, "the natural logarithm")
+Sqrt = _function("SQRT", np.sqrt, "the square root")
+Rsqrt = _function("RSQRT", lambda x: 1 / np.sqrt(x), "1 / sqrt(x)")
+Square = _function("SQUARE", np.square, "x * x", _INTEGER)
+Sin = _function("SIN", np.sin, "the sine of radians")
+Cos = _function("COS", np.cos, "the cosine of radians")
+Floor = _function("FLOOR", np.floor, "the greatest whole number that is not above x")
+Ceil = _function("CEIL", np.ceil, "the least whole number that is not below x")
+Round = _function("ROUND", np.rint, "the nearest whole number, halves to even")
+Sign = _function("SIGN", np.sign, "-1, 0 or 1, as x is", _INTEGER)
+Elu = _function("ELU", lambda x: np.where(x > 0, x, np.expm1(x)), "x where x > 0, else e ** x - 1")
+LogicalNot = _function("LOGICAL_NOT", np.logical_not, "not x", (Kind.BOOL,))

@@ -1,0 +1,149 @@
+"""Normalisations along an axis: SOFTMAX, LOG_SOFTMAX, L2_NORMALIZATION and the like."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from ..graph import Array, TensorType
+from .base import Op
+from .checks import Kind, check_inputs, check_rank, common_kind, kind_of, result
+from .quantized import dequantized, requantized
+from .requant import per_tensor
+
+
+class _LastAxis(Op):
+    """Base of the operators that give each row of the last axis a row of its size."""
+
+    kinds: ClassVar[tuple[Kind, ...]] = (Kind.FLOAT, Kind.QUANTIZED)
+
+    def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
+        check_inputs(self, inputs, 1)
+        (x,) = inputs
+        self.require(len(x.shape) >= 1, "its input is a scalar; it needs an axis")
+        common_kind(self, inputs, self.kinds)
+        return (result(self, x.shape, x.dtype),)
+
+    def rows(self, x: Array) -> Array:
+        """The function of real rows, in float64."""
+        raise NotImplementedError
+
+    def quantized(self, x: Array, t: TensorType, out: TensorType) -> Array:
+        return requantized(self.rows(dequantized(x, t, self.name)), out, f"{self.name}: output")
+
+    def reference(
+        self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
+    ) -> list[Array]:
+        (x,) = arrays
+        with np.errstate(all="ignore"):
+            if kind_of(inputs[0]) is Kind.QUANTIZED:
+                y = self.quantized(x, inputs[0], outputs[0])
+            else:
+                y = self.rows(x.astype(np.float64))
+        return [np.asarray(y).astype(outputs[0].dtype.numpy)]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Softmax(_LastAxis):
+    """exp(beta * x) / sum(exp(beta * x)) over the last axis.
+
+    Integers, with d = (greatest x of the row) - x, and t = ``table``: the sum s of t[d] over the
+    row is exact (int64), r = ``factor`` / float32(s) is one float32 division a row, and
+    q = clamp(round_half_even(float32(t[d]) * r) + zero point). Entries are at most 2**23, so that
+    their conversion to float32 is exact.
+    """
+
+    name: ClassVar[str] = "SOFTMAX"
+
+    beta: float = 1.0
+
+    def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
+        self.require(
+            math.isfinite(self.beta) and self.beta > 0,
+            f"beta is {self.beta}; it must be positive and finite",
+        )
+        return super().infer(inputs)
+
+    def table(self, x: TensorType) -> npt.NDArray[np.int32]:
+        """int32[256]: entry d is round(2**23 * exp(-beta * x.scale * d))."""
+        scale, _ = per_tensor(x, f"{self.name}: input")
+        exponents = -float(scale) * self.beta * np.arange(256)
+        with np.errstate(under="ignore"):
+            return np.asarray(np.rint(2.0**23 * np.exp(exponents)), np.int32)
+
+    def factor(self, out: TensorType) -> np.float32:
+        """float32(1 / out.scale): how many steps of the output make 1."""
+        scale, _ = per_tensor(out, f"{self.name}: output")
+        with np.errstate(over="ignore"):
+            factor: np.float32 = np.float32(1) / scale
+        self.require(bool(factor < 2.0**64), f"output scale {scale}; it must be above 2**-64")
+        return factor
+
+    def rows(self, x: Array) -> Array:
+        e = np.exp(self.beta * (x - x.max(axis=-1, keepdims=True)))
+        return np.asarray(e / e.sum(axis=-1, keepdims=True))
+
+    def quantized(self, x: Array, t: TensorType, out: TensorType) -> Array:
+        if t.dtype.itemsize != 1:
+            return super().quantized(x, t, out)
+        _, zero = per_tensor(out, f"{self.name}: output")
+        low, high = out.dtype.range
+        raw = x.astype(np.int32)
+        e = self.table(t)[raw.max(axis=-1, keepdims=True) - raw]
+        total = e.sum(axis=-1, keepdims=True, dtype=np.int64)
+        ratio = self.factor(out) / total.astype(np.float32)
+        q = np.rint(np.clip(e.astype(np.float32) * ratio, low - zero, high - zero))
+        return np.asarray(q + zero)
+
+
+class LogSoftmax(_LastAxis):
+    """x - log(sum(exp(x))) over the last axis."""
+
+    name: ClassVar[str] = "LOG_SOFTMAX"
+
+    def rows(self, x: Array) -> Array:
+        x = x - x.max(axis=-1, keepdims=True)
+        return np.asarray(x - np.log(np.exp(x).sum(axis=-1, keepdims=True)))
+
+
+class L2Normalization(_LastAxis):
+    """x / max(sqrt(sum(x * x)), 1e-6) over the last axis."""
+
+    name: ClassVar[str] = "L2_NORMALIZATION"
+
+    def rows(self, x: Array) -> Array:
+        norm = np.sqrt(np.square(x).sum(axis=-1, keepdims=True))
+        return np.asarray(x / np.maximum(norm, 1e-6))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LocalResponseNormalization(_LastAxis):
+    """x / (bias + alpha * sum(x * x)) ** beta, the sum over ``radius`` channels to both sides."""
+
+    name: ClassVar[str] = "LOCAL_RESPONSE_NORMALIZATION"
+    kinds: ClassVar[tuple[Kind, ...]] = (Kind.FLOAT,)
+
+    radius: int = 5
+    bias: float = 1.0
+    alpha: float = 1.0
+    beta: float = 0.5
+
+    def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
+        check_inputs(self, inputs, 1)
+        check_rank(self, inputs[0], 4, "input")
+        self.require(self.radius >= 0, f"radius {self.radius}; it cannot be negative")
+        return super().infer(inputs)
+
+    def rows(self, x: Array) -> Array:
+        channels = x.shape[-1]
+        sums = np.concatenate((np.zeros((*x.shape[:-1], 1)), np.square(x).cumsum(axis=-1)), -1)
+        positions = np.arange(channels)
+        radius = min(self.radius, channels)
+        first, last = (np.clip(positions + d, 0, channels) for d in (-radius, radius + 1))
+        window = sums[..., last] - sums[..., first]
+        return np.asarray(x * np.power(self.bias + self.alpha * window, -self.beta))
