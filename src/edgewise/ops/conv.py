@@ -3,7 +3,7 @@
 Each takes float32 throughout, or 8-bit quantized: x per tensor, w per tensor or per output
 channel, bias int32 with scale x.scale * w.scale and zero point 0. The integer result is
 requantization(x, w, out, activation).apply(sum of (x - zx) * (w - zw), plus bias), and padding is
-with x's zero point.
+with x's zero point. `product` tells the other types: int16 or float32 x with 8-bit w.
 """
 
 from __future__ import annotations
@@ -15,17 +15,22 @@ from typing import ClassVar
 import numpy as np
 
 from ..graph import Array, TensorType
-from .base import Activation, Op
+from .base import Activation
 from .checks import check_inputs, check_rank, check_shape, pad_image, result, window_extent, windows
-from .product import check_product, finish_product, matmul, operands
+from .product import Product, matmul
+from .requant import Rounding
+
+IMAGE = (1, 2, 3)
+"""Axes of x that a hybrid convolution quantizes alike."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class _Conv(Op):
+class _Conv(Product):
     stride: tuple[int, int] = (1, 1)
     dilation: tuple[int, int] = (1, 1)
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
     activation: Activation = Activation.NONE
+    rounding: Rounding = Rounding.FLOAT
 
     def _image_size(self, x: TensorType, w: TensorType) -> tuple[int, int]:
         top, bottom, left, right = self.padding
@@ -43,7 +48,9 @@ class _Conv(Op):
 class Conv2D(_Conv):
     """Convolution of x[N, H, W, C] by w[O, KH, KW, C / groups], and bias[O] (optional).
 
-    ``padding`` is (top, bottom, left, right). The number of groups is C / w.shape[3].
+    ``padding`` is (top, bottom, left, right). The number of groups is C / w.shape[3]. Hybrid: x is
+    quantized an image at a time; a pixel at a time where the operator is a matrix product, that is
+    of 1x1 taps, stride 1 and no padding.
     """
 
     name: ClassVar[str] = "CONV_2D"
@@ -63,13 +70,14 @@ class Conv2D(_Conv):
             out_channels % groups == 0,
             f"{out_channels} output channels in {groups} groups; they must divide evenly",
         )
-        check_product(self, inputs, out_channels, 0, w.shape[1] * w.shape[2] * depth)
+        self.check(inputs, out_channels, 0, w.shape[1] * w.shape[2] * depth)
         return (result(self, (x.shape[0], *self._image_size(x, w), out_channels), x.dtype),)
 
     def reference(
         self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
     ) -> list[Array]:
-        x, w, bias = operands(arrays, inputs)
+        given = self.operands(arrays, inputs, self.group(inputs[1]))
+        x, w = given.x, given.w
         out_channels, kh, kw, depth = w.shape
         groups = x.shape[3] // depth
         per_group = out_channels // groups
@@ -83,7 +91,12 @@ class Conv2D(_Conv):
             acc[..., channels] = matmul(patches.reshape(n * oh * ow, -1), columns).reshape(
                 n, oh, ow, per_group
             )
-        return [finish_product(acc, bias, inputs, outputs, self.activation)]
+        return [self.finish(acc, given, inputs, outputs)]
+
+    def group(self, w: TensorType) -> tuple[int, ...]:
+        """The axes of a hybrid product's x that share a scale."""
+        is_matmul = w.shape[1:3] == self.stride == (1, 1) and not any(self.padding)
+        return (3,) if is_matmul else IMAGE
 
     def macs(self, inputs: Sequence[TensorType], outputs: Sequence[TensorType]) -> int:
         _, kh, kw, depth = inputs[1].shape
@@ -99,6 +112,7 @@ class DepthwiseConv2D(_Conv):
     """
 
     name: ClassVar[str] = "DEPTHWISE_CONV_2D"
+    wide_sums: ClassVar[bool] = True
 
     def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
         check_inputs(self, inputs, 2, 3)
@@ -111,21 +125,22 @@ class DepthwiseConv2D(_Conv):
             out_channels % channels == 0,
             f"{channels} input and {out_channels} output channels; the first divides the second",
         )
-        check_product(self, inputs, out_channels, 3, w.shape[1] * w.shape[2])
+        self.check(inputs, out_channels, 3, w.shape[1] * w.shape[2])
         return (result(self, (x.shape[0], *self._image_size(x, w), out_channels), x.dtype),)
 
     def reference(
         self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
     ) -> list[Array]:
-        x, w, bias = operands(arrays, inputs)
+        given = self.operands(arrays, inputs, IMAGE)
+        x, w = given.x, given.w
         _, kh, kw, out_channels = w.shape
         x = np.repeat(x, out_channels // x.shape[3], axis=3)
         view = windows(pad_image(x, self.padding), (kh, kw), self.stride, self.dilation)
-        acc = np.zeros(view.shape[:4], np.float64 if x.dtype.kind == "f" else np.int32)
+        acc = np.zeros(view.shape[:4], np.float64)
         for i in range(kh):
             for j in range(kw):
                 acc += view[..., i, j] * w[0, i, j]
-        return [finish_product(acc, bias, inputs, outputs, self.activation)]
+        return [self.finish(acc, given, inputs, outputs)]
 
     def macs(self, inputs: Sequence[TensorType], outputs: Sequence[TensorType]) -> int:
         _, kh, kw, _ = inputs[1].shape
@@ -133,7 +148,7 @@ class DepthwiseConv2D(_Conv):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class TransposeConv(Op):
+class TransposeConv(Product):
     """Transposed convolution of x[N, H, W, I] by w[O, KH, KW, I], and bias[O] (optional).
 
     Input pixel (y, x) adds x * w[:, i, j] to output pixel (y * stride + i - top,
@@ -148,6 +163,7 @@ class TransposeConv(Op):
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
     output_size: tuple[int, int] = (1, 1)
     activation: Activation = Activation.NONE
+    rounding: Rounding = Rounding.FLOAT
 
     def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
         check_inputs(self, inputs, 2, 3)
@@ -169,13 +185,14 @@ class TransposeConv(Op):
             f"input of {x.shape[1]}x{x.shape[2]} pixels; stride, padding and output_size "
             f"belong to one of {size[0]}x{size[1]}",
         )
-        check_product(self, inputs, w.shape[0], 0, w.shape[1] * w.shape[2] * w.shape[3])
+        self.check(inputs, w.shape[0], 0, w.shape[1] * w.shape[2] * w.shape[3])
         return (out,)
 
     def reference(
         self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
     ) -> list[Array]:
-        x, w, bias = operands(arrays, inputs)
+        given = self.operands(arrays, inputs, IMAGE)
+        x, w = given.x, given.w
         n, h, width, depth = x.shape
         out_channels, kh, kw, _ = w.shape
         (sh, sw), (top, _, left, _) = self.stride, self.padding
@@ -191,7 +208,7 @@ class TransposeConv(Op):
                 cols = slice(j, j + (width - 1) * sw + 1, sw)
                 full[:, rows, cols] += taps[:, :, :, i, j]
         acc = full[:, top : top + oh, left : left + ow]
-        return [finish_product(acc, bias, inputs, outputs, self.activation)]
+        return [self.finish(acc, given, inputs, outputs)]
 
     def macs(self, inputs: Sequence[TensorType], outputs: Sequence[TensorType]) -> int:
         out_channels, kh, kw, _ = inputs[1].shape

@@ -7,14 +7,18 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ..graph import Array, TensorType
-from .base import Activation, Op
+from .base import Activation
 from .checks import check_inputs, check_rank, result
-from .product import check_product, finish_product, matmul, operands
+from .product import Product, matmul
+from .requant import Rounding
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class FullyConnected(Op):
+class FullyConnected(Product):
     """Matrix product of x[..., K] and w[O, K], and bias[O] (optional); types as in CONV_2D.
+
+    Hybrid: x is quantized a row of K at a time.
+
 
     The output is [x.shape[:-1]..., O] with ``keep_num_dims``. Without, it is [x.size / K, O], and
     x may have any shape whose size K divides: its last dimensions are flattened.
@@ -24,6 +28,7 @@ class FullyConnected(Op):
 
     activation: Activation = Activation.NONE
     keep_num_dims: bool = False
+    rounding: Rounding = Rounding.FLOAT
 
     def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
         check_inputs(self, inputs, 2, 3)
@@ -42,15 +47,15 @@ class FullyConnected(Op):
                 f"input {list(x.shape)}, weights of depth {depth}; it must divide the input's size",
             )
             shape = (x.size // depth, channels)
-        check_product(self, inputs, channels, 0, depth)
+        self.check(inputs, channels, 0, depth)
         return (result(self, shape, x.dtype),)
 
     def reference(
         self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
     ) -> list[Array]:
-        x, w, bias = operands(arrays, inputs)
-        acc = matmul(x.reshape(-1, w.shape[1]), w.T)
-        y = finish_product(acc, bias, inputs, outputs, self.activation)
+        depth = inputs[1].shape[1]
+        given = self.operands([arrays[0].reshape(-1, depth), *arrays[1:]], inputs)
+        y = self.finish(matmul(given.x, given.w.T), given, inputs, outputs)
         return [y.reshape(outputs[0].shape)]
 
     def macs(self, inputs: Sequence[TensorType], outputs: Sequence[TensorType]) -> int:

@@ -1,4 +1,4 @@
-"""The fixed-point multiplication of TensorFlow Lite's built-in kernels, for tables.
+"""The fixed-point multiplication of TensorFlow Lite's built-in kernels, and of CMSIS-NN.
 
 A real multiplier m is held as round(f * 2**31) and an exponent e, where m = f * 2**e and f lies in
 0.5..1. The product is rounded twice: to the 31-bit multiplier's scale, then by the exponent.
@@ -8,10 +8,14 @@ Everything is exact in int64.
 from __future__ import annotations
 
 import math
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from ..graph import Array
+
+Int: TypeAlias = "int | npt.NDArray[np.int64] | np.signedinteger[Any]"
 
 
 def multiplier(real: float) -> tuple[int, int]:
@@ -28,14 +32,39 @@ def multiplier(real: float) -> tuple[int, int]:
 def multiply(x: Array, real: float) -> Array:
     """x * real as TensorFlow Lite's MultiplyByQuantizedMultiplier rounds it (int64).
 
-    |x| is below 2**15; a product beyond int32 saturates.
+    |x| is below 2**31; a product beyond int32 saturates.
     """
-    scaled, exponent = multiplier(real)
-    widened = np.clip(x.astype(np.int64) << min(max(exponent, 0), 31), -(2**31), 2**31 - 1)
-    return divide_by_power_of_two(high_multiply(widened, scaled, 31), max(-exponent, 0))
+    return multiply_twice_rounded(x, *multiplier(real))
 
 
-def high_multiply(x: Array, y: int, bits: int) -> Array:
+def multiply_twice_rounded(x: Array, scaled: Int, exponent: Int) -> Array:
+    """x * scaled * 2**(exponent - 31), rounded after the multiplication and after the shift.
+
+    |x| is below 2**31; x * 2**exponent beyond int32 saturates. Broadcasts; int64.
+    """
+    widened = np.clip(x.astype(np.int64) << np.clip(exponent, 0, 31), -(2**31), 2**31 - 1)
+    return divide_by_power_of_two(high_multiply(widened, scaled, 31), np.maximum(-exponent, 0))
+
+
+def multiply_once_rounded(x: Array, scaled: Int, exponent: Int) -> Array:
+    """x * scaled * 2**(exponent - 31), rounded once, halves toward positive infinity.
+
+    TensorFlow Lite's rule of a build with single rounding. |x| is below 2**31; int64.
+    """
+    shift = np.asarray(31 - exponent, np.int64)
+    product = x.astype(np.int64) * scaled
+    return np.asarray((product + (np.int64(1) << (shift - 1))) >> shift)
+
+
+def multiply_wide(x: Array, scaled: Int, exponent: Int) -> Array:
+    """As `multiply_once_rounded` of |x| below 2**47, with the multiplier rounded to 15 bits."""
+    reduced = np.where(np.asarray(scaled) < 0x7FFF0000, (np.asarray(scaled) + 2**15) >> 16, 0x7FFF)
+    shift = np.asarray(15 - exponent, np.int64)
+    product = x.astype(np.int64) * reduced.astype(np.int64)
+    return np.asarray((product + (np.int64(1) << (shift - 1))) >> shift)
+
+
+def high_multiply(x: Array, y: Int, bits: int) -> Array:
     """x * y / 2**bits, rounded to nearest, halves toward positive infinity."""
     product = x.astype(np.int64) * y
     half = 1 << (bits - 1)
@@ -48,8 +77,13 @@ def truncating_shift(x: Array, bits: int) -> Array:
     return np.asarray(np.sign(x) * (np.abs(x) >> bits))
 
 
-def divide_by_power_of_two(x: Array, exponent: int) -> Array:
+def divide_by_power_of_two(x: Array, exponent: Int) -> Array:
     """x / 2**exponent, rounded to nearest, halves away from zero."""
-    mask = (1 << exponent) - 1
+    mask = (np.int64(1) << exponent) - 1
     threshold = (mask >> 1) + (x < 0)
     return np.asarray((x >> exponent) + ((x & mask) > threshold))
+
+
+def round_half_away(x: Array) -> Array:
+    """Floats to the nearest integer, halves away from zero."""
+    return np.asarray(np.sign(x) * np.floor(np.abs(x) + x.dtype.type(0.5)))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import enum
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,13 @@ import numpy.typing as npt
 from ..errors import GraphError
 from ..graph import Array, TensorType
 from .base import Activation
+from .fixed_point import (
+    multiplier,
+    multiply_once_rounded,
+    multiply_twice_rounded,
+    multiply_wide,
+    round_half_away,
+)
 
 INT32_MAX = 2**31 - 1
 
@@ -39,15 +47,56 @@ class Requant:
         return np.asarray(rounded + np.int32(self.zero_point))
 
 
+class Rounding(enum.Enum):
+    """How a sum times its real multiplier becomes an integer; the value is the user's word for it.
+
+    FLOAT is the rule of `Requant`: XNNPACK's, and LiteRT's default on 8 bits. The others are
+    `FixedPointRequant`'s: TensorFlow Lite's reference kernels and CMSIS-NN in their two builds.
+    """
+
+    FLOAT = "float"
+    FIXED_POINT = "fixed_point"
+    FIXED_POINT_SINGLE = "fixed_point_single"
+
+
+@dataclass(frozen=True, eq=False)
+class FixedPointRequant:
+    """q = clamp(round(acc * multiplier * 2**(exponent - 31)) + zero_point, lo, hi)
+
+    ``multiplier`` and ``exponent`` are int64[N], one entry an output channel, as
+    `fixed_point.multiplier` gives them; ``single`` rounds once, else once after the multiplication
+    and once after the shift.
+    """
+
+    multiplier: npt.NDArray[np.int64]
+    exponent: npt.NDArray[np.int64]
+    zero_point: int
+    lo: int
+    hi: int
+    single: bool = False
+
+    def apply(self, acc: Array) -> npt.NDArray[np.int32]:
+        """Requantize int32 sums [..., N]; the int32 result lies within lo..hi."""
+        multiply = multiply_once_rounded if self.single else multiply_twice_rounded
+        return self._clamped(multiply(acc, self.multiplier, self.exponent))
+
+    def apply_wide(self, acc: Array) -> npt.NDArray[np.int32]:
+        """Requantize int64 sums [..., N] below 2**47."""
+        return self._clamped(multiply_wide(acc, self.multiplier, self.exponent))
+
+    def _clamped(self, scaled: Array) -> npt.NDArray[np.int32]:
+        return np.asarray(np.clip(scaled + self.zero_point, self.lo, self.hi), np.int32)
+
+
 def per_tensor(t: TensorType, what: str) -> tuple[np.float32, int]:
-    """Scale and zero point of an 8-bit tensor that is quantized per tensor.
+    """Scale and zero point of a tensor of 8 or 16 bits that is quantized per tensor.
 
     Raises:
         GraphError: when it is not, or its zero point is out of its dtype's range.
     """
     q = t.quant
-    if t.dtype.value not in ("uint8", "int8"):
-        raise GraphError(f"{what} is {t.dtype}; it must be uint8 or int8")
+    if t.dtype.value not in ("uint8", "int8", "int16"):
+        raise GraphError(f"{what} is {t.dtype}; it must be uint8, int8 or int16")
     if q is None or len(q.scale) != 1:
         raise GraphError(f"{what} is {t}; it must be quantized with one scale and zero point")
     check_zero_points(t, what)
@@ -104,10 +153,44 @@ def requantization(
     return Requant(np.broadcast_to(scale, (channels,)).copy(), out_zero, lo, hi)
 
 
-def activation_range(out: TensorType, activation: Activation) -> tuple[int, int]:
+def fixed_point_requantization(
+    x: TensorType,
+    w: TensorType,
+    out: TensorType,
+    activation: Activation = Activation.NONE,
+    rounding: Rounding = Rounding.FIXED_POINT,
+) -> FixedPointRequant:
+    """`requantization` in fixed point: multipliers x.scale * w.scale / out.scale in float64.
+
+    The product of two scales per tensor is rounded to float32 where ``w`` has no axis, as
+    TensorFlow Lite does for matrix products.
+
+    Raises:
+        GraphError: when a tensor is not quantized as it must be, or a multiplier is 2**31 or more.
+    """
+    per_tensor(x, "input")
+    _, out_zero = per_tensor(out, "output")
+    assert x.quant is not None
+    assert out.quant is not None
+    channels = out.shape[-1]
+    if w.quant is None or len(w.quant.scale) not in (1, channels):
+        raise GraphError(f"weights are {w}; they must have one scale, or one each of {channels}")
+    products = [x.quant.scale[0] * scale for scale in w.quant.scale]
+    if not max(products) / out.quant.scale[0] < 2.0**31:
+        raise GraphError(f"requantization scale {max(products) / out.quant.scale[0]}; below 2**31")
+    pairs = np.array([multiplier(p / out.quant.scale[0]) for p in products], np.int64)
+    scaled, exponent = pairs.T
+    lo, hi = activation_range(out, activation, round_half_away)
+    single = rounding is Rounding.FIXED_POINT_SINGLE
+    return FixedPointRequant(scaled, exponent, out_zero, lo, hi, single)
+
+
+def activation_range(
+    out: TensorType, activation: Activation, round: Callable[[Array], Array] = np.rint
+) -> tuple[int, int]:
     """Least and greatest quantized value of ``out`` after ``activation``.
 
-    A bound b of the activation becomes round_half_even(b / scale) + zero_point.
+    A bound b of the activation becomes round(b / scale) + zero_point.
 
     Raises:
         GraphError: when ``out`` is not 8-bit and quantized per tensor.
@@ -115,15 +198,22 @@ def activation_range(out: TensorType, activation: Activation) -> tuple[int, int]
     scale, zero = per_tensor(out, "output")
     low, high = out.dtype.range
     least, greatest = activation.value
-    lo = low if least is None else _bound(least, scale, zero, low, high)
-    hi = high if greatest is None else _bound(greatest, scale, zero, low, high)
+    lo = low if least is None else _bound(least, scale, zero, (low, high), round)
+    hi = high if greatest is None else _bound(greatest, scale, zero, (low, high), round)
     return lo, hi
 
 
-def _bound(bound: float, scale: np.float32, zero: int, low: int, high: int) -> int:
+def _bound(
+    bound: float,
+    scale: np.float32,
+    zero: int,
+    limits: tuple[int, int],
+    round: Callable[[Array], Array],
+) -> int:
+    low, high = limits
     with np.errstate(over="ignore", under="ignore"):
-        steps = np.float32(bound) / scale
-    return int(np.rint(np.clip(steps, low - zero, high - zero))) + zero
+        steps = np.asarray(np.float32(bound) / scale)
+    return int(round(np.clip(steps, low - zero, high - zero))) + zero
 
 
 def accumulator_bound(x: TensorType, w: TensorType, terms: int) -> int:
