@@ -44,6 +44,7 @@ class Tensor:
     QUANTIZATION = 4
     IS_VARIABLE = 5
     SPARSITY = 6
+    SHAPE_SIGNATURE = 7
     EXTERNAL_BUFFER = 10
 
 
@@ -52,6 +53,25 @@ class QuantizationParameters:
     ZERO_POINT = 3
     DETAILS_TYPE = 4
     QUANTIZED_DIMENSION = 6
+
+
+class SparsityParameters:
+    TRAVERSAL_ORDER = 0
+    BLOCK_MAP = 1
+    DIM_METADATA = 2
+
+
+class DimensionMetadata:
+    FORMAT = 0
+    DENSE_SIZE = 1
+    ARRAY_SEGMENTS_TYPE = 2
+    ARRAY_SEGMENTS = 3
+    ARRAY_INDICES_TYPE = 4
+    ARRAY_INDICES = 5
+
+
+class Int32Vector:
+    VALUES = 0
 
 
 class Buffer:
@@ -66,6 +86,12 @@ class Operator:
     OUTPUTS = 2
     BUILTIN_OPTIONS_TYPE = 3
     BUILTIN_OPTIONS = 4
+    CUSTOM_OPTIONS = 5
+    INTERMEDIATES = 8
+    LARGE_CUSTOM_OPTIONS_OFFSET = 9
+    LARGE_CUSTOM_OPTIONS_SIZE = 10
+    BUILTIN_OPTIONS_2_TYPE = 11
+    BUILTIN_OPTIONS_2 = 12
 
 
 class Metadata:
@@ -76,6 +102,7 @@ class Metadata:
 class SignatureDef:
     INPUTS = 0
     OUTPUTS = 1
+    SIGNATURE_KEY = 2
     SUBGRAPH_INDEX = 4
 
 
@@ -122,16 +149,66 @@ class FullyConnectedOptions:
 class AddOptions:
     TAG = 11
     FUSED_ACTIVATION_FUNCTION = 0
+    POT_SCALE_INT16 = 1
 
 
 class SubOptions:
     TAG = 28
     FUSED_ACTIVATION_FUNCTION = 0
+    POT_SCALE_INT16 = 1
 
 
 class MulOptions:
     TAG = 21
     FUSED_ACTIVATION_FUNCTION = 0
+
+
+class DivOptions:
+    TAG = 29
+    FUSED_ACTIVATION_FUNCTION = 0
+
+
+class L2NormOptions:
+    TAG = 12
+    FUSED_ACTIVATION_FUNCTION = 0
+
+
+class LocalResponseNormalizationOptions:
+    TAG = 13
+    RADIUS = 0
+    BIAS = 1
+    ALPHA = 2
+    BETA = 3
+
+
+class CumsumOptions:
+    TAG = 102
+    EXCLUSIVE = 0
+    REVERSE = 1
+
+
+class CastOptions:
+    TAG = 37
+    IN_DATA_TYPE = 0
+    OUT_DATA_TYPE = 1
+
+
+class GeluOptions:
+    TAG = 116
+    APPROXIMATE = 0
+
+
+class FakeQuantOptions:
+    TAG = 58
+    MIN = 0
+    MAX = 1
+    NUM_BITS = 2
+    NARROW_RANGE = 3
+
+
+class ArgMinOptions:
+    TAG = 57
+    OUTPUT_TYPE = 0
 
 
 class Pool2DOptions:
@@ -219,6 +296,116 @@ class UnpackOptions:
     AXIS = 1
 
 
+class CallOptions:
+    TAG = 16
+    SUBGRAPH = 0
+
+
+class IfOptions:
+    TAG = 92
+    THEN_SUBGRAPH_INDEX = 0
+    ELSE_SUBGRAPH_INDEX = 1
+
+
+class WhileOptions:
+    TAG = 93
+    COND_SUBGRAPH_INDEX = 0
+    BODY_SUBGRAPH_INDEX = 1
+
+
+class CallOnceOptions:
+    TAG = 103
+    INIT_SUBGRAPH_INDEX = 0
+
+
+class HashtableOptions:
+    TAG = 107
+    TABLE_ID = 0
+    KEY_DTYPE = 1
+    VALUE_DTYPE = 2
+
+
+class VarHandleOptions:
+    TAG = 111
+    CONTAINER = 0
+    SHARED_NAME = 1
+
+
+class GatherOptions:
+    TAG = 23
+    AXIS = 0
+    BATCH_DIMS = 1
+
+
+class OneHotOptions:
+    TAG = 61
+    AXIS = 0
+
+
+class ReverseSequenceOptions:
+    TAG = 87
+    SEQ_DIM = 0
+    BATCH_DIM = 1
+
+
+class SpaceToDepthOptions:
+    TAG = 19
+    BLOCK_SIZE = 0
+
+
+class DepthToSpaceOptions:
+    TAG = 94
+    BLOCK_SIZE = 0
+
+
+class MirrorPadOptions:
+    TAG = 77
+    MODE = 0
+
+
+class SplitVOptions:
+    TAG = 79
+    NUM_SPLITS = 0
+
+
+class ShapeOptions:
+    TAG = 55
+    OUT_TYPE = 0
+
+
+class UniqueOptions:
+    TAG = 80
+    IDX_OUT_TYPE = 0
+
+
+class BucketizeOptions:
+    TAG = 115
+    BOUNDARIES = 0
+
+
+class RandomOptions:
+    TAG = 114
+    SEED = 0
+    SEED2 = 1
+
+
+class EmbeddingLookupSparseOptions:
+    TAG = 20
+    COMBINER = 0
+
+
+class LSHProjectionOptions:
+    TAG = 4
+    TYPE = 0
+
+
+class SkipGramOptions:
+    TAG = 18
+    NGRAM_SIZE = 0
+    MAX_SKIP_SIZE = 1
+    INCLUDE_ALL_NGRAMS = 2
+
+
 class Padding:
     SAME = 0
     VALID = 1
@@ -230,9 +417,16 @@ class BuiltinOperator:
     CONCATENATION = 2
     CONV_2D = 3
     DEPTHWISE_CONV_2D = 4
+    DEPTH_TO_SPACE = 5
     DEQUANTIZE = 6
+    EMBEDDING_LOOKUP = 7
+    FLOOR = 8
     FULLY_CONNECTED = 9
+    HASHTABLE_LOOKUP = 10
+    L2_NORMALIZATION = 11
+    LOCAL_RESPONSE_NORMALIZATION = 13
     LOGISTIC = 14
+    LSH_PROJECTION = 15
     MAX_POOL_2D = 17
     MUL = 18
     RELU = 19
@@ -241,24 +435,131 @@ class BuiltinOperator:
     RESHAPE = 22
     RESIZE_BILINEAR = 23
     SOFTMAX = 25
+    SPACE_TO_DEPTH = 26
     TANH = 28
+    SKIP_GRAM = 30
+    CALL = 31
     CUSTOM = 32
+    EMBEDDING_LOOKUP_SPARSE = 33
     PAD = 34
+    GATHER = 36
+    BATCH_TO_SPACE_ND = 37
+    SPACE_TO_BATCH_ND = 38
     TRANSPOSE = 39
     MEAN = 40
     SUB = 41
+    DIV = 42
     SQUEEZE = 43
     STRIDED_SLICE = 45
+    EXP = 47
+    TOPK_V2 = 48
     SPLIT = 49
+    LOG_SOFTMAX = 50
+    CAST = 53
+    PRELU = 54
+    MAXIMUM = 55
     ARG_MAX = 56
+    MINIMUM = 57
+    LESS = 58
+    NEG = 59
     PADV2 = 60
+    GREATER = 61
+    GREATER_EQUAL = 62
+    LESS_EQUAL = 63
+    SELECT = 64
+    SLICE = 65
+    SIN = 66
     TRANSPOSE_CONV = 67
+    SPARSE_TO_DENSE = 68
+    TILE = 69
+    EXPAND_DIMS = 70
+    EQUAL = 71
+    NOT_EQUAL = 72
+    LOG = 73
+    SUM = 74
+    SQRT = 75
+    RSQRT = 76
+    SHAPE = 77
+    POW = 78
+    ARG_MIN = 79
+    FAKE_QUANT = 80
+    REDUCE_PROD = 81
+    REDUCE_MAX = 82
     PACK = 83
+    LOGICAL_OR = 84
+    ONE_HOT = 85
+    LOGICAL_AND = 86
+    LOGICAL_NOT = 87
     UNPACK = 88
+    REDUCE_MIN = 89
+    FLOOR_DIV = 90
+    REDUCE_ANY = 91
+    SQUARE = 92
+    ZEROS_LIKE = 93
+    FILL = 94
+    FLOOR_MOD = 95
+    RANGE = 96
     RESIZE_NEAREST_NEIGHBOR = 97
     LEAKY_RELU = 98
+    SQUARED_DIFFERENCE = 99
+    MIRROR_PAD = 100
+    ABS = 101
+    SPLIT_V = 102
+    UNIQUE = 103
+    CEIL = 104
+    REVERSE_V2 = 105
+    ADD_N = 106
+    GATHER_ND = 107
+    COS = 108
+    WHERE = 109
+    RANK = 110
+    ELU = 111
+    REVERSE_SEQUENCE = 112
+    MATRIX_DIAG = 113
     QUANTIZE = 114
+    MATRIX_SET_DIAG = 115
+    ROUND = 116
     HARD_SWISH = 117
+    IF = 118
+    WHILE = 119
+    NON_MAX_SUPPRESSION_V4 = 120
+    NON_MAX_SUPPRESSION_V5 = 121
+    SCATTER_ND = 122
+    SELECT_V2 = 123
+    DENSIFY = 124
+    SEGMENT_SUM = 125
+    CUMSUM = 128
+    CALL_ONCE = 129
+    BROADCAST_TO = 130
+    RFFT2D = 131
+    IMAG = 133
+    REAL = 134
+    COMPLEX_ABS = 135
+    HASHTABLE = 136
+    HASHTABLE_FIND = 137
+    HASHTABLE_IMPORT = 138
+    HASHTABLE_SIZE = 139
+    REDUCE_ALL = 140
+    VAR_HANDLE = 142
+    READ_VARIABLE = 143
+    ASSIGN_VARIABLE = 144
+    BROADCAST_ARGS = 145
+    RANDOM_STANDARD_NORMAL = 146
+    BUCKETIZE = 147
+    RANDOM_UNIFORM = 148
+    MULTINOMIAL = 149
+    GELU = 150
+    DYNAMIC_UPDATE_SLICE = 151
+    RELU_0_TO_1 = 152
+    UNSORTED_SEGMENT_PROD = 153
+    UNSORTED_SEGMENT_MAX = 154
+    UNSORTED_SEGMENT_SUM = 155
+    ATAN2 = 156
+    UNSORTED_SEGMENT_MIN = 157
+    SIGN = 158
+    BITCAST = 159
+    BITWISE_XOR = 160
+    RIGHT_SHIFT = 161
 
 
 def name_of(enumeration: str, code: int) -> str:

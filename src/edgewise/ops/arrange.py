@@ -154,12 +154,15 @@ class ReverseSequence(Op):
         )
         return (moved(self, x, x.shape),)
 
+    def check_values(self, arrays: Sequence[Array | None], inputs: Sequence[TensorType]) -> None:
+        check_range(self, arrays[1], inputs[0].shape[self.seq_axis] + 1, "length")
+
     def reference(
         self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
     ) -> list[Array]:
+        self.check_values(arrays, inputs)
         x, lengths = arrays
         y = np.moveaxis(x, (self.batch_axis, self.seq_axis), (0, 1)).copy()
-        check_range(self, lengths, y.shape[1] + 1, "length")
         for row, n in zip(y, lengths.tolist(), strict=True):
             row[:n] = row[:n][::-1].copy()
         y = np.moveaxis(y, (0, 1), (self.batch_axis, self.seq_axis))
@@ -172,11 +175,18 @@ def check_indices_type(op: Op, t: TensorType, what: str) -> None:
     op.require(t.dtype in integers, f"{what} are {t.dtype}; they are int16, int32 or int64")
 
 
-def check_range(op: Op, numbers: Array, limit: int, what: str) -> None:
-    """Raise InputError unless every one of ``numbers`` is at least 0 and below ``limit``."""
-    if numbers.size and not 0 <= numbers.min() <= numbers.max() < limit:
+def check_range(op: Op, numbers: Array | None, limit: int, what: str) -> None:
+    """Raise InputError unless every one of ``numbers``, if known, is from 0 to below ``limit``."""
+    if numbers is not None and numbers.size and not 0 <= numbers.min() <= numbers.max() < limit:
         bad = numbers[(numbers < 0) | (numbers >= limit)].flat[0]
         raise InputError(f"{op.name}: {what} {bad}; it must be at least 0, below {limit}")
+
+
+def check_rows(op: Op, places: Array | None, shape: Sequence[int]) -> None:
+    """Raise InputError unless every row of ``places``, if known, is an index into ``shape``."""
+    if places is not None:
+        for axis in range(places.shape[-1]):
+            check_range(op, places[..., axis], shape[axis], f"index of axis {axis}")
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -32,12 +32,12 @@ class Op:
     name: ClassVar[str] = ""
     either_sign: ClassVar[bool] = True
     """Whether uint8 operands may all become int8 at the same real values, or the other way."""
-    data_dependent: ClassVar[bool] = False
-    """Whether the shape of an output depends on the values of inputs: ``infer`` refuses, and
-    ``reference`` does not read ``outputs`` but for their dtypes."""
 
     def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
         """Types of the outputs: shape and dtype, and ``quant`` where the operator fixes it.
+
+        A dimension that depends on values is -1. ``reference`` of such an operator does not read
+        the shapes of ``outputs``; only importers, which evaluate it, meet one.
 
         Raises:
             GraphError: when the operator cannot take inputs of these types.
@@ -49,6 +49,15 @@ class Op:
     ) -> list[Array]:
         """The exact result in numpy: for integers, bit for bit what every kernel gives."""
         raise NotImplementedError
+
+    def check_values(self, arrays: Sequence[Array | None], inputs: Sequence[TensorType]) -> None:
+        """Check indices among the inputs; None stands for one that is not known yet.
+
+        ``reference`` calls it, and importers for constants.
+
+        Raises:
+            InputError: when one names what is not there.
+        """
 
     def macs(self, inputs: Sequence[TensorType], outputs: Sequence[TensorType]) -> int:
         """Multiply-adds of one execution; 0 for operators that do not multiply and add."""

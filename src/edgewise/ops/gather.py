@@ -15,7 +15,7 @@ import numpy as np
 
 from ..dtype import DType
 from ..graph import Array, TensorType
-from .arrange import check_indices_type, check_range
+from .arrange import check_indices_type, check_range, check_rows
 from .base import Op
 from .checks import check_axis, check_inputs, check_rank, moved, result
 
@@ -51,12 +51,15 @@ class Gather(Op):
         shape = x.shape[: self.axis] + indices.shape[b:] + x.shape[self.axis + 1 :]
         return (moved(self, x, shape),)
 
+    def check_values(self, arrays: Sequence[Array | None], inputs: Sequence[TensorType]) -> None:
+        check_range(self, arrays[1], inputs[0].shape[self.axis], "index")
+
     def reference(
         self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
     ) -> list[Array]:
         x, indices = arrays
         b, axis = self.batch_dims, self.axis
-        check_range(self, indices, x.shape[axis], "index")
+        self.check_values(arrays, inputs)
         batches, outer = math.prod(x.shape[:b]), math.prod(x.shape[b:axis])
         inner = math.prod(x.shape[axis + 1 :])
         rows = x.reshape(batches, outer, x.shape[axis], inner)
@@ -81,12 +84,14 @@ class GatherNd(Op):
         )
         return (moved(self, x, indices.shape[:-1] + x.shape[k:]),)
 
+    def check_values(self, arrays: Sequence[Array | None], inputs: Sequence[TensorType]) -> None:
+        check_rows(self, arrays[1], inputs[0].shape)
+
     def reference(
         self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
     ) -> list[Array]:
         x, indices = arrays
-        for axis in range(indices.shape[-1]):
-            check_range(self, indices[..., axis], x.shape[axis], f"index of axis {axis}")
+        self.check_values(arrays, inputs)
         return [x[tuple(np.moveaxis(indices, -1, 0))]]
 
 
@@ -110,11 +115,14 @@ class EmbeddingLookup(Op):
     def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
         return (moved(self, inputs[1], self._check(inputs)),)
 
+    def check_values(self, arrays: Sequence[Array | None], inputs: Sequence[TensorType]) -> None:
+        check_range(self, arrays[0], inputs[1].shape[0], "id")
+
     def reference(
         self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
     ) -> list[Array]:
         ids, table = arrays
-        check_range(self, ids, len(table), "id")
+        self.check_values(arrays, inputs)
         return [table[ids]]
 
 

@@ -58,35 +58,34 @@ class Range(Op):
     """
 
     name: ClassVar[str] = "RANGE"
-    data_dependent: ClassVar[bool] = True
 
     def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
-        self.check(inputs)
-        self.require(False, "the size of its output depends on values; it is known when it runs")
-        raise AssertionError
-
-    def check(self, inputs: Sequence[TensorType]) -> None:
-        """Raise GraphError unless the operands are three scalars of one dtype."""
         check_inputs(self, inputs, 3)
         for i, t in enumerate(inputs):
             self.require(t.size == 1, f"input {i} has {t.size} elements; it must have 1")
             self.require(t.dtype is inputs[0].dtype, f"input {i} is {t.dtype}; all must be equal")
+        return (TensorType((-1,), inputs[0].dtype),)
+
+    def check_values(self, arrays: Sequence[Array | None], inputs: Sequence[TensorType]) -> None:
+        known = [a.item() for a in arrays if a is not None]
+        if len(known) == 3:
+            start, limit, delta = known
+            if delta == 0 or (limit - start) * delta < 0:
+                raise InputError(
+                    f"{self.name}: from {start} to {limit} by {delta}; delta leads to the limit, "
+                    "and is not 0"
+                )
 
     def reference(
         self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
     ) -> list[Array]:
+        self.check_values(arrays, inputs)
         start, limit, delta = (a.reshape(()) for a in arrays)
-        step = delta.item()
-        if step == 0 or (limit.item() - start.item()) * step < 0:
-            raise InputError(
-                f"{self.name}: from {start} to {limit} by {delta}; delta leads to the limit, and "
-                "is not 0"
-            )
         if start.dtype.kind == "f":
             with np.errstate(over="ignore"):
                 count = math.ceil(abs((limit - start) / delta))
         else:
-            count = -(-abs(limit.item() - start.item()) // abs(step))
+            count = -(-abs(limit.item() - start.item()) // abs(delta.item()))
         if count > MAX_RANGE:
             raise InputError(f"{self.name}: {count} elements; at most {MAX_RANGE}")
         steps = np.full(max(count, 1), delta, start.dtype)
@@ -152,14 +151,25 @@ class BroadcastArgs(Op):
         )
         return (result(self, (max(first.shape[0], second.shape[0]),), first.dtype),)
 
+    def check_values(self, arrays: Sequence[Array | None], inputs: Sequence[TensorType]) -> None:
+        known = [a for a in arrays if a is not None]
+        if len(known) == 2:
+            first, second = _aligned(known)
+            if np.any((first != second) & (first != 1) & (second != 1)):
+                raise InputError(
+                    f"{self.name}: shapes {known[0].tolist()} and {known[1].tolist()}; dimensions, "
+                    "aligned at the last, are 1 or equal"
+                )
+
     def reference(
         self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
     ) -> list[Array]:
-        rank = max(len(a) for a in arrays)
-        first, second = (np.pad(a, (rank - len(a), 0), constant_values=1) for a in arrays)
-        if np.any((first != second) & (first != 1) & (second != 1)):
-            raise InputError(
-                f"{self.name}: shapes {arrays[0].tolist()} and {arrays[1].tolist()}; dimensions, "
-                "aligned at the last, are 1 or equal"
-            )
+        self.check_values(arrays, inputs)
+        first, second = _aligned(arrays)
         return [np.where(first == 1, second, first)]
+
+
+def _aligned(shapes: Sequence[Array]) -> list[Array]:
+    """Shapes of equal rank, with ones in front."""
+    rank = max(len(s) for s in shapes)
+    return [np.pad(s, (rank - len(s), 0), constant_values=1) for s in shapes]

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..graph import Array, TensorType
-from .arrange import check_indices_type, check_range
+from .arrange import check_indices_type, check_range, check_rows
 from .base import Op
 from .checks import check_axis, check_inputs, moved, result
 
@@ -43,12 +43,14 @@ class ScatterNd(Op):
         )
         return (moved(self, updates, self.shape),)
 
+    def check_values(self, arrays: Sequence[Array | None], inputs: Sequence[TensorType]) -> None:
+        check_rows(self, arrays[0], self.shape)
+
     def reference(
         self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
     ) -> list[Array]:
         indices, updates = arrays
-        for axis in range(indices.shape[-1]):
-            check_range(self, indices[..., axis], self.shape[axis], f"index of axis {axis}")
+        self.check_values(arrays, inputs)
         y = np.zeros(self.shape, updates.dtype)
         with np.errstate(over="ignore"):
             np.add.at(y, tuple(np.moveaxis(indices, -1, 0)), updates)
@@ -125,14 +127,17 @@ class SparseToDense(Op):
         )
         return (moved(self, values, self.shape),)
 
+    def check_values(self, arrays: Sequence[Array | None], inputs: Sequence[TensorType]) -> None:
+        if arrays[0] is not None:
+            check_rows(self, arrays[0].reshape(-1, len(self.shape)), self.shape)
+
     def reference(
         self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
     ) -> list[Array]:
         indices, values, default = arrays
         places = indices.reshape(-1, len(self.shape))
         y = np.full(self.shape, default.reshape(()), values.dtype)
-        for axis, size in enumerate(self.shape):
-            check_range(self, places[:, axis], size, f"index of axis {axis}")
+        self.check_values(arrays, inputs)
         for place, value in zip(places.tolist(), np.broadcast_to(values, len(places)), strict=True):
             y[tuple(place)] = value
         return [y]
@@ -142,30 +147,32 @@ class SparseToDense(Op):
 class SegmentSum(Op):
     """Sums of the rows of x that have one id: row i of the output sums those of id i.
 
-    The operands are x and ids (int32, one a row, ascending from any number of at least 0).
-    ``rows`` is one more than the last id; None where ids are computed.
+    The operands are x and ids (int32, one a row, ascending, at least 0); ``rows`` is one more
+    than the last id.
     """
 
     name: ClassVar[str] = "SEGMENT_SUM"
 
-    rows: int | None = None
+    rows: int = 1
 
     def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
         check_inputs(self, inputs, 2)
         x, ids = inputs
         check_segments(self, x, ids)
-        self.require(self.rows is not None, "the number of its rows is known when it runs")
-        return (result(self, (self.rows or 0, *x.shape[1:]), x.dtype),)
+        return (result(self, (self.rows, *x.shape[1:]), x.dtype),)
+
+    def check_values(self, arrays: Sequence[Array | None], inputs: Sequence[TensorType]) -> None:
+        ids = arrays[1]
+        if ids is not None and ids.size and (ids[0] < 0 or np.any(np.diff(ids) < 0)):
+            raise InputError(f"{self.name}: ids {ids[:16].tolist()}; they ascend from at least 0")
+        check_range(self, ids, self.rows, "id")
 
     def reference(
         self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
     ) -> list[Array]:
         x, ids = arrays
-        if ids.min() < 0 or np.any(np.diff(ids) < 0):
-            raise InputError(f"{self.name}: ids {ids.tolist()[:16]}; they ascend from at least 0")
-        rows = int(ids[-1]) + 1 if self.rows is None else self.rows
-        check_range(self, ids, rows, "id")
-        return [combined(x, ids, rows, np.add, 0)]
+        self.check_values(arrays, inputs)
+        return [combined(x, ids, self.rows, np.add, 0)]
 
 
 def check_segments(op: Op, x: TensorType, ids: TensorType) -> None:
@@ -206,12 +213,16 @@ class _UnsortedSegment(Op):
     def combine(self, x: Array, ids: Array) -> Array:
         raise NotImplementedError
 
+    def check_values(self, arrays: Sequence[Array | None], inputs: Sequence[TensorType]) -> None:
+        ids = arrays[1]
+        check_range(self, None if ids is None else ids[ids >= 0], self.rows, "id")
+
     def reference(
         self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
     ) -> list[Array]:
+        self.check_values(arrays, inputs)
         x, ids = arrays
         kept = ids >= 0
-        check_range(self, ids[kept], self.rows, "id")
         return [self.combine(x[kept], ids[kept])]
 
 

@@ -50,19 +50,18 @@ class TopK(Op):
 class Unique(Op):
     """The distinct elements of x[N] in order of first appearance, and where each element is there.
 
-    The second output is [N], of ``index_dtype``.
+    The outputs are [number of distinct elements], and [N] of ``index_dtype``.
     """
 
     name: ClassVar[str] = "UNIQUE"
-    data_dependent: ClassVar[bool] = True
 
     index_dtype: DType = DType.INT32
 
     def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
         check_inputs(self, inputs, 1)
-        check_rank(self, inputs[0], 1, "input")
-        self.require(False, "the size of its output depends on values; it is known when it runs")
-        raise AssertionError
+        (x,) = inputs
+        check_rank(self, x, 1, "input")
+        return TensorType((-1,), x.dtype, x.quant), result(self, x.shape, self.index_dtype)
 
     def reference(
         self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
@@ -79,12 +78,10 @@ class Where(Op):
     """The places of the elements that are not 0, in order: int64[count, rank]."""
 
     name: ClassVar[str] = "WHERE"
-    data_dependent: ClassVar[bool] = True
 
     def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
         check_inputs(self, inputs, 1)
-        self.require(False, "the size of its output depends on values; it is known when it runs")
-        raise AssertionError
+        return (TensorType((-1, len(inputs[0].shape)), DType.INT64),)
 
     def reference(
         self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
