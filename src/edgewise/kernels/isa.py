@@ -65,6 +65,24 @@ class Clamp:
 
 
 @dataclass(frozen=True)
+class FloatCosts:
+    """What the float32 matrix product takes.
+
+    Attributes:
+        tiles: (mr, nv) of the variants that exist.
+        per_cycle: multiply-adds of a vector that start in a cycle.
+        step: floats of a row of A that are loaded at a time: 1 where one instruction loads a
+            float into all lanes, else a vector of them.
+        latency: cycles until a sum can be added to again.
+    """
+
+    tiles: tuple[tuple[int, int], ...]
+    per_cycle: float
+    step: int = 1
+    latency: int = 4
+
+
+@dataclass(frozen=True)
 class Costs:
     """Vector instructions a cycle and what the pieces of a GEMM take, in instructions.
 
@@ -73,12 +91,14 @@ class Costs:
         dot: of one dot product step of one vector.
         per_cycle: vector instructions that start in a cycle.
         depthwise: numbers of vectors of a channel block, the best first.
+        floats: of the float32 matrix product.
     """
 
     tiles: tuple[tuple[int, int], ...]
     dot: float
     per_cycle: float
     depthwise: tuple[int, ...]
+    floats: FloatCosts
 
 
 @dataclass(frozen=True)
@@ -364,7 +384,13 @@ AVX512VNNI = Avx512(
     u8,
     Vnni(16),
     Vnni(16),
-    Costs(((12, 2), (6, 4), (12, 1), (1, 4)), 1, 1.5, (4, 1)),
+    Costs(
+        ((12, 2), (6, 4), (12, 1), (1, 4)),
+        1,
+        1.5,
+        (4, 1),
+        FloatCosts(((8, 3), (12, 2), (5, 4), (2, 8), (1, 8)), 2),
+    ),
 )
 AVX2 = Avx2(
     "avx2",
@@ -374,7 +400,13 @@ AVX2 = Avx2(
     u8,
     Pmaddwd(8),
     Pmaddwd(8),
-    Costs(((4, 2), (1, 4), (4, 1)), 2, 4, (2, 1)),
+    Costs(
+        ((4, 2), (1, 4), (4, 1)),
+        2,
+        4,
+        (2, 1),
+        FloatCosts(((6, 2), (5, 2), (4, 2), (2, 4), (1, 8)), 2),
+    ),
 )
 SSE41 = Sse41(
     "sse41",
@@ -384,7 +416,13 @@ SSE41 = Sse41(
     u8,
     Pmaddwd(4),
     Pmaddwd(4),
-    Costs(((4, 2), (1, 4)), 2, 4, (4, 2, 1)),
+    Costs(
+        ((4, 2), (1, 4)),
+        2,
+        4,
+        (4, 2, 1),
+        FloatCosts(((4, 2), (3, 3), (2, 4), (1, 8)), 1),
+    ),
 )
 NEONDOT = Neon(
     "neondot",
@@ -394,7 +432,13 @@ NEONDOT = Neon(
     i8,
     Sdot(4),
     Mla(4),
-    Costs(((5, 4), (8, 2), (1, 4)), 1, 2, (4, 2)),
+    Costs(
+        ((5, 4), (8, 2), (1, 4)),
+        1,
+        2,
+        (4, 2),
+        FloatCosts(((8, 2), (4, 4), (2, 8), (1, 8)), 2, 4),
+    ),
 )
 NEON = Neon(
     "neon",
@@ -404,7 +448,13 @@ NEON = Neon(
     i8,
     Mull(4),
     Mla(4),
-    Costs(((4, 4), (6, 2), (1, 8)), 3, 1, (4, 2)),
+    Costs(
+        ((4, 4), (6, 2), (1, 8)),
+        3,
+        1,
+        (4, 2),
+        FloatCosts(((8, 2), (4, 4), (2, 8), (1, 8)), 1, 4),
+    ),
 )
 
 ISAS: tuple[Isa, ...] = (AVX512VNNI, AVX2, SSE41, NEONDOT, NEON)

@@ -1,0 +1,275 @@
+"""Float32 matrix product and convolution, sums in registers.
+
+A row of A is an output pixel's window, read where it lies: ``runs`` pieces of ``kc`` consecutive
+floats, each at an offset in bytes from the pixel's address (one run for a matrix product, one a
+kernel row for an ordinary convolution, one a tap for a dilated or grouped one). An input must
+carry its padding: no load is tested. The kernel does tiles of ``mr`` pixels by ``nr`` columns, all
+of K in one go, and what follows the product (``stages``) before it stores them.
+
+Columns lie in panels of ``nr``; what remains of them is one narrower panel of ``tail`` vectors.
+A unit is one tile of pixels by ``block_panels`` panels; tiles come first, so that the panels of a
+block stay in a near cache while the pixels pass by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from .ir import Kernel, Type, Value, Var, f32, index, ptr
+from .isa import Isa
+from .pixels import FIELDS, pixel_fields, tiles
+from .views import SLACK
+
+FLOAT = 4
+"""Bytes of an element."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a stage works: a row of the tile, a vector of it, and the kernel's column there."""
+
+    k: Kernel
+    rows: Mapping[str, Value]
+    column: Value
+    lanes: int
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What may follow the product.
+
+    Attributes:
+        fields: its fields, whose names get the stage's prefix.
+        pixels: whether it reads an operand ``r`` that has a pixel for each output pixel.
+        apply: the new vector of results: (old one, its place, prefix of its fields).
+    """
+
+    apply: Callable[[Value, Place, str], Value]
+    fields: Mapping[str, Type] = field(default_factory=dict)
+    pixels: bool = False
+
+
+def _bound(k: Kernel, name: str, lanes: int) -> Value:
+    return k.once((name, lanes), lambda: k[name].splat(lanes))
+
+
+def _relu(x: Value, at: Place, prefix: str) -> Value:
+    return x.max(0.0)
+
+
+def _clamp(x: Value, at: Place, prefix: str) -> Value:
+    lo, hi = (_bound(at.k, prefix + name, at.lanes) for name in ("lo", "hi"))
+    return x.max(lo).min(hi)
+
+
+def _add(x: Value, at: Place, prefix: str) -> Value:
+    return x + (at.rows[prefix + "r"] + at.column).load(f32[at.lanes])
+
+
+def _prelu(x: Value, at: Place, prefix: str) -> Value:
+    slope = (at.k[prefix + "slope"] + at.column).load(f32[at.lanes])
+    return (x < 0.0).select(x * slope, x)
+
+
+def _leaky(x: Value, at: Place, prefix: str) -> Value:
+    return (x < 0.0).select(x * _bound(at.k, prefix + "alpha", at.lanes), x)
+
+
+STAGES: Mapping[str, Stage] = {
+    "relu": Stage(_relu),
+    "clamp": Stage(_clamp, {"lo": f32, "hi": f32}),
+    "add": Stage(_add, pixels=True),
+    "prelu": Stage(_prelu, {"slope": ptr}),
+    "leaky": Stage(_leaky, {"alpha": f32}),
+}
+
+
+@dataclass(frozen=True)
+class Gemm:
+    """A variant: tile shape, and what it does besides.
+
+    Attributes:
+        tail: vectors of the last, narrower panel, the last of them perhaps in part; 0 for none.
+        stages: names of STAGES, in order; fields of stage i begin with ``s{i}_``.
+    """
+
+    isa: Isa
+    mr: int
+    nv: int
+    tail: int = 0
+    stages: tuple[str, ...] = ()
+
+    @property
+    def nr(self) -> int:
+        return self.nv * self.isa.lanes
+
+    @property
+    def symbol(self) -> str:
+        op = "_".join(("gemm", *self.stages))
+        tail = f"t{self.tail * self.isa.lanes}" if self.tail else ""
+        return f"{op}_f32_{self.mr}x{self.nr}{tail}__{self.isa.name}"
+
+    @property
+    def fields(self) -> dict[str, Type]:
+        fields = {
+            "w": ptr,
+            "runs": ptr,
+            **FIELDS,
+            **dict.fromkeys(("n", "run_count", "kc"), index),
+            **dict.fromkeys(("panel_bytes", "panels", "block_panels"), index),
+            **pixel_fields("a"),
+            **pixel_fields("c"),
+        }
+        for prefix, stage in self.placed:
+            fields |= {prefix + name: ty for name, ty in stage.fields.items()}
+            if stage.pixels:
+                fields |= pixel_fields(prefix + "r")
+        return fields
+
+    @property
+    def placed(self) -> list[tuple[str, Stage]]:
+        """The stages with the prefixes of their fields."""
+        return [(f"s{i}_", STAGES[name]) for i, name in enumerate(self.stages)]
+
+    @property
+    def operands(self) -> list[str]:
+        """Those that have a pixel for each output pixel."""
+        return ["a", "c", *(f"{prefix}r" for prefix, stage in self.placed if stage.pixels)]
+
+    @classmethod
+    def of(cls, isa: Isa, mr: int, nv: int, n: int, stages: tuple[str, ...] = ()) -> Gemm:
+        """The variant of this tile for ``n`` columns."""
+        return cls(isa, mr, nv, -(-(n % (nv * isa.lanes)) // isa.lanes), stages)
+
+    def panel_bytes(self, k: int) -> int:
+        return FLOAT * self.nr * (1 + k)
+
+    def pack(
+        self, weights: npt.NDArray[np.float32], bias: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.uint8]:
+        """Weights float32[n, runs, kc] and bias float32[n] as panels.
+
+        A panel: bias float32[nr], then float32[nr] for each of the runs * kc steps.
+        """
+        n = len(weights)
+        rows = np.concatenate([bias[None], weights.reshape(n, -1).T])
+        widths = [self.nr] * (n // self.nr) + [self.tail * self.isa.lanes] * bool(self.tail)
+        padded = np.zeros((len(rows), sum(widths)), np.float32)
+        padded[:, :n] = rows
+        parts = np.split(padded, np.cumsum(widths)[:-1], axis=1)
+        flat = [part.reshape(-1) for part in parts]
+        return np.concatenate([*flat, np.zeros(SLACK // FLOAT, np.float32)]).view(np.uint8)
+
+    def build(self) -> str:
+        return _Builder(self).build()
+
+
+def add_products(
+    isa: Isa, acc: Sequence[Sequence[Var]], rows: Sequence[Value], b: Value, count: int
+) -> None:
+    """acc[i][j] += A[i, p] * B[p, j] for ``count`` steps p: 1 or ``FloatCosts.step``.
+
+    ``rows`` are the addresses of the floats A[i, 0]; rows of vectors B[p] lie side by side from
+    ``b`` on. The order keeps few registers alive: the accumulators, B[p], and one value of A
+    where it is read into all lanes, or a vector of each row of it.
+    """
+    nv = len(acc[0])
+    loaded = [row.load(f32[count]) for row in rows] if count > 1 else []
+    for u in range(count):
+        at = b + FLOAT * isa.lanes * nv * u
+        columns = [(at + FLOAT * isa.lanes * j).load(f32[isa.lanes]) for j in range(nv)]
+        for i, sums in enumerate(acc):
+            scalar = loaded[i].lane(u) if loaded else rows[i].load(f32)
+            a = scalar.splat(isa.lanes)
+            for total, column in zip(sums, columns, strict=True):
+                total.value = isa.fma(a, column, total.value)
+
+
+class _Builder:
+    def __init__(self, variant: Gemm) -> None:
+        self.v = variant
+        self.isa = variant.isa
+        self.k = Kernel(variant.symbol, variant.fields)
+
+    def build(self) -> str:
+        k, v = self.k, self.v
+        with tiles(k, v.operands, v.mr) as (block, rows):
+            first = block * k["block_panels"]
+            last = first + k["block_panels"]
+            with k.loop(first, last.min(k["panels"])) as panel:
+                self.panel(panel, rows, v.nv, ends=False)
+            if v.tail:
+                with k.when(last.compare("gt", k["panels"])):
+                    self.panel(k["panels"], rows, v.tail, ends=True)
+        return k.text()
+
+    def panel(self, panel: Value, rows: Mapping[str, Sequence[Value]], nv: int, ends: bool) -> None:
+        k, v, lanes = self.k, self.v, self.isa.lanes
+        w = k["w"] + panel * k["panel_bytes"]
+        bias = [(w + FLOAT * lanes * j).load(f32[lanes]) for j in range(nv)]
+        acc = [[k.var(x) for x in bias] for _ in range(v.mr)]
+        b = k.var(w + FLOAT * lanes * nv)
+        step = self.isa.costs.floats.step
+        with k.loop(0, k["run_count"], once=True) as run:
+            start = (k["runs"] + run * 8).load(index, 8)
+            end = start + k["kc"] * FLOAT
+            parts = [(1, start, end)]
+            if step > 1:
+                middle = start + (k["kc"] & -step) * FLOAT
+                parts = [(step, start, middle), (1, middle, end)]
+            for count, first, last in parts:
+                with k.loop(first, last, count * FLOAT, once=step == 1) as at:
+                    add_products(self.isa, acc, [row + at for row in rows["a"]], b.value, count)
+                    b.value = b.value + count * FLOAT * lanes * nv
+        self.store(panel, rows, [[x.value for x in row] for row in acc], ends)
+
+    def store(
+        self,
+        panel: Value,
+        rows: Mapping[str, Sequence[Value]],
+        sums: list[list[Value]],
+        ends: bool,
+    ) -> None:
+        """The stages, then the columns; in the panel that ``ends`` them those that exist."""
+        k, v, lanes, nv = self.k, self.v, self.isa.lanes, len(sums[0])
+        first = panel * (FLOAT * v.nr)
+        for i, row in enumerate(sums):
+            here = {name: addresses[i] for name, addresses in rows.items()}
+            for j in range(nv):
+                place = Place(k, here, first + FLOAT * lanes * j, lanes)
+                for prefix, stage in v.placed:
+                    row[j] = stage.apply(row[j], place, prefix)
+        at = [[c + first + FLOAT * lanes * j for j in range(nv)] for c in rows["c"]]
+        if not ends:
+            _store(at, sums)
+            return
+        _store([row[:-1] for row in at], [row[:-1] for row in sums])
+        left = k["n"] - panel * v.nr - (nv - 1) * lanes
+        _store_part([row[-1] for row in at], [row[-1] for row in sums], left)
+
+
+def _store(at: Sequence[Sequence[Value]], rows: Sequence[Sequence[Value]]) -> None:
+    for addresses, row in zip(at, rows, strict=True):
+        for address, x in zip(addresses, row, strict=True):
+            address.store(x)
+
+
+def _store_part(at: Sequence[Value], xs: Sequence[Value], count: Value) -> None:
+    """The first ``count`` lanes of each vector, at least one."""
+    k, lanes = count.k, xs[0].ty.lanes
+    with k.when(count.compare("ge", lanes)) as whole:
+        _store([at], [xs])
+    with k.when(whole ^ 1):
+        where, data = [k.var(a) for a in at], [k.var(x) for x in xs]
+        n = lanes // 2
+        while n:
+            with k.when((count & n).compare("ne", 0)):
+                for a, x in zip(where, data, strict=True):
+                    a.value.store(x.value.part(0, n) if n > 1 else x.value.lane(0))
+                    x.value = x.value.shuffle([min(i + n, lanes - 1) for i in range(lanes)])
+                    a.value = a.value + n * FLOAT
+            n //= 2
