@@ -13,17 +13,45 @@ from . import select
 from .context import Context, constant, real_bounds
 from .geometry import Sides, conv_halo
 from .images import image_fields
+from .integer_products import IntegerProduct
 from .model import Address, Buffer, Params, View, packed_strides
 from .movement import around, emit_copy, fill_halo
-from .products import emit_qgemm, product, rows, window_runs
+from .products import product
+from .rows import rows, window_runs
 
 
 def lower_depthwise(ctx: Context, node: Node) -> None:
     """DEPTHWISE_CONV_2D, 8-bit or float32."""
-    if node.input_types[0].dtype is DType.FLOAT32:
+    x = node.input_types[0]
+    if x.shape[3] == 1:
+        _lower_product(ctx, node)
+    elif x.dtype is DType.FLOAT32:
         _lower_real(ctx, node)
     else:
         _lower_quantized(ctx, node)
+
+
+def _lower_product(ctx: Context, node: Node) -> None:
+    """With one input channel it is an ordinary convolution."""
+    op, out = node.op, node.outputs[0]
+    assert isinstance(op, DepthwiseConv2D)
+    x, w = node.input_types[:2]
+    _, kh, kw, channels = w.shape
+    p = product(ctx, node.inputs, out.type, op.activation, channels)
+    a, c = ctx.view(node.inputs[0]), ctx.view(out)
+    shape = out.type.shape[0], out.type.shape[1], out.type.shape[2]
+    runs = window_runs(a, (kh, kw), op.dilation, joined=True)
+    weights = np.ascontiguousarray(p.weights.reshape(kh * kw, channels).T)
+    p.emit(
+        ctx,
+        weights.reshape(channels, len(runs), -1),
+        slice(None),
+        rows(around(a, conv_halo(op, x, w, out.type)), shape[1:], op.stride),
+        rows(c, shape[1:]),
+        shape,
+        runs,
+        p.epilogue(ctx, (), (), out),
+    )
 
 
 def _lower_real(ctx: Context, node: Node) -> None:
@@ -67,23 +95,16 @@ def _lower_real(ctx: Context, node: Node) -> None:
 
 
 def _lower_quantized(ctx: Context, node: Node) -> None:
-    """With one input channel it is an ordinary convolution."""
     op, out = node.op, node.outputs[0].type
     assert isinstance(op, DepthwiseConv2D)
     x, w = node.inputs[0].type, node.inputs[1].type
     _, kh, kw, channels = w.shape
     p = product(ctx, node.inputs, out, op.activation, channels)
+    assert isinstance(p, IntegerProduct)
     a, c = ctx.view(node.inputs[0]), ctx.view(node.outputs[0])
     (sh, sw), (dh, dw) = op.stride, op.dilation
     halo = conv_halo(op, x, w, out)
     shape = out.shape[0], out.shape[1], out.shape[2]
-    if x.shape[3] == 1:
-        runs = window_runs(a, (kh, kw), op.dilation, joined=True)
-        weights = np.ascontiguousarray(p.weights.reshape(kh * kw, channels).T)
-        source, target = rows(around(a, halo), shape[1:], op.stride), rows(c, shape[1:])
-        weights = weights.reshape(channels, len(runs), -1)
-        emit_qgemm(ctx, p, weights, slice(None), source, target, shape, runs)
-        return
     if channels != x.shape[3]:
         a = _repeat_channels(ctx, node, a, halo)
     whole = around(a, halo)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..kernels.depthwise import MAX_COLUMNS, MAX_PIXELS, Depthwise
+from ..kernels.gemm import Gemm
 from ..kernels.isa import Isa
 from ..kernels.qdepthwise import QDepthwise
 from ..kernels.qgemm import MAX_SCRATCH, QGemm
@@ -42,6 +43,27 @@ def qgemm(
         return None
     best = min(fitting, key=lambda v: cycles(v, pixels, n, kc, runs))
     return best, cycles(best, pixels, n, kc, runs) / (GHZ * 1e9)
+
+
+def real_cycles(v: Gemm, pixels: int, n: int, k: int) -> float:
+    """Estimated cycles of one thread for ``pixels`` rows, ``n`` columns and ``k`` terms."""
+    costs = v.isa.costs.floats
+
+    def panel(nv: int) -> float:
+        sums = v.mr * nv / costs.per_cycle
+        loads = (v.mr / costs.step + nv) / 2
+        return k * max(sums, loads, costs.latency) + 20 + 1.5 * v.mr * nv
+
+    tiles = -(-pixels // v.mr)
+    whole = n // v.nr * panel(v.nv)
+    return tiles * (15 + 2 * v.mr + whole + (panel(v.tail) if v.tail else 0))
+
+
+def gemm(isa: Isa, pixels: int, n: int, k: int, stages: tuple[str, ...] = ()) -> tuple[Gemm, float]:
+    """The cheapest variant of the float32 product, and its estimated seconds."""
+    variants = [Gemm.of(isa, mr, nv, n, stages) for mr, nv in isa.costs.floats.tiles]
+    best = min(variants, key=lambda v: real_cycles(v, pixels, n, k))
+    return best, real_cycles(best, pixels, n, k) / (GHZ * 1e9)
 
 
 def qdepthwise(

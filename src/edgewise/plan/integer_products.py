@@ -1,0 +1,135 @@
+"""8-bit products: int8 weights, requantized results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ..graph import Value
+from ..ops import Add
+from ..ops.fused import Stage
+from ..ops.requant import Requant
+from . import select
+from .context import Context, chunk_count
+from .model import Params
+from .rows import Epilogue, Rows, Shape, Weights, rows
+
+
+@dataclass(frozen=True)
+class IntegerProduct:
+    """The operands of a product-sum operator, ready to pack.
+
+    Attributes:
+        weights: int8, in the operator's own shape; ``zero`` is their zero point.
+        bias: int32[channels], the operator's own.
+        input_zero: the zero point of x.
+    """
+
+    weights: Weights
+    zero: int
+    bias: npt.NDArray[np.int32]
+    input_zero: int
+    requant: Requant
+
+    def epilogue(
+        self, ctx: Context, tail: Sequence[Stage], others: Sequence[Value], out: Value
+    ) -> Epilogue:
+        """ADD's fixed-point rule for (result less its zero point, the other operand)."""
+        if not tail:
+            return Epilogue()
+        ctx.require(len(tail) == len(others) == 1)
+        (stage,), (other,) = tail, others
+        ctx.require(isinstance(stage.op, Add) and other.type.shape == out.type.shape)
+        ctx.activations(other.type, out.type)
+        assert isinstance(stage.op, Add)
+        assert stage.type.quant is not None
+        rule = stage.op.fixed_point([stage.type, other.type], [out.type])
+        view = ctx.view(other)
+        params: Params = {
+            "c_mult": rule.a_multiplier,
+            "r_mult": rule.b_multiplier,
+            "add_bias": rule.bias + rule.a_multiplier * stage.type.quant.zero_point[0],
+            "shift": rule.shift,
+            "add_zero_point": rule.zero_point,
+            "add_lo": rule.lo,
+            "add_hi": rule.hi,
+        }
+        size = (view.shape[1], view.shape[2])
+        return Epilogue(("add",), params, rows={"r": rows(view, size)})
+
+    def emit(
+        self,
+        ctx: Context,
+        weights: Weights,
+        channels: slice,
+        source: Rows,
+        target: Rows,
+        shape: Shape,
+        runs: npt.NDArray[np.int64],
+        epilogue: Epilogue,
+    ) -> None:
+        """One matrix product: ``weights`` int8[n, runs, kc] over the pixels of ``shape``.
+
+        ``channels`` are those of the operator that ``weights`` gives. x's zero point goes into
+        the bias.
+        """
+        n, run_count, kc = weights.shape
+        pixels = shape[0] * shape[1] * shape[2]
+        chosen = select.qgemm(
+            ctx.isa,
+            pixels,
+            n,
+            kc,
+            run_count,
+            weight_zero_point=self.zero != 0,
+            add=bool(epilogue.stages),
+        )
+        ctx.require(chosen is not None)
+        assert chosen is not None
+        v, seconds = chosen[0].suited(weights), chosen[1]
+        sums = weights.sum(axis=(1, 2), dtype=np.int64) - run_count * kc * self.zero
+        bias = (self.bias[channels] - self.input_zero * sums).astype(np.int32)
+        packed = v.pack(weights, bias, self.requant.scale[channels])
+        kstep, steps = v.layout(kc, run_count)
+        tiles, panels = -(-pixels // v.mr), -(-n // v.nr)
+        block_panels = -(-panels // min(panels, -(-chunk_count(seconds) // tiles)))
+        blocks = -(-panels // block_panels)
+        params: Params = {
+            **source.fields("a"),
+            **target.fields("c"),
+            **epilogue.params,
+            "w": ctx.constants.add(packed),
+            "runs": ctx.constants.add(runs),
+            "pixels": pixels,
+            "width": shape[2],
+            "height": shape[1],
+            "n": n,
+            "run_count": run_count,
+            "kc": kc,
+            "kstep": kstep,
+            "steps": steps,
+            "panel_bytes": v.panel_bytes(kc, run_count),
+            "panels": panels,
+            "blocks": blocks,
+            "block_panels": block_panels,
+            "zero_point": self.requant.zero_point,
+            "lo": self.requant.lo,
+            "hi": self.requant.hi,
+        }
+        if self.zero:
+            params |= {"w_zero": self.zero, "ones": ctx.constants.add(v.ones(kc, run_count))}
+        reads = [source.view]
+        for name, other in epilogue.rows.items():
+            params |= other.fields(name)
+            reads.append(other.view)
+        ctx.emit(
+            v,
+            params,
+            tiles * blocks,
+            seconds=seconds,
+            reads=tuple(reads),
+            writes=(target.view,),
+        )

@@ -1,0 +1,140 @@
+"""Float32 products."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ..graph import Value
+from ..ops import Activation, Add, LeakyRelu, PRelu
+from ..ops.fused import Stage
+from . import select
+from .context import Context, chunk_count, constant, real_bounds
+from .model import Address, Params
+from .rows import Epilogue, Rows, Shape, Weights, merged, rows
+
+BLOCK_BYTES = 1 << 17
+"""Panels that a unit takes: they stay in the second-level cache while the pixels pass by."""
+
+
+@dataclass(frozen=True)
+class RealProduct:
+    """The operands of a product-sum operator: float32 weights in its own shape, and biases."""
+
+    weights: Weights
+    bias: npt.NDArray[np.float32]
+    activation: Activation
+
+    zero = 0.0
+
+    def epilogue(
+        self, ctx: Context, tail: Sequence[Stage], others: Sequence[Value], out: Value
+    ) -> Epilogue:
+        """The activation, then each stage of ``tail``; ``others`` are their other operands."""
+        names: list[str] = []
+        params: Params = {}
+        vectors: dict[str, npt.NDArray[np.float32]] = {}
+        operands: dict[str, Rows] = {}
+        left = list(others)
+
+        def clamp(activation: Activation) -> None:
+            if activation is Activation.RELU:
+                names.append("relu")
+            elif activation is not Activation.NONE:
+                bounds = real_bounds(activation)
+                params.update({f"s{len(names)}_{name}": x for name, x in bounds.items()})
+                names.append("clamp")
+
+        clamp(self.activation)
+        for stage in tail:
+            prefix, op = f"s{len(names)}_", stage.op
+            if isinstance(op, Add):
+                other = left.pop(0)
+                ctx.require(other.type.shape == out.type.shape)
+                view = ctx.view(other)
+                operands[f"{prefix}r"] = rows(view, (view.shape[1], view.shape[2]))
+                names.append("add")
+                clamp(op.activation)
+            elif isinstance(op, PRelu):
+                slope = constant(left.pop(0)).astype(np.float32)
+                ctx.require(slope.size in (1, out.type.shape[-1]) == slope.shape[-1:])
+                vectors[f"{prefix}slope"] = np.resize(slope, out.type.shape[-1])
+                names.append("prelu")
+            else:
+                ctx.require(isinstance(op, LeakyRelu))
+                assert isinstance(op, LeakyRelu)
+                params[f"{prefix}alpha"] = op.alpha
+                names.append("leaky")
+        return Epilogue(tuple(names), params, vectors, operands)
+
+    def emit(
+        self,
+        ctx: Context,
+        weights: Weights,
+        channels: slice,
+        source: Rows,
+        target: Rows,
+        shape: Shape,
+        runs: npt.NDArray[np.int64],
+        epilogue: Epilogue,
+    ) -> None:
+        """One matrix product: ``weights`` float32[n, runs, kc] over the pixels of ``shape``.
+
+        ``channels`` are those of the operator that ``weights`` gives.
+        """
+        n, run_count, kc = weights.shape
+        pixels = shape[0] * shape[1] * shape[2]
+        v, _ = select.gemm(ctx.isa, pixels, n, run_count * kc, epilogue.stages)
+        packed = ctx.constants.add(v.pack(weights, self.bias[channels]))
+        emit_gemm(ctx, packed, (n, run_count, kc), source, target, shape, runs, epilogue)
+
+
+def emit_gemm(
+    ctx: Context,
+    packed: Address,
+    size: tuple[int, int, int],
+    source: Rows,
+    target: Rows,
+    shape: Shape,
+    runs: npt.NDArray[np.int64],
+    epilogue: Epilogue,
+) -> None:
+    """The product of packed weights of ``size`` (n, runs, kc), chosen as ``select.gemm`` does."""
+    n, run_count, kc = size
+    pixels = shape[0] * shape[1] * shape[2]
+    v, seconds = select.gemm(ctx.isa, pixels, n, run_count * kc, epilogue.stages)
+    everything = {"a": source, "c": target, **epilogue.rows}
+    operands, (_, height, width) = merged(list(everything.values()), shape)
+    panel_bytes = v.panel_bytes(run_count * kc)
+    tiles, panels = -(-pixels // v.mr), -(-n // v.nr)
+    parts = max(-(-chunk_count(seconds) // tiles), -(-panels * panel_bytes // BLOCK_BYTES))
+    block_panels = -(-panels // min(panels, parts))
+    params: Params = {
+        **epilogue.params,
+        **{name: ctx.constants.add(x) for name, x in epilogue.vectors.items()},
+        "w": packed,
+        "runs": ctx.constants.add(runs),
+        "pixels": pixels,
+        "width": width,
+        "height": height,
+        "tiles": tiles,
+        "n": n,
+        "run_count": run_count,
+        "kc": kc,
+        "panel_bytes": panel_bytes,
+        "panels": n // v.nr,
+        "block_panels": block_panels,
+    }
+    for name, operand in zip(everything, operands, strict=True):
+        params |= operand.fields(name)
+    ctx.emit(
+        v,
+        params,
+        tiles * -(-panels // block_panels),
+        seconds=seconds,
+        reads=(source.view, *(r.view for r in epilogue.rows.values())),
+        writes=(target.view,),
+    )
