@@ -18,13 +18,24 @@ Array = npt.NDArray[Any]
 
 TYPES = {
     DType.FLOAT32: tflite.TensorType.FLOAT32,
+    DType.FLOAT16: tflite.TensorType.FLOAT16,
     DType.UINT8: tflite.TensorType.UINT8,
     DType.INT8: tflite.TensorType.INT8,
     DType.INT16: tflite.TensorType.INT16,
     DType.INT32: tflite.TensorType.INT32,
     DType.INT64: tflite.TensorType.INT64,
     DType.BOOL: tflite.TensorType.BOOL,
+    DType.FLOAT64: tflite.TensorType.FLOAT64,
+    DType.UINT16: tflite.TensorType.UINT16,
+    DType.UINT32: tflite.TensorType.UINT32,
+    DType.UINT64: tflite.TensorType.UINT64,
+    DType.COMPLEX64: tflite.TensorType.COMPLEX64,
+    DType.STRING: tflite.TensorType.STRING,
 }
+
+
+VERSIONS = {"BROADCAST_TO": 2}
+"""Of operators whose first version is not one that LiteRT runs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +51,9 @@ class Tensor:
 class Operator:
     """One operator: its BuiltinOperator name, its options table and that table's fields.
 
-    A field's value is a scalar or, for a vector of int32, a list. An input may be None: absent.
+    A field's value is a scalar, a string, an array or, for a vector of int32, a list. An input may
+    be None: absent. A name that is no BuiltinOperator is a custom operator's, whose options are
+    ``custom_options``.
     """
 
     builtin: str
@@ -48,6 +61,7 @@ class Operator:
     outputs: Sequence[Tensor]
     options: str = ""
     fields: Mapping[str, Any] = field(default_factory=dict)
+    custom_options: bytes = b""
 
 
 def build(
@@ -67,7 +81,7 @@ def build(
         _tensor(b, t, f"t{i}", 0 if t.data is None else next(number)) for i, t in enumerate(tensors)
     ]
     names = list(dict.fromkeys(op.builtin for op in operators))
-    code_offsets = [_operator_code(b, getattr(tflite.BuiltinOperator, n)) for n in names]
+    code_offsets = [_operator_code(b, n) for n in names]
     op_offsets = [_operator(b, op, names.index(op.builtin), index) for op in operators]
 
     ins, outs = (_ints(b, [index[id(t)] for t in group]) for group in (inputs, outputs))
@@ -96,11 +110,13 @@ def single(
     inputs: Sequence[Tensor | None],
     outputs: Sequence[TensorType],
     options: str = "",
+    *,
+    custom_options: bytes = b"",
     **fields: Any,
 ) -> bytes:
     """A file of one operator, whose inputs without data are the file's inputs."""
     outs = [Tensor(t) for t in outputs]
-    op = Operator(builtin, inputs, outs, options, fields)
+    op = Operator(builtin, inputs, outs, options, fields, custom_options)
     return build([op], [t for t in inputs if t is not None and t.data is None], outs)
 
 
@@ -130,10 +146,18 @@ def _offsets(b: flatbuffers.Builder, offsets: Sequence[int]) -> int:
     return int(b.EndVector())
 
 
+def strings(data: Array) -> bytes:
+    """Strings as a buffer holds them: their number, where each starts and the last ends, bytes."""
+    texts = list(data.ravel())
+    start = 4 * (len(texts) + 2)
+    offsets = [start + sum(map(len, texts[:i])) for i in range(len(texts) + 1)]
+    return np.array([len(texts), *offsets], np.int32).tobytes() + b"".join(texts)
+
+
 def _buffer(b: flatbuffers.Builder, data: Array | None) -> int:
     vector = None
     if data is not None:
-        raw = data.tobytes()
+        raw = strings(data) if data.dtype == object else data.tobytes()
         b.StartVector(1, len(raw), 16)
         b.head -= len(raw)
         b.Bytes[b.head : b.head + len(raw)] = raw
@@ -165,12 +189,24 @@ def _tensor(b: flatbuffers.Builder, t: Tensor, name: str, buffer: int) -> int:
     return int(tflite.TensorEnd(b))
 
 
-def _operator_code(b: flatbuffers.Builder, code: int) -> int:
+def _operator_code(b: flatbuffers.Builder, name: str) -> int:
+    code = getattr(tflite.BuiltinOperator, name, tflite.BuiltinOperator.CUSTOM)
+    custom = b.CreateString(name) if code == tflite.BuiltinOperator.CUSTOM else None
     tflite.OperatorCodeStart(b)
+    if custom is not None:
+        tflite.OperatorCodeAddCustomCode(b, custom)
     tflite.OperatorCodeAddDeprecatedBuiltinCode(b, min(code, 127))
     tflite.OperatorCodeAddBuiltinCode(b, code)
-    tflite.OperatorCodeAddVersion(b, 1)
+    tflite.OperatorCodeAddVersion(b, VERSIONS.get(name, 1))
     return int(tflite.OperatorCodeEnd(b))
+
+
+def _field(b: flatbuffers.Builder, value: Any) -> Any:
+    if isinstance(value, str):
+        return b.CreateString(value)
+    if isinstance(value, np.ndarray):
+        return int(b.CreateNumpyVector(value))
+    return _ints(b, value) if isinstance(value, list) else value
 
 
 def _operator(b: flatbuffers.Builder, op: Operator, code: int, index: Mapping[int, int]) -> int:
@@ -178,16 +214,22 @@ def _operator(b: flatbuffers.Builder, op: Operator, code: int, index: Mapping[in
     outs = _ints(b, [index[id(t)] for t in op.outputs])
     options = None
     if op.options:
-        values = {k: _ints(b, v) if isinstance(v, list) else v for k, v in op.fields.items()}
+        values = {k: _field(b, v) for k, v in op.fields.items()}
         getattr(tflite, f"{op.options}Start")(b)
         for name, value in values.items():
             getattr(tflite, f"{op.options}Add{name}")(b, value)
         options = getattr(tflite, f"{op.options}End")(b)
+    custom = b.CreateByteVector(op.custom_options) if op.custom_options else None
     tflite.OperatorStart(b)
+    if custom is not None:
+        tflite.OperatorAddCustomOptions(b, custom)
     tflite.OperatorAddOpcodeIndex(b, code)
     tflite.OperatorAddInputs(b, ins)
     tflite.OperatorAddOutputs(b, outs)
-    if options is not None:
+    if options is not None and hasattr(tflite.BuiltinOptions2, op.options):
+        tflite.OperatorAddBuiltinOptions2Type(b, getattr(tflite.BuiltinOptions2, op.options))
+        tflite.OperatorAddBuiltinOptions2(b, options)
+    elif options is not None:
         tflite.OperatorAddBuiltinOptionsType(b, getattr(tflite.BuiltinOptions, op.options))
         tflite.OperatorAddBuiltinOptions(b, options)
     return int(tflite.OperatorEnd(b))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
+import moving_cases
 import numpy as np
 import pytest
 import tflite
-from tflite_files import F32, I8, I32, U8, bias, ints, quantized, real, weights
+from tflite_files import I8, I32, U8, Case, bias, ints, quantized, real, weights
 
 from edgewise import ops
 from edgewise.dtype import DType
@@ -16,22 +17,10 @@ from edgewise.graph import Graph, TensorType, verify
 from edgewise.importers import load
 from edgewise.importers.tflite_ops import OPERATORS
 from edgewise.ops import Activation
-from tflite_builder import Tensor, run_litert, single
+from tflite_builder import Tensor, run_litert
 
 SAME, VALID = 0, 1
 IMAGE = quantized((1, 9, 7, 4))
-
-
-class Case(NamedTuple):
-    builtin: str
-    inputs: Sequence[Tensor | None]
-    outputs: Sequence[TensorType]
-    options: str = ""
-    fields: Mapping[str, Any] = {}
-    tolerance: int = 1
-
-    def file(self) -> bytes:
-        return single(self.builtin, self.inputs, self.outputs, self.options, **self.fields)
 
 
 def product(
@@ -107,7 +96,8 @@ PADS = ints([[0, 0], [1, 2], [0, 1], [0, 0]])
 STRIDES = {"StrideH": 2, "StrideW": 3}
 ONES = {"StrideH": 1, "StrideW": 1}
 
-CASES = {
+CASES: dict[str, Case] = {
+    **moving_cases.CASES,
     "conv same": conv((1, 5, 3, 6), **STRIDES),
     "conv valid": conv((1, 4, 2, 6), Padding=VALID, **STRIDES),
     "conv dilated": conv((1, 9, 7, 6), DilationHFactor=2, DilationWFactor=3, **ONES),
@@ -299,15 +289,15 @@ def test_operator_gives_litert_s_result(name: str) -> None:
     arrays = []
     for value in graph.inputs:
         t = value.type
-        if t.dtype is F32:
-            arrays.append(rng.normal(0, 3, t.shape).astype(np.float32))
-        else:
-            low, high = t.dtype.range
-            arrays.append(rng.integers(low, high + 1, t.shape).astype(t.dtype.numpy))
+        arrays.append(case.data(rng, t))
     results, expected = run(graph, arrays), run_litert(content, arrays)
     for mine, peer in zip(results, expected, strict=True):
         assert (mine.shape, mine.dtype) == (peer.shape, peer.dtype)
-        difference = np.abs(mine.astype(np.float64) - peer.astype(np.float64))
+        if case.tolerance == 0:
+            np.testing.assert_array_equal(mine, peer)
+            continue
+        wide = np.complex128 if mine.dtype.kind == "c" else np.float64
+        difference = np.abs(mine.astype(wide) - peer.astype(wide))
         assert difference.max() <= case.tolerance
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import flatbuffers
 import numpy as np
@@ -17,6 +17,43 @@ from tflite_builder import Operator, Tensor, build, single
 
 F32, U8, I8, I32 = DType.FLOAT32, DType.UINT8, DType.INT8, DType.INT32
 RELU6 = 3
+
+
+class Case(NamedTuple):
+    """A file of one operator. Results differ from LiteRT's by at most ``tolerance``.
+
+    ``below`` bounds the elements of inputs of int32 and int64, which are at least 0.
+    """
+
+    builtin: str
+    inputs: Sequence[Tensor | None]
+    outputs: Sequence[TensorType]
+    options: str = ""
+    fields: Mapping[str, Any] = {}
+    tolerance: float = 1
+    below: int = 0
+
+    def file(self) -> bytes:
+        return single(self.builtin, self.inputs, self.outputs, self.options, **self.fields)
+
+    def data(self, rng: np.random.Generator, t: TensorType) -> Any:
+        """Random data for an input."""
+        if t.dtype is DType.STRING:
+            words = [b"", b"a", b"bc", b"def"]
+            return np.array([words[i] for i in rng.integers(4, size=t.size)], object).reshape(
+                t.shape
+            )
+        if t.dtype is DType.BOOL:
+            return rng.integers(2, size=t.shape).astype(bool)
+        if not t.dtype.is_integer:
+            y = rng.normal(0, 3, t.shape)
+            if not t.dtype.is_float:
+                y = y + 1j * rng.normal(0, 3, t.shape)
+            return y.astype(t.dtype.numpy)
+        low, high = t.dtype.range
+        if self.below and t.dtype in (I32, DType.INT64):
+            low, high = 0, self.below - 1
+        return rng.integers(low, high + 1, t.shape, t.dtype.numpy)
 
 
 def quantized(
