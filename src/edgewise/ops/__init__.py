@@ -29,6 +29,7 @@ from .compare import (
     NotEqual,
     RightShift,
 )
+from .control import Control, If, Interpreted, While
 from .conv import Conv2D, DepthwiseConv2D, TransposeConv
 from .convert import Densify, Dequantize, FakeQuant, Quantize
 from .dense import FullyConnected
@@ -53,6 +54,7 @@ from .elementwise import (
 from .fused import Fused, Stage
 from .gather import EmbeddingLookup, EmbeddingLookupFloat, Gather, GatherNd, OneHot
 from .generate import BroadcastArgs, Fill, Range, Rank, Shape, ZerosLike
+from .lstm import Lstm, LstmSettings, UnidirectionalSequenceLstm
 from .movement import (
     Concatenation,
     Pack,
@@ -67,6 +69,7 @@ from .movement import (
 )
 from .normalization import L2Normalization, LocalResponseNormalization, LogSoftmax, Softmax
 from .pool import AveragePool2D, MaxPool2D
+from .recurrent import Nonlinearity, Recurrent
 from .reduce import (
     ArgMax,
     ArgMin,
@@ -103,6 +106,7 @@ from .scatter import (
 from .select import Select
 from .sort import Bucketize, TopK, Unique, Where
 from .spectral import ComplexAbs, Imag, Real, Rfft2d
+from .table import HashtableFind
 from .unary import (
     Abs,
     Ceil,
@@ -153,6 +157,7 @@ __all__ = [
     "Comparison",
     "ComplexAbs",
     "Concatenation",
+    "Control",
     "Conv2D",
     "Cos",
     "Cumsum",
@@ -183,7 +188,10 @@ __all__ = [
     "Greater",
     "GreaterEqual",
     "HardSwish",
+    "HashtableFind",
+    "If",
     "Imag",
+    "Interpreted",
     "L2Normalization",
     "LeakyRelu",
     "Less",
@@ -195,6 +203,8 @@ __all__ = [
     "LogicalNot",
     "LogicalOr",
     "Logistic",
+    "Lstm",
+    "LstmSettings",
     "MatrixDiag",
     "MatrixSetDiag",
     "MaxPool2D",
@@ -206,6 +216,7 @@ __all__ = [
     "Neg",
     "NonMaxSuppressionV4",
     "NonMaxSuppressionV5",
+    "Nonlinearity",
     "NotEqual",
     "OneHot",
     "Op",
@@ -217,6 +228,7 @@ __all__ = [
     "Range",
     "Rank",
     "Real",
+    "Recurrent",
     "ReduceAll",
     "ReduceAny",
     "ReduceMax",
@@ -231,12 +243,12 @@ __all__ = [
     "Reshape",
     "ResizeBilinear",
     "ResizeNearestNeighbor",
-    "Rounding",
     "Reverse",
     "ReverseSequence",
     "Rfft2d",
     "RightShift",
     "Round",
+    "Rounding",
     "Rsqrt",
     "ScatterNd",
     "SegmentSum",
@@ -264,6 +276,7 @@ __all__ = [
     "Transpose",
     "TransposeConv",
     "Unary",
+    "UnidirectionalSequenceLstm",
     "Unique",
     "Unpack",
     "UnsortedSegmentMax",
@@ -271,6 +284,7 @@ __all__ = [
     "UnsortedSegmentProd",
     "UnsortedSegmentSum",
     "Where",
+    "While",
     "ZerosLike",
     "accumulator_bound",
     "activation_range",

@@ -33,6 +33,9 @@ class Op:
     either_sign: ClassVar[bool] = True
     """Whether uint8 operands may all become int8 at the same real values, or the other way."""
 
+    deterministic: ClassVar[bool] = True
+    """Whether equal operands give equal results."""
+
     def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
         """Types of the outputs: shape and dtype, and ``quant`` where the operator fixes it.
 
@@ -49,6 +52,11 @@ class Op:
     ) -> list[Array]:
         """The exact result in numpy: for integers, bit for bit what every kernel gives."""
         raise NotImplementedError
+
+    @property
+    def state_operands(self) -> tuple[int, ...]:
+        """Operands that are variables, by position: the last outputs are their new values."""
+        return ()
 
     def check_values(self, arrays: Sequence[Array | None], inputs: Sequence[TensorType]) -> None:
         """Check indices among the inputs; None stands for one that is not known yet.

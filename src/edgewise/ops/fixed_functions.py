@@ -1,0 +1,134 @@
+"""Functions of fixed-point numbers as the gemmlowp library computes them, on arrays.
+
+A number is a raw integer of 16 or 32 bits, signed, with some bits before the binary point: with n
+of them, raw r of b bits is r / 2**(b - 1 - n). 1 of a format without integer bits is its greatest
+number. Arrays are int64; every operation rounds and saturates as on registers of b bits.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from ..graph import Array
+from .fixed_point import divide_by_power_of_two, high_multiply
+
+Ints = npt.NDArray[np.int64]
+
+BITS = 16
+ONE = 2 ** (BITS - 1) - 1
+ONE_F2 = 2 ** (BITS - 3)
+
+
+def _constant(raw: int) -> int:
+    """A 32-bit constant in 16 bits."""
+    return int(divide_by_power_of_two(np.asarray(raw, np.int64), 32 - BITS))
+
+
+EXP_MINUS_EIGHTH = _constant(1895147668)
+THIRD = _constant(715827883)
+EXP_STEPS = {
+    -2: _constant(1672461947),
+    -1: _constant(1302514674),
+    0: _constant(790015084),
+    1: _constant(290630308),
+    2: _constant(39332535),
+    3: _constant(720401),
+    4: _constant(242),
+}
+"""exp(-2**k) by k."""
+
+FORTY_EIGHT_17THS = _constant(1515870810)
+MINUS_32_17THS = _constant(-1010580540)
+
+
+def logistic(x: Array) -> Ints:
+    """1 / (1 + exp(-x)) of int16 with 3 integer bits; the result has none."""
+    x = x.astype(np.int64)
+    positive = _newton(_exp_of_negative(-np.abs(x), 3))
+    y = _shifted_left(positive, 1)
+    return np.asarray(np.where(x == 0, 2 ** (BITS - 2), np.where(x > 0, y, ONE - y)))
+
+
+def tanh(x: Array, integer_bits: int) -> Ints:
+    """tanh of int16 with ``integer_bits`` of them, 0 to 6; the result has none."""
+    x = x.astype(np.int64)
+    inverse = _newton(_exp_of_negative(-np.abs(x), integer_bits + 1))
+    y = _shifted_left(inverse - ONE_F2, 2)
+    return np.asarray(np.where(x == 0, 0, np.where(x < 0, -y, y)))
+
+
+def inverse_square_root(x: Array) -> tuple[Ints, Ints]:
+    """1 / sqrt(x) of int32 as 31-bit multipliers and exponents; x below 2 counts as 1."""
+    value = np.maximum(x.astype(np.int64), 2)
+    exponent = np.full_like(value, 11)
+    for _ in range(2):
+        big = value >= 2**29
+        value = np.where(big, value // 4, value)
+        exponent += big
+    leading = 31 - np.floor(np.log2(value.astype(np.float64))).astype(np.int64)
+    pairs = (leading - 1) // 2 - 1
+    exponent -= pairs
+    value = value << (2 * pairs)
+    half_input = divide_by_power_of_two(value >> 1, 1)
+    y = np.full_like(value, 2**28)
+    for _ in range(5):
+        cube = _shifted_left(_times32(_times32(y, y), y), 6, 32)
+        y = _shifted_left(_times32(2**28 + 2**27, y) - _times32(half_input, cube), 3, 32)
+    y = _times32(y, 1518500250)
+    y = np.where(exponent < 0, y << np.maximum(-exponent, 0), y)
+    is_one = x.astype(np.int64) <= 1
+    return (
+        np.asarray(np.where(is_one, 2**31 - 1, y)),
+        np.asarray(np.where(is_one, 0, -np.maximum(exponent, 0))),
+    )
+
+
+def _times(a: Array | int, b: Array | int) -> Ints:
+    """The product of two raw numbers; integer bits add up."""
+    product = high_multiply(np.asarray(a, np.int64), np.asarray(b, np.int64), BITS - 1)
+    return np.asarray(np.minimum(product, ONE))
+
+
+def _times32(a: Array | int, b: Array | int) -> Ints:
+    product = high_multiply(np.asarray(a, np.int64), np.asarray(b, np.int64), 31)
+    return np.asarray(np.minimum(product, 2**31 - 1))
+
+
+def _shifted_left(x: Array, by: int, bits: int = BITS) -> Ints:
+    bound = 2 ** (bits - 1)
+    return np.asarray(np.clip(x << by, -bound, bound - 1))
+
+
+def _exp_of_negative(x: Array, integer_bits: int) -> Ints:
+    """exp(x) of x <= 0; the result has no integer bits."""
+    fraction = BITS - 1 - integer_bits
+    quarter = 1 << (fraction - 2)
+    low = (x & (quarter - 1)) - quarter
+    y = _exp_near_zero(_shifted_left(low, integer_bits))
+    rest = low - x
+    for k, factor in EXP_STEPS.items():
+        if integer_bits > k:
+            y = np.where(rest & (1 << (fraction + k)), _times(y, factor), y)
+    if integer_bits > 5:
+        y = np.where(x < -(32 << fraction), 0, y)
+    return np.asarray(np.where(x == 0, ONE, y))
+
+
+def _exp_near_zero(a: Array) -> Ints:
+    """exp(a) of a in [-1/4, 0): a Taylor series around -1/8."""
+    x = a + (1 << (BITS - 1 - 3))
+    x2 = _times(x, x)
+    x3, x4 = _times(x2, x), _times(x2, x2)
+    higher = _times(divide_by_power_of_two(x4, 2) + x3, THIRD) + x2
+    series = x + divide_by_power_of_two(higher, 1)
+    return np.asarray(np.clip(EXP_MINUS_EIGHTH + _times(EXP_MINUS_EIGHTH, series), -ONE - 1, ONE))
+
+
+def _newton(a: Array) -> Ints:
+    """2 / (1 + a) of a in [0, 1], with 2 integer bits: three steps of Newton and Raphson."""
+    half = (a + ONE + 1) // 2
+    x = FORTY_EIGHT_17THS + _times(half, MINUS_32_17THS)
+    for _ in range(3):
+        x = x + _shifted_left(_times(x, ONE_F2 - _times(half, x)), 2)
+    return np.asarray(x)
