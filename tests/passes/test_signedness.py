@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from small_graphs import BORDER, SAME, Net, Q, assert_unchanged, check, conv, lines
 
-from edgewise.dtype import DType
+from edgewise.dtype import DType, QParams
 from edgewise.ops import (
     Add,
     ArgMax,
@@ -55,6 +55,14 @@ def test_quantize_of_the_file_meets_its_inverse() -> None:
     result = check(to_uint8, net.graph(y))
     assert [type(node.op) for node in result.nodes] == [Conv2D]
     assert result.nodes[0].inputs[1].type.dtype is DType.INT8
+
+
+def test_computed_values_of_several_scales_stay() -> None:
+    net = Net()
+    x = net.input(1, 4, 4, 2)
+    w = net.input(3, 1, 1, 2, name="w", quant=QParams((0.1, 0.2, 0.3), (0, 0, 0), 0))
+    graph = net.graph(net(Conv2D(), x, w, name="y", quant=Q(0.5, 4)))
+    assert to_uint8(graph) is graph
 
 
 def test_constant_operands_and_pad_values_change_too() -> None:

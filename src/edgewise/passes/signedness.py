@@ -153,12 +153,16 @@ class _Conversion:
     def _keeps_types(self, node: Node) -> bool:
         """True where no activation is of the source type, or not all of them can change.
 
-        A value that is not quantized has no zero point that could change.
+        A value that is not quantized has no zero point that could change, and no QUANTIZE changes
+        a computed one that is quantized per channel.
         """
         if not node.op.either_sign:
             return True
         values = [v for v in (*node.inputs, *node.outputs) if self._is_activation(node, v)]
-        return not values or any(v.type.quant is None for v in values)
+        return not values or any(
+            v.type.quant is None or (v.type.quant.axis is not None and not v.is_constant)
+            for v in values
+        )
 
     def _convert(self, node: Node, wanted: set[Value]) -> None:
         inputs = tuple(
