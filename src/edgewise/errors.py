@@ -5,6 +5,7 @@
     │   └── UnsupportedError the model is valid, but uses something Edgewise does not have yet
     ├── GraphError           a graph breaks an invariant (a defect of an importer or a pass)
     ├── InputError           an argument or input array of the caller does not fit
+    ├── RunError             a call cannot end, or an operator cannot take what was computed
     ├── CompileError         no kernel, or machine code that could not be generated or loaded
     └── MissingExtraError    a feature needs an optional package that is not installed
 
@@ -30,6 +31,10 @@ class GraphError(EdgewiseError):
 
 class InputError(EdgewiseError):
     """An argument or an input array of the caller does not fit."""
+
+
+class RunError(EdgewiseError):
+    """A call cannot end, or an operator cannot take what was computed before it."""
 
 
 class CompileError(EdgewiseError):

@@ -7,20 +7,25 @@ by identity: two values of the same name and type are different tensors.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from .dtype import DType, QParams
-from .errors import GraphError
+from .errors import GraphError, InputError
 
 if TYPE_CHECKING:
     from .ops import Op
 
 Array = npt.NDArray[Any]
+Shapes: TypeAlias = "Mapping[str, tuple[int, ...]]"
+"""Shapes of inputs by name."""
+
+Reader: TypeAlias = "Callable[[Shapes], Graph]"
+"""Reads a graph again, for other shapes."""
 
 
 @dataclass(frozen=True)
@@ -127,9 +132,12 @@ class Graph:
     it may for ``outputs``; ``sources`` and ``results`` name both alike.
 
     ``metadata`` holds what a file says about itself: ``description``, ``labels`` (a list of
-    class names, one an output class), ``input_normalization`` and the like. ``digest`` identifies
-    the content of the file that the graph was read from: graphs of one digest are equal. A graph
-    made in any other way, by ``dataclasses.replace`` too, has none.
+    class names, one an output class), ``input_normalization`` and the like. ``open`` holds the
+    shapes, by name, of the inputs that take others too, with -1 for each free dimension.
+
+    ``digest`` identifies the content of the file that the graph was read from, and the signature
+    and the shapes chosen: graphs of one digest are equal. A graph made in any other way, by
+    ``dataclasses.replace`` too, has none, and cannot be ``resized``.
     """
 
     inputs: tuple[Value, ...]
@@ -138,7 +146,9 @@ class Graph:
     name: str = "graph"
     metadata: Mapping[str, Any] = field(default_factory=dict)
     states: tuple[State, ...] = ()
+    open: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     digest: str | None = field(default=None, init=False, repr=False)
+    _again: Reader | None = field(default=None, init=False, repr=False)
 
     @property
     def sources(self) -> tuple[Value, ...]:
@@ -186,8 +196,11 @@ class Graph:
             env.update(zip(node.outputs, results, strict=True))
             yield node, results
 
-    def read_from(self, *content: str | bytes) -> Graph:
-        """This graph with the digest of the ``content`` that alone determines it."""
+    def read_from(self, *content: str | bytes, again: Reader | None = None) -> Graph:
+        """This graph with the digest of the ``content`` that alone determines it.
+
+        ``again`` reads it for other shapes of its inputs.
+        """
         digest = hashlib.sha256()
         for part in content:
             data = part.encode() if isinstance(part, str) else part
@@ -195,7 +208,20 @@ class Graph:
             digest.update(data)
         graph = replace(self)
         object.__setattr__(graph, "digest", digest.hexdigest())
+        object.__setattr__(graph, "_again", again)
         return graph
+
+    def resized(self, shapes: Shapes) -> Graph:
+        """This network for inputs of other shapes, by name; inputs that are not named keep theirs.
+
+        Raises:
+            InputError: the graph was not read from a file, has no such input, or cannot take the
+                shapes.
+        """
+        if self._again is None:
+            raise InputError(f"graph {self.name!r}: only a graph as loaded can be resized")
+        kept = {v.name: v.type.shape for v in self.inputs}
+        return self._again({**kept, **shapes})
 
     def __str__(self) -> str:
         lines = [f"graph {self.name} {{"]

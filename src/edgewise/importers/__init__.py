@@ -7,34 +7,46 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ..errors import InputError, ModelError
-from ..graph import Graph
+from ..graph import Graph, Shapes
 from .tflite import read_tflite
 
 
 class Format(NamedTuple):
-    """A file format: how its content and its files' names show it, and its reader."""
+    """A file format: how its content and its files' names show it, and its reader.
+
+    ``read`` takes the bytes, a name, a signature or None, and shapes of inputs or None.
+    """
 
     name: str
     matches: Callable[[bytes], bool]
     suffixes: tuple[str, ...]
-    read: Callable[[bytes, str], Graph]
+    read: Callable[[bytes, str, str | None, Shapes | None], Graph]
 
 
 FORMATS = (Format("TensorFlow Lite", lambda data: data[4:8] == b"TFL3", (".tflite",), read_tflite),)
 
 
-def load(source: str | os.PathLike[str] | bytes) -> Graph:
+def load(
+    source: str | os.PathLike[str] | bytes,
+    signature: str | None = None,
+    shapes: Shapes | None = None,
+) -> Graph:
     """Read a model file, or the bytes of one.
 
+    Args:
+        signature: which of the networks that the file names, instead of its first.
+        shapes: shapes of inputs, by name, instead of the file's.
+
     Raises:
-        InputError: there is no such file, or it cannot be read.
+        InputError: there is no such file, or it cannot be read; it has no such signature or
+            input, or cannot take the shapes.
         ModelError: its format is unknown, or the file breaks a rule of it.
         UnsupportedError: the model uses something Edgewise does not have yet.
 
     Errors of a file begin with its path.
     """
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return _read(bytes(source), "", "")
+        return _read(bytes(source), "", "", signature, shapes)
     path = os.fspath(source)
     try:
         if os.path.isdir(path):
@@ -47,14 +59,23 @@ def load(source: str | os.PathLike[str] | bytes) -> Graph:
         raise InputError(f"{path}: it cannot be read: {error}") from error
     stem, suffix = os.path.splitext(os.path.basename(path))
     try:
-        return _read(data, stem, suffix.lower())
-    except ModelError as error:
+        return _read(data, stem, suffix.lower(), signature, shapes)
+    except (ModelError, InputError) as error:
         raise type(error)(f"{path}: {error}") from error
 
 
-def _read(data: bytes, name: str, suffix: str) -> Graph:
+def _read(
+    data: bytes, name: str, suffix: str, signature: str | None, shapes: Shapes | None
+) -> Graph:
     format = _format(data, suffix)
-    return format.read(data, name).read_from(format.name, data)
+    shapes = {key: tuple(shape) for key, shape in (shapes or {}).items()}
+
+    def again(shapes: Shapes) -> Graph:
+        return _read(data, name, suffix, signature, shapes)
+
+    graph = format.read(data, name, signature, shapes)
+    chosen = repr((signature, sorted(shapes.items())))
+    return graph.read_from(format.name, data, chosen, again=again)
 
 
 def _format(data: bytes, suffix: str) -> Format:

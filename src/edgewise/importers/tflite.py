@@ -7,34 +7,37 @@ in proportion to a shape: constants are views of the file's bytes.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
-import numpy as np
-
-from ..dtype import DType
-from ..errors import GraphError, ModelError, UnsupportedError
-from ..graph import Array, Graph, Node, TensorType, Value
-from ..ops import Conv2D, DepthwiseConv2D, FullyConnected, Op, TransposeConv
+from ..errors import GraphError, InputError, ModelError, RunError
+from ..graph import Array, Graph, Node, Shapes, State, TensorType, Value
+from ..ops import Interpreted
 from . import tflite_schema as schema
-from .flatbuffer import INT8, INT32, UINT8, UINT32, UINT64, Flatbuffer, Table, no_fields
-from .tflite_call import DTYPES, Call, type_name
+from .flatbuffer import UINT32, Table
 from .tflite_metadata import FileMetadata
-from .tflite_ops import OPERATORS, Row
-from .tflite_quant import check_arithmetic, check_bias, read_quantization
-
-MAX_RANK = 8
-MAX_TENSOR_BYTES = 2**31 - 1
-MAX_ACTIVATION_BYTES = 2**32
-"""The greatest sum of the sizes of all computed tensors."""
-
-PRODUCTS = (Conv2D, DepthwiseConv2D, TransposeConv, FullyConnected)
-COMPUTED = (DType.FLOAT32, DType.UINT8, DType.INT8)
-"""What operators that compute take today."""
+from .tflite_model import ModelFile, Operator
+from .tflite_ops import CUSTOM, OPERATORS
+from .tflite_reading import Late, Reading, Session, constant
+from .tflite_variables import Key, Variables
 
 
-def read_tflite(data: bytes, name: str = "") -> Graph:
+class Signature(NamedTuple):
+    """A subgraph with names for its inputs and outputs, by tensor."""
+
+    name: str
+    subgraph: int
+    inputs: dict[int, str]
+    outputs: dict[int, str]
+
+
+def read_tflite(
+    data: bytes, name: str = "", signature: str | None = None, shapes: Shapes | None = None
+) -> Graph:
     """The network of a .tflite file; ``name`` is the graph's where the file gives none.
+
+    ``signature`` names the one to read, instead of the first of subgraph 0; ``shapes`` are of
+    inputs, by name, instead of the file's.
 
     The constants of the graph are read-only views of ``data``. Names of values are the file's,
     made unique; inputs and outputs have the names of the file's signature where it has one.
@@ -42,315 +45,225 @@ def read_tflite(data: bytes, name: str = "") -> Graph:
     Raises:
         ModelError: the file breaks a rule of its format.
         UnsupportedError: it uses what Edgewise does not have yet.
+        InputError: there is no such signature or input, or the network cannot take the shapes.
     """
-    return _Reader(data).graph(name)
+    file = ModelFile(data, OPERATORS, CUSTOM)
+    known = _signatures(file)
+    if signature is None:
+        chosen = next((s for s in known if s.subgraph == 0), Signature("", 0, {}, {}))
+    else:
+        named = [s for s in known if s.name == signature]
+        if not named:
+            names = ", ".join(repr(s.name) for s in known) or "none"
+            raise InputError(f"no signature is named {signature!r}; the file has {names}")
+        chosen = named[0]
+    network = _Network(file, chosen, dict(shapes or {}))
+    try:
+        return network.graph(name, known)
+    except RunError as error:
+        raise ModelError(f"{error}") from error
+    except ModelError as error:
+        if not shapes:
+            raise
+        given = {k: list(v) for k, v in shapes.items()}
+        raise InputError(f"the network cannot take inputs of shapes {given}: {error}") from error
 
 
-class _Reader:
-    def __init__(self, data: bytes) -> None:
-        if data[4:8] != schema.IDENTIFIER:
-            raise ModelError(f"file identifier {data[4:8]!r}; a .tflite file has 'TFL3'")
-        self.data = data
-        self.model = Flatbuffer(data).root("model")
-        version = self.model.number(schema.Model.VERSION, UINT32)
-        if version != schema.VERSION:
-            raise ModelError(f"model: schema version {version}; it must be {schema.VERSION}")
-        subgraphs = self.model.tables(schema.Model.SUBGRAPHS, "subgraph")
-        self.subgraph = subgraphs[0]
-        self.buffers = self.model.tables(schema.Model.BUFFERS, "buffer")
-        self.tensors = self.subgraph.tables(schema.SubGraph.TENSORS, "tensor")
-        self.codes = self.model.tables(schema.Model.OPERATOR_CODES, "operator code")
-        self.rows: dict[int, Row | None] = {}
-        self.values: dict[int, Value] = {}
-        self.indices: dict[Value, int] = {}
-        self.names: set[str] = set()
-        self.defined: set[Value] = set()
-        self.activation_bytes = 0
+def _signatures(file: ModelFile) -> list[Signature]:
+    """What the file names, in order."""
+    o = schema.SignatureDef
+    found = []
+    for table in file.root.tables(schema.Model.SIGNATURE_DEFS, "signature"):
+        index = table.number(o.SUBGRAPH_INDEX, UINT32)
+        subgraph = file.subgraph(index)
+        names: set[str] = set()
+        groups = [
+            _names(table, field, known, index, names)
+            for field, known in ((o.INPUTS, subgraph.inputs), (o.OUTPUTS, subgraph.outputs))
+        ]
+        found.append(Signature(table.string(o.SIGNATURE_KEY), index, *groups))
+    return found
 
-    def graph(self, name: str) -> Graph:
-        inputs = self.subgraph.numbers(schema.SubGraph.INPUTS, "i")
-        outputs = self.subgraph.numbers(schema.SubGraph.OUTPUTS, "i")
-        if not outputs:
-            raise ModelError("subgraph 0: it has no outputs; a network has at least one")
-        chosen = self._signature(inputs, outputs)
-        self.names.update(chosen.values())
-        for index in (*inputs, *outputs):
-            self._value(index, chosen.get(index))
-        for index in inputs:
-            self._define(self._value(index), "subgraph 0: input")
-        operators = self.subgraph.tables(schema.SubGraph.OPERATORS, "operator")
-        nodes = [node for i, table in enumerate(operators) for node in self._nodes(i, table)]
-        for index in outputs:
-            self._check_defined(self._value(index), "subgraph 0: output")
+
+def _names(
+    table: Table, field: int, known: Sequence[int], subgraph: int, taken: set[str]
+) -> dict[int, str]:
+    names: dict[int, str] = {}
+    for entry in table.tables(field, f"{table.what}: entry"):
+        index = entry.number(schema.TensorMap.TENSOR_INDEX, UINT32)
+        label = entry.string(schema.TensorMap.NAME)
+        if index not in known:
+            raise ModelError(
+                f"{entry.what}: {label!r} is tensor {index}; subgraph {subgraph} has {known}"
+            )
+        if label and label not in taken:
+            names.setdefault(index, label)
+            taken.add(label)
+    return names
+
+
+class _Network:
+    """One subgraph as a graph, with states, and with what must wait until a call."""
+
+    def __init__(self, file: ModelFile, chosen: Signature, shapes: dict[str, tuple[int, ...]]):
+        self.file, self.chosen, self.shapes = file, chosen, shapes
+        self.subgraph = file.subgraph(chosen.subgraph)
+        self.states: dict[Key, Value] = {}
+
+    def graph(self, name: str, signatures: Sequence[Signature]) -> Graph:
+        subgraph, file = self.subgraph, self.file
+        if not subgraph.outputs:
+            raise ModelError(f"{subgraph.what}: it has no outputs; a network has at least one")
+        labels = {**self.chosen.outputs, **self.chosen.inputs}
+        for label in labels.values():
+            file.names.reserve(label)
+        inputs = [self._input(i, labels.get(i)) for i in subgraph.inputs]
+        unknown = sorted(set(self.shapes) - {v.name for v in inputs})
+        if unknown:
+            raise InputError(
+                f"no input is named {unknown[0]!r}; the inputs are {[v.name for v in inputs]}"
+            )
+        self.session = Session(file, flexible=bool(self.shapes) or subgraph.is_open)
+        self.variables = Variables(self._enter)
+        reading = Reading(self.session, subgraph, inputs, self.variables)
+        reading.late, reading.names = Late(), labels
+        reading.run()
+        waiting = self._interpreted(reading, reading.late, labels)
+        outputs = [waiting.get(i) or reading.argument(i, "output") for i in subgraph.outputs]
+        values = [v for v in outputs if isinstance(v, Value)]
+        if len(values) < len(outputs):
+            raise ModelError(f"{subgraph.what}: an output is the handle of a variable or a table")
+        metadata = FileMetadata(file.data, file.root, {s.name: s for s in signatures})
+        opened = zip(inputs, subgraph.inputs, strict=True)
         return Graph(
-            inputs=tuple(self._value(i) for i in inputs),
-            outputs=tuple(self._value(i) for i in outputs),
-            nodes=tuple(nodes),
-            name=self.subgraph.string(schema.SubGraph.NAME) or name or "main",
-            metadata=FileMetadata(self.data, self.model),
+            inputs=tuple(inputs),
+            outputs=tuple(values),
+            nodes=tuple(reading.nodes),
+            name=subgraph.name or name or "main",
+            metadata=metadata,
+            states=tuple(self._state(key, value) for key, value in self.states.items()),
+            open={v.name: o for v, i in opened if (o := subgraph.declared(i).open)},
         )
 
-    def _signature(self, inputs: Sequence[int], outputs: Sequence[int]) -> dict[int, str]:
-        """Names of inputs and outputs by tensor, from the first signature of subgraph 0."""
-        o = schema.SignatureDef
-        names: dict[int, str] = {}
-        for signature in self.model.tables(schema.Model.SIGNATURE_DEFS, "signature"):
-            if signature.number(o.SUBGRAPH_INDEX, UINT32) != 0:
-                continue
-            for field, known in ((o.INPUTS, inputs), (o.OUTPUTS, outputs)):
-                for entry in signature.tables(field, f"{signature.what}: entry"):
-                    index = entry.number(schema.TensorMap.TENSOR_INDEX, UINT32)
-                    label = entry.string(schema.TensorMap.NAME)
-                    if index not in known:
-                        raise ModelError(
-                            f"{entry.what}: {label!r} is tensor {index}; subgraph 0 has {known}"
-                        )
-                    if label and label not in names.values():
-                        names.setdefault(index, label)
-            break
-        return names
-
-    def _value(self, index: int, name: str | None = None) -> Value:
-        """The value of a tensor, made at its first use, with ``name`` or the file's."""
-        value = self.values.get(index)
-        if value is not None:
-            return value
-        table = self.tensors[index]
-        label = table.string(schema.Tensor.NAME)
-        what = f"tensor {index} {label[:80]!r}"
-        o = schema.Tensor
-        shape = self._shape(table, what)
-        dtype = self._dtype(table, what)
-        if math.prod(shape) * dtype.itemsize > MAX_TENSOR_BYTES:
+    def _input(self, index: int, label: str | None) -> Value:
+        declared = self.subgraph.declared(index)
+        if declared.type is None or declared.data is not None:
+            kind = "a handle" if declared.type is None else "a constant"
             raise ModelError(
-                f"{what}: {dtype}{list(shape)}; a tensor has at most {MAX_TENSOR_BYTES} bytes"
+                f"{self.subgraph.what}: input {declared.label or f't{index}'!r} is {kind}; "
+                "a tensor is defined once"
             )
-        if table.flag(o.IS_VARIABLE):
-            raise UnsupportedError(f"{what}: a variable, kept between calls; not supported")
-        if table.has(o.SPARSITY):
-            raise UnsupportedError(f"{what}: sparse storage is not supported")
-        if table.number(o.EXTERNAL_BUFFER, UINT32):
-            raise UnsupportedError(f"{what}: data in another file is not supported")
-        type = TensorType(shape, dtype, read_quantization(table, shape, dtype, what))
-        buffer = table.number(o.BUFFER, UINT32)
-        data = self._constant(buffer, type, what) if buffer else None
-        value = Value(name or self._unique(label, index), type, data)
-        self.values[index] = value
-        self.indices[value] = index
-        return value
-
-    def _shape(self, table: Table, what: str) -> tuple[int, ...]:
-        shape = table.numbers(schema.Tensor.SHAPE, "i")
-        if len(shape) > MAX_RANK:
-            raise ModelError(f"{what}: rank {len(shape)}; at most {MAX_RANK}")
-        if shape and min(shape) < 1:
-            raise ModelError(f"{what}: shape {list(shape)}; every dimension is at least 1")
-        return shape
-
-    def _dtype(self, table: Table, what: str) -> DType:
-        code = table.number(schema.Tensor.TYPE, INT8)
-        dtype = DTYPES.get(code)
-        if dtype is None:
-            raise UnsupportedError(
-                f"{what}: element type {schema.name_of('TensorType', code)} is not supported"
+        name = label or self.file.names.unique(declared.label, index)
+        shape = tuple(self.shapes.get(name, declared.type.shape))
+        if len(shape) != len(declared.type.shape) or min(shape, default=1) < 0:
+            raise InputError(
+                f"input {name!r}: shape {list(shape)} in place of {list(declared.type.shape)}; "
+                "the rank stays, and no dimension is negative"
             )
-        return dtype
+        return Value(name, TensorType(shape, declared.type.dtype, declared.type.quant))
 
-    def _constant(self, buffer: int, type: TensorType, what: str) -> Array | None:
-        """A read-only view of a buffer; None where it is empty: the tensor is computed."""
-        o = schema.Buffer
-        table = self.buffers[buffer]
-        start, size = table.vector(o.DATA, 1)
-        offset = table.number(o.OFFSET, UINT64)
-        if offset > 1:
-            start, size = offset, table.number(o.SIZE, UINT64)
-            if start + size > len(self.data):
-                raise ModelError(
-                    f"{table.what}: {size} bytes at byte {start} of a file of {len(self.data)}"
-                )
-        if size == 0:
-            return None
-        count = math.prod(type.shape)
-        if size != count * type.dtype.itemsize:
-            raise ModelError(
-                f"{what}: {table.what} has {size} bytes; {type.dtype}{list(type.shape)} "
-                f"needs {count * type.dtype.itemsize}"
-            )
-        if type.dtype is DType.BOOL and np.frombuffer(self.data, np.uint8, count, start).max() > 1:
-            raise ModelError(f"{what}: {table.what} has bytes above 1; a bool is 0 or 1")
-        array = np.frombuffer(self.data, type.dtype.numpy, count, start).reshape(type.shape)
-        if not array.flags.aligned:
-            array = array.copy()
-            array.flags.writeable = False
-        return array
+    def _enter(self, key: Key, what: str) -> Value:
+        """A variable when the call starts: it is a state from now on."""
+        initial = self.session.enter(key, what)
+        self.states[key] = Value(self.file.names.unique(initial.name, 0), initial.type)
+        return self.states[key]
 
-    def _unique(self, label: str, index: int) -> str:
-        name = label or f"tensor_{index}"
-        if name in self.names:
-            name = f"{name}_{index}"
-        while name in self.names:
-            name += "_"
-        self.names.add(name)
-        return name
-
-    def _define(self, value: Value, what: str) -> None:
-        if value.is_constant or value in self.defined:
-            kind = "a constant" if value.is_constant else "already computed or an input"
-            raise ModelError(f"{what} {value.name!r} is {kind}; a tensor is defined once")
-        self.activation_bytes += math.prod(value.type.shape) * value.type.dtype.itemsize
-        if self.activation_bytes > MAX_ACTIVATION_BYTES:
-            raise ModelError(
-                f"{what} {value.name!r}: computed tensors add up to {self.activation_bytes} "
-                f"bytes; at most {MAX_ACTIVATION_BYTES}"
-            )
-        self.defined.add(value)
-
-    def _check_defined(self, value: Value, what: str) -> None:
-        if not value.is_constant and value not in self.defined:
-            raise ModelError(f"{what} {value.name!r} is used before it is computed")
-
-    def _nodes(self, index: int, table: Table) -> list[Node]:
-        """The nodes of one operator: one, or several in a row."""
-        o = schema.Operator
-        ins, outs = table.numbers(o.INPUTS, "i"), table.numbers(o.OUTPUTS, "i")
-        row = self._row(table, ins, outs)
-        what = f"operator {index} {row.name}"
-        least, most = row.inputs
-        if not least <= len(ins) <= most:
-            raise ModelError(f"{what}: {len(ins)} inputs; it takes {least} to {most}")
-        if not outs:
-            raise ModelError(f"{what}: it has no outputs")
-        call = Call(
-            what,
-            self._options(table, row, what),
-            [None if i == -1 else self._value(i) for i in ins],
-            [self._value(i) for i in outs],
-        )
-        for value in call.inputs:
-            if value is not None:
-                self._check_defined(value, f"{what}: input")
+    def _state(self, key: Key, before: Value) -> State:
+        after = self.variables.current[key]
+        initial = self.session.initial[key].data
+        assert initial is not None
         try:
-            return self._build(call, row)
+            return State(before, after, initial)
         except GraphError as error:
-            types = [v.type.dtype for v in (*call.inputs[:2], *call.outputs) if v is not None]
-            if all(t in COMPUTED for t in types):
-                raise ModelError(f"{what}: {error}") from error
-            raise UnsupportedError(
-                f"{what}: {error}; its tensors are {self._describe(ins)} -> {self._describe(outs)}"
-            ) from error
+            raise ModelError(str(error)) from error
 
-    def _build(self, call: Call, row: Row) -> list[Node]:
-        built, operands = row.read(call)
-        chain: tuple[Op, ...] = built if isinstance(built, tuple) else (built,)
-        nodes = []
-        for op in chain[:-1]:
-            (type,) = op.infer([v.type for v in operands])
-            name = self._unique(f"{call.outputs[0].name}/{op.name.lower()}", len(self.values))
-            result = Value(name, type)
-            nodes.append(Node(op, tuple(operands), (result,), call.outputs[0].name))
-            operands = [result]
-        op = chain[-1]
-        types = [v.type for v in operands]
-        if isinstance(op, PRODUCTS):
-            _check_weights(operands, call.what)
-        inferred = op.infer(types)
-        call.expect_outputs(len(inferred))
-        for value, expected in zip(call.outputs, inferred, strict=True):
-            found = value.type
-            if found.shape != expected.shape or found.dtype is not expected.dtype:
-                raise ModelError(
-                    f"{call.what}: output {value.name!r} is declared "
-                    f"{found.dtype}{list(found.shape)}; "
-                    f"it gives {expected.dtype}{list(expected.shape)}"
-                )
-            self._define(value, f"{call.what}: output")
-        check_arithmetic(op, types, [v.type for v in call.outputs], call.what)
-        if isinstance(op, PRODUCTS) and len(operands) == 3:
-            x, w, bias = types
-            tensor = self.tensors[self.indices[operands[2]]]
-            check_bias(tensor, x, w, call.outputs[0].type, bias.shape[0], call.what)
-        nodes.append(Node(op, tuple(operands), tuple(call.outputs), call.outputs[0].name))
-        return nodes
+    def _interpreted(
+        self, reading: Reading, late: Late, labels: Mapping[int, str]
+    ) -> dict[int, Value]:
+        """A last node for the operators that wait for a call: its outputs by tensor."""
+        if not late.operators:
+            return {}
+        known = _known(reading, late)
+        tensors = [i for i in dict.fromkeys(self.subgraph.outputs) if i in late.tensors]
+        keys = [key for key in late.variables if key in self.states]
+        region = _Region(self, reading, tuple(late.operators), known, late.variables)
+        outputs = [self._late_output(i, labels.get(i)) for i in tensors]
+        for key in keys:
+            name = self.file.names.unique(self.states[key].name, 0)
+            outputs.append(Value(name, self.states[key].type))
+            self.variables.assign(key, outputs[-1])
+        region.results = (tuple(tensors), tuple(keys))
+        op = Interpreted(
+            tuple(v.type for v in outputs),
+            tuple(operator.row.name for operator in late.operators),
+            region.evaluate,
+        )
+        reading.nodes.append(Node(op, tuple(region.inputs), tuple(outputs), "interpreted"))
+        return dict(zip(tensors, outputs, strict=False))
 
-    def _options(self, table: Table, row: Row, what: str) -> Table:
-        """The operator's options; where it has none, a table without fields: all are default."""
-        o = schema.Operator
-        options = table.table(o.BUILTIN_OPTIONS, f"{what}: options")
-        tag = table.number(o.BUILTIN_OPTIONS_TYPE, UINT8)
-        if options is None or row.options is None:
-            return no_fields(f"{what}: options")
-        if tag != row.options:
-            raise ModelError(f"{what}: options of type {tag}; it must be {row.options}")
-        return options
+    def _late_output(self, index: int, label: str | None) -> Value:
+        declared = self.subgraph.declared(index)
+        if declared.type is None:
+            raise ModelError(f"{declared.what}: an output is the handle of a variable or a table")
+        name = label or self.file.names.unique(declared.label, index)
+        t = declared.type
+        return Value(name, TensorType((-1,) * len(t.shape), t.dtype, t.quant))
 
-    def _row(self, table: Table, ins: Sequence[int], outs: Sequence[int]) -> Row:
-        """The importer's row for an operator.
+
+def _known(reading: Reading, late: Late) -> dict[int, Value]:
+    """The operands of the waiting operators that are known before them, by tensor."""
+    indices = (i for operator in late.operators for i in operator.inputs)
+    return {
+        i: reading.value(i)
+        for i in dict.fromkeys(indices)
+        if i != -1 and i not in late.tensors and i not in reading.handles
+        if not reading.subgraph.declared(i).variable
+    }
+
+
+class _Region:
+    """Operators that are read again in every call, when all that they need is known."""
+
+    def __init__(
+        self,
+        network: _Network,
+        reading: Reading,
+        operators: tuple[Operator, ...],
+        known: Mapping[int, Value],
+        variables: Mapping[Key, Value | None],
+    ) -> None:
+        self.file, self.subgraph = network.file, network.subgraph
+        self.initial, self.tables = network.session.initial, network.session.tables
+        self.handles = dict(reading.handles)
+        self.operators, self.known = operators, dict(known)
+        self.variables = {key: value for key, value in variables.items() if value is not None}
+        self.results: tuple[tuple[int, ...], tuple[Key, ...]] = ((), ())
+        values = (*self.known.values(), *self.variables.values())
+        self.inputs = [v for v in dict.fromkeys(values) if not v.is_constant]
+
+    def evaluate(self, arrays: Sequence[Array], limit: int) -> list[Array]:
+        """The results for the inputs' arrays.
 
         Raises:
-            UnsupportedError: when it has none.
+            RunError: an operator cannot take what was computed, or a loop does not end.
         """
-        index = table.number(schema.Operator.OPCODE_INDEX, UINT32)
-        if index not in self.rows:
-            self.rows[index] = OPERATORS.get(_builtin(self.codes[index]))
-        row = self.rows[index]
-        if row is None:
-            code = self.codes[index]
-            raise UnsupportedError(
-                f"{table.what}: {_operator_name(code)} is not supported: "
-                f"{self._describe(ins)} -> {self._describe(outs)}; "
-                "docs/operators.md lists the operators that are"
-            )
-        return row
+        given = dict(zip(self.inputs, arrays, strict=True))
 
-    def _describe(self, indices: Sequence[int]) -> str:
-        """Types of tensors, for an error."""
-        parts = []
-        for index in indices[:8]:
-            if index == -1:
-                parts.append("none")
-                continue
-            table = self.tensors[index]
-            shape = ",".join(map(str, table.numbers(schema.Tensor.SHAPE, "i")[:MAX_RANK]))
-            parts.append(f"{type_name(table.number(schema.Tensor.TYPE, INT8))}[{shape}]")
-        return f"({', '.join(parts)}{', ...' if len(indices) > 8 else ''})"
+        def hold(value: Value) -> Value:
+            return value if value.is_constant else constant(value.name, value.type, given[value])
 
-
-def _builtin(code: Table) -> int:
-    """The builtin code: files of old and of new writers hold it in one or the other field."""
-    o = schema.OperatorCode
-    return int(
-        max(code.number(o.BUILTIN_CODE, INT32), code.number(o.DEPRECATED_BUILTIN_CODE, INT8))
-    )
-
-
-def _operator_name(code: Table) -> str:
-    o = schema.OperatorCode
-    builtin = _builtin(code)
-    if builtin == schema.BuiltinOperator.CUSTOM:
-        return f"custom operator {code.string(o.CUSTOM_CODE)!r}"
-    return (
-        f"{schema.name_of('BuiltinOperator', builtin)} version {code.number(o.VERSION, INT32, 1)}"
-    )
-
-
-def _check_weights(operands: Sequence[Value], what: str) -> None:
-    """Check that a product's operands are of a kind that is supported.
-
-    Raises:
-        UnsupportedError: for float inputs with integer weights, and for quantized weights or
-            biases that are not constants.
-    """
-    x, *others = operands
-    if x.type.dtype.is_float:
-        if others[0].type.dtype.is_integer:
-            raise UnsupportedError(
-                f"{what}: {x.type.dtype} input with {others[0].type.dtype} weights (dynamic-range "
-                "quantization) is not supported"
-            )
-        return
-    for value in others:
-        if not value.is_constant:
-            raise UnsupportedError(
-                f"{what}: {value.name!r} is computed; quantized weights and biases must be "
-                "constants"
-            )
+        session = Session(self.file, eager=True, flexible=True, limit=limit)
+        session.initial, session.tables = dict(self.initial), self.tables
+        variables = Variables(session.enter)
+        variables.current = {key: hold(value) for key, value in self.variables.items()}
+        reading = Reading(session, self.subgraph, None, variables)
+        reading.values = {i: hold(value) for i, value in self.known.items()}
+        reading.handles = dict(self.handles)
+        tensors, keys = self.results
+        try:
+            reading.run(self.operators)
+            results = [reading.value(i) for i in tensors]
+        except ModelError as error:
+            raise RunError(f"{error}") from error
+        results += [variables.read(key, "a variable") for key in keys]
+        return [v.data for v in results if v.data is not None]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from ..dtype import DType
 from ..errors import ModelError, UnsupportedError
-from ..graph import Array, Value
+from ..graph import Array, TensorType, Value
 from ..ops import Activation, Op
 from . import tflite_schema as schema
 from .flatbuffer import INT8, INT32, Table
+
+if TYPE_CHECKING:
+    from .tflite_reading import Reading
 
 Built: TypeAlias = "tuple[Op | tuple[Op, ...], list[Value]]"
 """An operator, or several that follow one another, and the operands of the first."""
@@ -48,13 +51,34 @@ def type_name(code: int) -> str:
     return schema.name_of("TensorType", code) if dtype is None else dtype.value
 
 
+class ComputedError(UnsupportedError):
+    """An operand that must be a constant is computed; an operator may wait until it is known."""
+
+
 class Call:
     """An operator's options, inputs (None where one is left out) and outputs.
 
-    ``what`` names it in errors. Methods raise ModelError when the file breaks a rule.
+    Methods raise ModelError when the file breaks a rule.
+
+    Attributes:
+        what: names it in errors.
+        outputs: of the types that the file declares.
+        indices: the tensors of its inputs and of its outputs, as the file numbers them.
+        intermediates: types of the tensors that only carry quantization (integer LSTM).
+        custom_options: the bytes of a custom operator's options.
+        reading: what reads the subgraph, for operators that refer to others or to variables.
     """
 
-    __slots__ = ("inputs", "options", "outputs", "what")
+    __slots__ = (
+        "custom_options",
+        "indices",
+        "inputs",
+        "intermediates",
+        "options",
+        "outputs",
+        "reading",
+        "what",
+    )
 
     def __init__(
         self,
@@ -62,11 +86,19 @@ class Call:
         options: Table,
         inputs: Sequence[Value | None],
         outputs: Sequence[Value],
+        indices: tuple[Sequence[int], Sequence[int]],
+        intermediates: Sequence[TensorType],
+        custom_options: bytes,
+        reading: Reading,
     ) -> None:
         self.what = what
         self.options = options
         self.inputs = inputs
         self.outputs = outputs
+        self.indices = indices
+        self.intermediates = intermediates
+        self.custom_options = custom_options
+        self.reading = reading
 
     def operands(self, *required: int, optional: int | None = None) -> list[Value]:
         """The inputs at these positions, then the one at ``optional`` where it is given."""
@@ -77,8 +109,13 @@ class Call:
                 values.append(value)
         return values
 
+    def given(self, count: int) -> tuple[list[Value], tuple[bool, ...]]:
+        """The inputs that are there, and for each of ``count`` whether it is."""
+        inputs = [*self.inputs, *[None] * (count - len(self.inputs))]
+        return [v for v in inputs if v is not None], tuple(v is not None for v in inputs)
+
     def value(self, index: int) -> Value:
-        value = self.inputs[index]
+        value = self.inputs[index] if index < len(self.inputs) else None
         if value is None:
             raise ModelError(f"{self.what}: input {index} is left out; it is required")
         return value
@@ -115,7 +152,7 @@ class Call:
     def _constant(self, index: int) -> Array:
         data = self.value(index).data
         if data is None:
-            raise UnsupportedError(
+            raise ComputedError(
                 f"{self.what}: input {index} is computed; only constants are supported there"
             )
         return data
@@ -187,11 +224,15 @@ MANY = 4096
 class Row(NamedTuple):
     """How an operator of the file is read.
 
-    ``options`` is the tag of its options table, None where it has no option that matters;
-    ``inputs`` the least and greatest number of its inputs.
+    ``read`` gives None where it defined the outputs itself, through ``Call.reading``; ``inputs``
+    is the least and greatest number of its inputs; ``options`` the tag of its options table in the
+    schema's union BuiltinOptions, or ``second`` BuiltinOptions2, None where it has no option that
+    matters; ``calls`` tells that it refers to other subgraphs.
     """
 
     name: str
-    read: Callable[[Call], Built]
+    read: Callable[[Call], Built | None]
     inputs: tuple[int, int] = (1, 1)
     options: int | None = None
+    second: bool = False
+    calls: bool = False

@@ -60,12 +60,14 @@ class FileMetadata(Mapping[str, Any]):
 
     ``description``: what the file says it is. ``labels``: class names, in the order of the output.
     ``input_normalization``: {"mean": [...], "std": [...]} of the first input that states one: it
-    takes (pixel - mean) / std.
+    takes (pixel - mean) / std. ``signatures``: {name: {"inputs": [names], "outputs": [names]}} of
+    the networks that the file names.
     """
 
-    def __init__(self, data: bytes, model: Table) -> None:
+    def __init__(self, data: bytes, model: Table, signatures: Mapping[str, Any]) -> None:
         self._data = data
         self._model = model
+        self._signatures = signatures
 
     def __getitem__(self, key: str) -> Any:
         return self._items[key]
@@ -85,6 +87,7 @@ class FileMetadata(Mapping[str, Any]):
         items = {
             "description": root and _attempt(lambda: root.string(ModelMetadata.DESCRIPTION)),
             "labels": _attempt(lambda: self._labels(root)),
+            "signatures": self._signatures,
             "input_normalization": root and _attempt(lambda: _normalization(root)),
         }
         if not items["description"]:

@@ -10,7 +10,7 @@ import numpy as np
 from .. import ops
 from ..dtype import DType, QParams
 from ..errors import GraphError, ModelError, UnsupportedError
-from ..graph import TensorType
+from ..graph import TensorType, Value
 from . import tflite_schema as schema
 from .flatbuffer import INT32, UINT8, Table
 
@@ -22,6 +22,7 @@ MAX_PRODUCT = 2.0**127
 MAX_RATIO = 2.0**63
 LEAST_SCALE = 2.0**-126
 EIGHT_BIT = (DType.UINT8, DType.INT8)
+PRODUCTS = (ops.Conv2D, ops.DepthwiseConv2D, ops.TransposeConv, ops.FullyConnected)
 QUANTIZED = (*EIGHT_BIT, DType.INT16, DType.UINT16)
 
 
@@ -105,6 +106,31 @@ def check_arithmetic(
             ops.activation_range(out, ops.Activation.NONE)
         case ops.Unary():
             op.table(inputs[0], out)
+
+
+def check_operands(op: ops.Op, operands: Sequence[Value], what: str) -> None:
+    """Check that a product's operands are of a kind that is supported.
+
+    Raises:
+        UnsupportedError: for float inputs with integer weights, and for quantized weights or
+            biases that are not constants.
+    """
+    if not isinstance(op, PRODUCTS):
+        return
+    x, *others = operands
+    if x.type.dtype.is_float:
+        if others[0].type.dtype.is_integer:
+            raise UnsupportedError(
+                f"{what}: {x.type.dtype} input with {others[0].type.dtype} weights (dynamic-range "
+                "quantization) is not supported"
+            )
+        return
+    for value in others:
+        if not value.is_constant:
+            raise UnsupportedError(
+                f"{what}: {value.name!r} is computed; quantized weights and biases must be "
+                "constants"
+            )
 
 
 def _check_product(inputs: Sequence[TensorType], out: TensorType, what: str) -> None:

@@ -146,6 +146,82 @@ class FullyConnectedOptions:
     KEEP_NUM_DIMS = 2
 
 
+class LSTMOptions:
+    TAG = 14
+    FUSED_ACTIVATION_FUNCTION = 0
+    CELL_CLIP = 1
+    PROJ_CLIP = 2
+    KERNEL_TYPE = 3
+    ASYMMETRIC_QUANTIZE_INPUTS = 4
+
+
+class UnidirectionalSequenceLSTMOptions:
+    TAG = 71
+    FUSED_ACTIVATION_FUNCTION = 0
+    CELL_CLIP = 1
+    PROJ_CLIP = 2
+    TIME_MAJOR = 3
+    ASYMMETRIC_QUANTIZE_INPUTS = 4
+    DIAGONAL_RECURRENT_TENSORS = 5
+
+
+class BidirectionalSequenceLSTMOptions:
+    TAG = 69
+    FUSED_ACTIVATION_FUNCTION = 0
+    CELL_CLIP = 1
+    PROJ_CLIP = 2
+    MERGE_OUTPUTS = 3
+    TIME_MAJOR = 4
+    ASYMMETRIC_QUANTIZE_INPUTS = 5
+
+
+class RNNOptions:
+    TAG = 7
+    FUSED_ACTIVATION_FUNCTION = 0
+    ASYMMETRIC_QUANTIZE_INPUTS = 1
+
+
+class SequenceRNNOptions:
+    TAG = 31
+    TIME_MAJOR = 0
+    FUSED_ACTIVATION_FUNCTION = 1
+    ASYMMETRIC_QUANTIZE_INPUTS = 2
+
+
+class BidirectionalSequenceRNNOptions:
+    TAG = 70
+    TIME_MAJOR = 0
+    FUSED_ACTIVATION_FUNCTION = 1
+    MERGE_OUTPUTS = 2
+    ASYMMETRIC_QUANTIZE_INPUTS = 3
+
+
+class SVDFOptions:
+    TAG = 6
+    RANK = 0
+    FUSED_ACTIVATION_FUNCTION = 1
+    ASYMMETRIC_QUANTIZE_INPUTS = 2
+
+
+class BatchMatMulOptions:
+    TAG = 101
+    ADJ_X = 0
+    ADJ_Y = 1
+    ASYMMETRIC_QUANTIZE_INPUTS = 2
+
+
+class Conv3DOptions:
+    TAG = 106
+    PADDING = 0
+    STRIDE_D = 1
+    STRIDE_W = 2
+    STRIDE_H = 3
+    FUSED_ACTIVATION_FUNCTION = 4
+    DILATION_D_FACTOR = 5
+    DILATION_W_FACTOR = 6
+    DILATION_H_FACTOR = 7
+
+
 class AddOptions:
     TAG = 11
     FUSED_ACTIVATION_FUNCTION = 0
@@ -424,9 +500,11 @@ class BuiltinOperator:
     FULLY_CONNECTED = 9
     HASHTABLE_LOOKUP = 10
     L2_NORMALIZATION = 11
+    L2_POOL_2D = 12
     LOCAL_RESPONSE_NORMALIZATION = 13
     LOGISTIC = 14
     LSH_PROJECTION = 15
+    LSTM = 16
     MAX_POOL_2D = 17
     MUL = 18
     RELU = 19
@@ -434,14 +512,17 @@ class BuiltinOperator:
     RELU6 = 21
     RESHAPE = 22
     RESIZE_BILINEAR = 23
+    RNN = 24
     SOFTMAX = 25
     SPACE_TO_DEPTH = 26
+    SVDF = 27
     TANH = 28
     SKIP_GRAM = 30
     CALL = 31
     CUSTOM = 32
     EMBEDDING_LOOKUP_SPARSE = 33
     PAD = 34
+    UNIDIRECTIONAL_SEQUENCE_RNN = 35
     GATHER = 36
     BATCH_TO_SPACE_ND = 37
     SPACE_TO_BATCH_ND = 38
@@ -450,11 +531,14 @@ class BuiltinOperator:
     SUB = 41
     DIV = 42
     SQUEEZE = 43
+    UNIDIRECTIONAL_SEQUENCE_LSTM = 44
     STRIDED_SLICE = 45
+    BIDIRECTIONAL_SEQUENCE_RNN = 46
     EXP = 47
     TOPK_V2 = 48
     SPLIT = 49
     LOG_SOFTMAX = 50
+    BIDIRECTIONAL_SEQUENCE_LSTM = 52
     CAST = 53
     PRELU = 54
     MAXIMUM = 55
@@ -528,10 +612,12 @@ class BuiltinOperator:
     SELECT_V2 = 123
     DENSIFY = 124
     SEGMENT_SUM = 125
+    BATCH_MATMUL = 126
     CUMSUM = 128
     CALL_ONCE = 129
     BROADCAST_TO = 130
     RFFT2D = 131
+    CONV_3D = 132
     IMAG = 133
     REAL = 134
     COMPLEX_ABS = 135
@@ -540,6 +626,7 @@ class BuiltinOperator:
     HASHTABLE_IMPORT = 138
     HASHTABLE_SIZE = 139
     REDUCE_ALL = 140
+    CONV_3D_TRANSPOSE = 141
     VAR_HANDLE = 142
     READ_VARIABLE = 143
     ASSIGN_VARIABLE = 144

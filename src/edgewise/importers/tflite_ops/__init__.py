@@ -7,14 +7,20 @@ shapes, axes or paddings must be constants, and become attributes.
 from __future__ import annotations
 
 from ..tflite_call import Row
-from . import arithmetic, images, movement, products
+from . import arithmetic, control, images, indexing, movement, products, spectral
 
 OPERATORS: dict[int, Row] = {
     **arithmetic.OPERATORS,
+    **control.OPERATORS,
     **images.OPERATORS,
+    **indexing.OPERATORS,
     **movement.OPERATORS,
     **products.OPERATORS,
+    **spectral.OPERATORS,
 }
 """Every operator that is read, by its builtin code. A new one is one row, and its function."""
 
-__all__ = ["OPERATORS", "Row"]
+CUSTOM: dict[str, Row] = {}
+"""Custom operators that are read, by their custom code."""
+
+__all__ = ["CUSTOM", "OPERATORS", "Row"]
