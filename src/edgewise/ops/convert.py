@@ -15,7 +15,8 @@ from .base import Op
 from .checks import QUANTIZED_DTYPES, Kind, check_inputs, common_kind, kind_of, moved, result
 from .fixed_point import multiply
 from .requant import check_zero_points, float32s, per_tensor
-from .unary import Unary, entries, has_shifted_rule, raw_values, scale_ratio, shifted, unsigned
+from .tables import entries, has_shifted_rule, raw_values, scale_ratio, shifted, unsigned
+from .unary import Unary
 
 
 @dataclass(frozen=True, eq=False, repr=False)

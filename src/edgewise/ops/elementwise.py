@@ -145,6 +145,7 @@ class _Activated(Binary):
         return [y if kind_of(inputs[0]) is Kind.QUANTIZED else np.asarray(self.clamped(y))]
 
 
+@dataclass(frozen=True, eq=False, repr=False)
 class _Sum(_Activated):
     """Base of ADD and SUB.
 
@@ -157,6 +158,8 @@ class _Sum(_Activated):
     ``pot_scale_int16``, zero points 0 and scales that are powers of two, the operand of the
     smaller scale is shifted right, halves away from 0, and the sum saturates.
     """
+
+    pot_scale_int16: bool = True
 
     _sign: ClassVar[int] = 1
 

@@ -9,70 +9,45 @@ from typing import ClassVar
 
 import numpy as np
 
+from ..dtype import DType
 from ..graph import Array, TensorType
 from .base import Activation, Op
 from .checks import Kind, check_inputs, common_kind, kind_of, result
+from .fixed_functions import inverse_square_root, logistic, tanh
 from .fixed_point import (
     divide_by_power_of_two,
     high_multiply,
     multiplier,
     multiply,
+    multiply_twice_rounded,
     truncating_shift,
 )
-from .quantized import requantized
 from .requant import activation_range, per_tensor
-
-
-def unsigned(x: Array) -> Array:
-    """Raw values of 8 or 16 bits as the unsigned integers of the same bits."""
-    return x.view(np.uint8 if x.dtype.itemsize == 1 else np.uint16)
-
-
-def raw_values(t: TensorType) -> Array:
-    """int64[256], or [65536] for 16 bits: the values of the raw bits 0, 1, 2, ..."""
-    bits = np.uint8 if t.dtype.itemsize == 1 else np.uint16
-    return np.arange(np.iinfo(bits).max + 1, dtype=bits).view(t.dtype.numpy).astype(np.int64)
-
-
-def entries(
-    steps: Array, zero: int, out: TensorType, lo: int | None = None, hi: int | None = None
-) -> Array:
-    """A table of ``out``: whole ``steps`` plus the zero point, clamped to lo..hi and the dtype."""
-    low, high = out.dtype.range
-    low, high = low if lo is None else max(lo, low), high if hi is None else min(hi, high)
-    return np.asarray(np.clip(steps + zero, low, high).astype(out.dtype.numpy))
-
-
-def scale_ratio(op: Op, x: TensorType, out: TensorType) -> tuple[Array, np.float32, int]:
-    """All values less their zero point, x.scale / out.scale, and out's zero point.
-
-    A ratio beyond 2**40 is 2**40: both saturate.
-    """
-    scale, zero = per_tensor(x, f"{op.name}: input")
-    out_scale, out_zero = per_tensor(out, f"{op.name}: output")
-    with np.errstate(over="ignore", under="ignore"):
-        ratio = np.float32(min(scale / out_scale, np.float32(2.0**40)))
-    return raw_values(x) - zero, ratio, out_zero
-
-
-def shifted(steps: Array, ratio: Array | np.float32) -> Array:
-    """steps * ratio, with 8 bits of fraction in the ratio; halves round up (XNNPACK's rule)."""
-    factor = np.rint(np.float32(256) * ratio).astype(np.int64)
-    return np.asarray((steps * factor + 128) >> 8)
-
-
-def has_shifted_rule(ratio: np.float32) -> bool:
-    """Whether XNNPACK takes this ratio of scales; TensorFlow Lite's own kernel runs otherwise."""
-    return bool(2.0**-8 <= abs(ratio) <= 2.0**7)
+from .tables import (
+    Function,
+    entries,
+    has_shifted_rule,
+    interpolated_table,
+    raw_values,
+    scale_ratio,
+    shifted,
+    sigmoid_argument,
+    sigmoid_samples,
+    unsigned,
+    whole_table,
+)
 
 
 class Unary(Op):
     """Base of the functions of one element: of floats, or quantized by ``table``.
 
-    ``kinds`` says what else it takes; of those the result is ``exact``.
+    ``kinds`` says what else it takes; of those the result is ``exact``. ``end`` and
+    ``halves_away`` are ``Function``'s.
     """
 
     kinds: ClassVar[tuple[Kind, ...]] = (Kind.FLOAT, Kind.QUANTIZED)
+    end: ClassVar[int] = 0
+    halves_away: ClassVar[bool] = False
 
     def real(self, x: Array) -> Array:
         """The function of real numbers, float64 to float64."""
@@ -90,16 +65,14 @@ class Unary(Op):
     def table(self, input: TensorType, output: TensorType) -> Array:
         """The results, of the output's dtype, for the input's raw bits 0 to 255, or to 65,535.
 
-        Entry: clamp(round_half_even(real(scale * (q - zero point)) / output scale) + zero point),
-        in float64; NaN counts as 0.
+        8 bits by ``whole_table``, 16 by ``interpolated_table``, where a class states no other rule.
 
         Raises:
             GraphError: when a type is not quantized per tensor.
         """
-        scale, zero = per_tensor(input, f"{self.name}: input")
-        with np.errstate(all="ignore"):
-            real = self.real((raw_values(input) - zero) * float(scale))
-        return requantized(real, output, f"{self.name}: output")
+        function = Function(self.real, self.end, self.halves_away)
+        build = interpolated_table if input.dtype is DType.INT16 else whole_table
+        return build(self, function, input, output)
 
     def reference(
         self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
@@ -114,21 +87,65 @@ class Unary(Op):
 
 
 class Logistic(Unary):
-    """1 / (1 + exp(-x))"""
+    """1 / (1 + exp(-x))
+
+    16 bits to the scale 2**-15: gemmlowp's function at the scale 2**-12, else interpolated between
+    ``sigmoid_samples``.
+    """
 
     name: ClassVar[str] = "LOGISTIC"
 
     def real(self, x: Array) -> Array:
         return np.asarray(1 / (1 + np.exp(-x)))
 
+    def table(self, input: TensorType, output: TensorType) -> Array:
+        if not _is_q15(input, output):
+            return super().table(input, output)
+        scale, values = per_tensor(input, self.name)[0], raw_values(input)
+        if scale == 2.0**-12:
+            return entries(logistic(values), 0, output)
+        argument = sigmoid_argument(scale, values)
+        index, rest = np.abs(argument) >> 9, np.abs(argument) & 511
+        samples = sigmoid_samples()
+        low, high = (samples[np.minimum(index + i, 255)] for i in (0, 1))
+        y = np.where(index >= 255, 0x7FFF << 10, (low << 9) + rest * (high - low))
+        steps = np.where(argument >= 0, y + 512, (1 << 25) - y + 511) >> 10
+        return entries(steps, 0, output)
+
 
 class Tanh(Unary):
-    """tanh(x)"""
+    """tanh(x)
+
+    16 bits to the scale 2**-15: gemmlowp's function at the scales 2**-12 and 2**-11, else
+    interpolated between ``sigmoid_samples``.
+    """
 
     name: ClassVar[str] = "TANH"
 
     def real(self, x: Array) -> Array:
         return np.asarray(np.tanh(x))
+
+    def table(self, input: TensorType, output: TensorType) -> Array:
+        if not _is_q15(input, output):
+            return super().table(input, output)
+        scale, values = per_tensor(input, self.name)[0], raw_values(input)
+        if scale in (2.0**-12, 2.0**-11):
+            doubled = np.clip(values * int(scale * 2**12), -(2**15), 2**15 - 1)
+            return entries(tanh(doubled, 3), 0, output)
+        argument = sigmoid_argument(scale, values)
+        index, rest = np.abs(argument) >> 8, np.abs(argument) & 255
+        samples = sigmoid_samples()
+        low, high = (samples[np.minimum(index + i, 255)] for i in (0, 1))
+        y = np.where(index >= 255, 0xFFFF << 8, (low << 8) + rest * (high - low)) - (1 << 23)
+        steps = np.where(argument >= 0, y + 128, -y + 127) >> 8
+        return entries(steps, 0, output)
+
+
+def _is_q15(x: TensorType, out: TensorType) -> bool:
+    """Whether LiteRT's rule of 16 bits for LOGISTIC and TANH exists."""
+    if x.quant is None or out.quant is None or x.dtype is not DType.INT16:
+        return False
+    return x.quant.zero_point == out.quant.zero_point == (0,) and out.quant.scale == (2.0**-15,)
 
 
 class Clamp(Unary):
@@ -201,8 +218,12 @@ class LeakyRelu(Unary):
         alpha = np.float32(self.alpha)
         with np.errstate(over="ignore", under="ignore"):
             negative = np.float32(np.clip(ratio * alpha, -(2.0**40), 2.0**40))
-        if has_shifted_rule(ratio) and has_shifted_rule(negative):
+        is_byte = input.dtype is not DType.INT16
+        if is_byte and has_shifted_rule(ratio) and has_shifted_rule(negative):
             return entries(shifted(steps, np.where(steps >= 0, ratio, negative)), zero, output)
+        if input.dtype is DType.INT16:
+            scale, out_scale = (per_tensor(t, self.name)[0] for t in (input, output))
+            negative = scale * alpha / out_scale
         below = multiply(steps, float(negative))
         return entries(np.where(steps >= 0, multiply(steps, float(ratio)), below), zero, output)
 
@@ -258,6 +279,8 @@ class Gelu(Unary):
 
     approximate: bool = False
 
+    halves_away: ClassVar[bool] = True
+
     def real(self, x: Array) -> Array:
         if self.approximate:
             inner = math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)
@@ -270,11 +293,73 @@ def erfc(x: Array) -> Array:
     return np.asarray(np.vectorize(math.erfc, otypes=[np.float64])(x))
 
 
+class Abs(Unary):
+    """|x|
+
+    Quantized: fixed_point.multiply of what lies between x and its zero point.
+    """
+
+    name: ClassVar[str] = "ABS"
+    kinds: ClassVar[tuple[Kind, ...]] = (*Unary.kinds, Kind.INTEGER)
+
+    def real(self, x: Array) -> Array:
+        return np.abs(x)
+
+    def table(self, input: TensorType, output: TensorType) -> Array:
+        steps, ratio, zero = scale_ratio(self, input, output)
+        return entries(multiply(np.abs(steps), float(ratio)), zero, output)
+
+
+class Sqrt(Unary):
+    """The square root; quantized it is cut toward zero, and 0 below 0."""
+
+    name: ClassVar[str] = "SQRT"
+
+    def real(self, x: Array) -> Array:
+        return np.asarray(np.sqrt(x))
+
+    def table(self, input: TensorType, output: TensorType) -> Array:
+        scale, zero = per_tensor(input, f"{self.name}: input")
+        out_scale, out_zero = per_tensor(output, f"{self.name}: output")
+        real = np.maximum((raw_values(input) - zero).astype(np.float32) * scale, np.float32(0))
+        with np.errstate(over="ignore", under="ignore"):
+            steps = np.minimum(np.sqrt(real) / out_scale, np.float32(2**30))
+        return entries(np.trunc(steps), out_zero, output)
+
+
+class Rsqrt(Unary):
+    """1 / sqrt(x); quantized, the greatest value where x <= 0.
+
+    8 bits: TensorFlow Lite's fixed-point rule, fixed_functions.inverse_square_root.
+    """
+
+    name: ClassVar[str] = "RSQRT"
+    end: ClassVar[int] = 1
+
+    def real(self, x: Array) -> Array:
+        return np.asarray(1 / np.sqrt(x))
+
+    def table(self, input: TensorType, output: TensorType) -> Array:
+        if input.dtype is DType.INT16:
+            return super().table(input, output)
+        scale, zero = per_tensor(input, f"{self.name}: input")
+        out_scale, out_zero = per_tensor(output, f"{self.name}: output")
+        steps = raw_values(input) - zero
+        scaled, exponent = inverse_square_root(np.maximum(steps, 1))
+        root = multiply_twice_rounded(np.ones_like(steps), scaled, exponent + 20)
+        whole, shift = multiplier(1.0 / (math.sqrt(scale) * float(out_scale)))
+        y = multiply_twice_rounded(root, whole, shift - 20)
+        return entries(np.where(steps > 0, y, 2**30), out_zero, output)
+
+
 def _function(
     name: str,
     real: Callable[[Array], Array],
     doc: str,
     exact: Sequence[Kind] = (),
+    *,
+    end: int = 0,
+    halves_away: bool = False,
 ) -> type[Unary]:
     """A class called as the operator is, in CamelCase; it takes the kinds ``exact`` too."""
     members = {
@@ -283,24 +368,23 @@ def _function(
         "name": name,
         "real": lambda self, x: np.asarray(real(x)),
         "kinds": (*Unary.kinds, *exact),
+        "end": end,
+        "halves_away": halves_away,
     }
     return type(name.title().replace("_", ""), (Unary,), members)
 
 
 _INTEGER = (Kind.INTEGER,)
 
-Abs = _function("ABS", np.abs, "|x|", _INTEGER)
 Neg = _function("NEG", np.negative, "-x", (Kind.INTEGER, Kind.COMPLEX))
-Exp = _function("EXP", np.exp, "e ** x")
-Log = _function("LOG", np.log, "the natural logarithm")
-Sqrt = _function("SQRT", np.sqrt, "the square root")
-Rsqrt = _function("RSQRT", lambda x: 1 / np.sqrt(x), "1 / sqrt(x)")
+Exp = _function("EXP", np.exp, "e ** x", end=1, halves_away=True)
+Log = _function("LOG", np.log, "The natural logarithm.", end=-1, halves_away=True)
 Square = _function("SQUARE", np.square, "x * x", _INTEGER)
-Sin = _function("SIN", np.sin, "the sine of radians")
-Cos = _function("COS", np.cos, "the cosine of radians")
-Floor = _function("FLOOR", np.floor, "the greatest whole number that is not above x")
-Ceil = _function("CEIL", np.ceil, "the least whole number that is not below x")
-Round = _function("ROUND", np.rint, "the nearest whole number, halves to even")
-Sign = _function("SIGN", np.sign, "-1, 0 or 1, as x is", _INTEGER)
-Elu = _function("ELU", lambda x: np.where(x > 0, x, np.expm1(x)), "x where x > 0, else e ** x - 1")
+Sin = _function("SIN", np.sin, "The sine of radians.")
+Cos = _function("COS", np.cos, "The cosine of radians.")
+Floor = _function("FLOOR", np.floor, "The greatest whole number that is not above x.")
+Ceil = _function("CEIL", np.ceil, "The least whole number that is not below x.")
+Round = _function("ROUND", np.rint, "The nearest whole number, halves to even.")
+Sign = _function("SIGN", np.sign, "-1, 0 or 1, as x is.", _INTEGER)
+Elu = _function("ELU", lambda x: np.where(x > 0, x, np.expm1(x)), "x where x > 0, else e ** x - 1.")
 LogicalNot = _function("LOGICAL_NOT", np.logical_not, "not x", (Kind.BOOL,))
