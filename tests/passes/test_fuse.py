@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from small_graphs import BORDER, SAME, WEIGHTS, Net, Q, assert_unchanged, check, conv
 
@@ -16,9 +18,12 @@ from edgewise.ops import (
     DepthwiseConv2D,
     FullyConnected,
     Fused,
+    HardSwish,
+    LeakyRelu,
     MaxPool2D,
     Op,
     Pad,
+    PRelu,
     Relu,
     Relu6,
     ReluN1To1,
@@ -132,9 +137,21 @@ def test_activations_of_nearly_equal_quantization_stay() -> None:
     assert_unchanged(fuse_activation, net.graph(net(Relu(), a, quant=Q(0.05000001, 3))))
 
 
-def test_a_second_activation_stays() -> None:
-    net, a = producer(Conv2D(activation=Activation.RELU))
-    assert_unchanged(fuse_activation, net.graph(net(Relu6(), a)))
+@pytest.mark.parametrize(
+    ("first", "second", "both"),
+    [
+        (Activation.RELU, Relu6(), Activation.RELU6),
+        (Activation.RELU6, Relu(), Activation.RELU6),
+        (Activation.RELU_N1_TO_1, Relu(), Activation.RELU_0_TO_1),
+        (Activation.RELU, Relu(), Activation.RELU),
+    ],
+)
+def test_a_second_activation_is_one_with_the_first(
+    first: Activation, second: Op, both: Activation
+) -> None:
+    net, a = producer(Conv2D(activation=first))
+    (node,) = check(fuse_activation, net.graph(net(second, a))).nodes
+    assert node.op == Conv2D(activation=both)
 
 
 def test_a_result_with_two_readers_keeps_its_activation_apart() -> None:
@@ -191,6 +208,41 @@ def test_other_additions_stay() -> None:
     x = net.input(1, 4, 4, 4)
     d = net(DepthwiseConv2D(), x, net.constant(1, 1, 1, 4, quant=WEIGHTS))
     assert_unchanged(fuse_epilogue, net.graph(net(Add(), d, x)))
+
+
+REAL: dict[str, Any] = {"dtype": DType.FLOAT32, "quant": None}
+
+
+def real_conv(net: Net, x: Value) -> Value:
+    return net(Conv2D(), x, net.constant(4, 1, 1, 4, **REAL), net.constant(4, **REAL))
+
+
+def test_several_tails_of_float32_join_one_convolution() -> None:
+    net = Net()
+    x = net.input(1, 4, 4, 4, **REAL)
+    slope = net.constant(1, 1, 4, **REAL)
+    s = net(Add(), x, real_conv(net, x))
+    y = net(HardSwish(), net(LeakyRelu(0.1), net(PRelu(), s, slope)))
+    (node,) = check(fuse_epilogue, net.graph(y)).nodes
+    assert isinstance(node.op, Fused)
+    assert [stage.op.name for stage in node.op.tail] == ["ADD", "PRELU", "LEAKY_RELU", "HARD_SWISH"]
+    assert node.inputs[3:] == (x, slope)
+
+
+def test_slopes_of_other_shapes_stay() -> None:
+    net = Net()
+    b = real_conv(net, net.input(1, 4, 4, 4, **REAL))
+    assert_unchanged(fuse_epilogue, net.graph(net(PRelu(), b, net.constant(4, 1, 4, **REAL))))
+    net = Net()
+    x = net.input(1, 4, 4, 4, **REAL)
+    slope = net.input(4, name="slope", **REAL)
+    assert_unchanged(fuse_epilogue, net.graph(net(PRelu(), real_conv(net, x), slope)))
+
+
+def test_tails_of_8_bits_that_have_no_kernel_stay() -> None:
+    net = Net()
+    b = conv(net, net.input(1, 4, 4, 4))
+    assert_unchanged(fuse_epilogue, net.graph(net(HardSwish(), b)))
 
 
 def test_longer_tails_compose() -> None:

@@ -79,12 +79,17 @@ def _leaky(x: Value, at: Place, prefix: str) -> Value:
     return (x < 0.0).select(x * _bound(at.k, prefix + "alpha", at.lanes), x)
 
 
+def _hard_swish(x: Value, at: Place, prefix: str) -> Value:
+    return x * ((x + 3.0).max(0.0).min(6.0) * (1 / 6))
+
+
 STAGES: Mapping[str, Stage] = {
     "relu": Stage(_relu),
     "clamp": Stage(_clamp, {"lo": f32, "hi": f32}),
     "add": Stage(_add, pixels=True),
     "prelu": Stage(_prelu, {"slope": ptr}),
     "leaky": Stage(_leaky, {"alpha": f32}),
+    "hard_swish": Stage(_hard_swish),
 }
 
 

@@ -18,6 +18,7 @@ from ..ops import (
     Mul,
     Op,
     Relu,
+    Relu0To1,
     Relu6,
     ReluN1To1,
     Sub,
@@ -29,6 +30,7 @@ from .rewrite import Sweep, fuse_origins, rewrite
 
 ACTIVATIONS: dict[type[Op], Activation] = {
     Relu: Activation.RELU,
+    Relu0To1: Activation.RELU_0_TO_1,
     Relu6: Activation.RELU6,
     ReluN1To1: Activation.RELU_N1_TO_1,
 }
@@ -49,8 +51,9 @@ CLAMPING = (
 def fuse_activation(graph: Graph) -> Graph:
     """Let an operator of CLAMPING apply the activation that alone reads its result.
 
-    The operator has no activation yet. Quantized: the types before and after the activation are
-    equal, and the clamp equals the activation's table for all 256 values.
+    Where the operator has one already, some activation clamps as both do. Quantized: the types
+    before and after the activation are equal, and the clamp equals the activation's table for all
+    256 values.
 
     Given:
         %b = CONV_2D(%a, @w, @bias) : int8[1x8x8x16] {0.02 * (q - -128)}
@@ -66,18 +69,29 @@ def _fuse(node: Node, sweep: Sweep) -> Node | None:
     before = sweep.producer(x)
     if before is None or not isinstance(before.op, CLAMPING):
         return None
-    if before.op.activation is not Activation.NONE or not sweep.has_one_user(x):
+    if not sweep.has_one_user(x):
         return None
     assert isinstance(node.op, Unary)
     activation = ACTIVATIONS[type(node.op)]
     if not _is_clamp(node.op, activation, x.type, node.outputs[0].type):
         return None
+    both = _both(before.op.activation, activation)
+    if both is None:
+        return None
     return replace(
         node,
-        op=replace(before.op, activation=activation),
+        op=replace(before.op, activation=both),
         inputs=before.inputs,
         origin=fuse_origins(before, node),
     )
+
+
+def _both(first: Activation, second: Activation) -> Activation | None:
+    """The activation that clamps as both do one after the other, if there is one."""
+    bounds = [a.value for a in (first, second)]
+    low = max((lo for lo, _ in bounds if lo is not None), default=None)
+    high = min((hi for _, hi in bounds if hi is not None), default=None)
+    return next((a for a in Activation if a.value == (low, high)), None)
 
 
 def _is_clamp(op: Unary, activation: Activation, x: TensorType, y: TensorType) -> bool:

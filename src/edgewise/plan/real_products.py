@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..graph import Value
-from ..ops import Activation, Add, LeakyRelu, PRelu
+from ..ops import Activation, Add, HardSwish, LeakyRelu, PRelu
 from ..ops.fused import Stage
 from . import select
 from .context import Context, chunk_count, constant, real_bounds
@@ -60,14 +60,14 @@ class RealProduct:
                 clamp(op.activation)
             elif isinstance(op, PRelu):
                 slope = constant(left.pop(0)).astype(np.float32)
-                ctx.require(slope.size in (1, out.type.shape[-1]) == slope.shape[-1:])
                 vectors[f"{prefix}slope"] = np.resize(slope, out.type.shape[-1])
                 names.append("prelu")
-            else:
-                ctx.require(isinstance(op, LeakyRelu))
-                assert isinstance(op, LeakyRelu)
+            elif isinstance(op, LeakyRelu):
                 params[f"{prefix}alpha"] = op.alpha
                 names.append("leaky")
+            else:
+                assert isinstance(op, HardSwish)
+                names.append("hard_swish")
         return Epilogue(tuple(names), params, vectors, operands)
 
     def emit(
