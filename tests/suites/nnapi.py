@@ -53,7 +53,7 @@ class NoEquivalentError(Exception):
 
 @dataclass(frozen=True)
 class Operand:
-    """One operand of a case. Absent ones have no value, or a dimension of 0."""
+    """One operand of a case. An absent one has no value, or is an input without data."""
 
     type: str
     dims: tuple[int, ...]
@@ -68,7 +68,7 @@ class Operand:
 
     @property
     def is_absent(self) -> bool:
-        return self.lifetime == "NO_VALUE" or (0 in self.dims and self.lifetime == "SUBGRAPH_INPUT")
+        return self.lifetime == "NO_VALUE" or (self.lifetime == "SUBGRAPH_INPUT" and not self.data)
 
     @functools.cached_property
     def array(self) -> Array:
@@ -228,18 +228,21 @@ class Call:
         (y,) = self.build.node(op, inputs, [quant or inputs[0].type.quant])
         return y
 
-    def outputs(self, op: Op, *inputs: Value) -> list[Value]:
-        """All results, with the quantization of the operation's outputs."""
-        quants = [self.quant(k) for k in range(len(self.operation.outputs))]
-        return self.build.node(op, inputs, quants)
+    def outputs(self, op: Op, *inputs: Value, order: Sequence[int] = ()) -> list[Value]:
+        """All of the operator's results, each with the quantization of the operation's output.
+
+        ``order`` names those outputs where they are others than the first, in that order.
+        """
+        numbers = order or range(len(self.operation.outputs))
+        return self.build.node(op, inputs, [self.quant(k) for k in numbers])
 
     def output(self, op: Op, *inputs: Value) -> Value:
         """The one result, with the quantization of the operation's first output."""
         return self.build.node(op, inputs, [self.quant()])[0]
 
 
-Translation = Callable[[Call], "Value | Sequence[Value]"]
-"""From an operation to the values of its outputs."""
+Translation = Callable[[Call], "Value | Sequence[Value | None]"]
+"""From an operation to the values of its outputs; None for one that nothing may use."""
 
 
 def constant(array: Array, quant: QParams | None = None) -> Value:
@@ -249,7 +252,7 @@ def constant(array: Array, quant: QParams | None = None) -> Value:
 
 
 def to_graph(case: Case, translations: Mapping[str, Translation]) -> Graph:
-    """The case as a graph whose inputs and outputs are the case's own, in its order.
+    """The case as a graph whose inputs and outputs are ``inputs_of`` and ``outputs_of`` it.
 
     Raises:
         NoEquivalentError: an operation is not among the translations.
@@ -266,12 +269,13 @@ def to_graph(case: Case, translations: Mapping[str, Translation]) -> Graph:
         if operation.type not in translations:
             raise NoEquivalentError(operation.type)
         given = translations[operation.type](Call(build, operation))
-        results = [given] if isinstance(given, Value) else list(given)
+        results = [given] if isinstance(given, Value) else given
         for index, value in zip(operation.outputs, results, strict=True):
-            build.values[index] = value
+            if value is not None:
+                build.values[index] = value
     graph = Graph(
         tuple(build.values[i] for i in inputs_of(case)),
-        tuple(build.values[i] for i in model.outputs),
+        tuple(build.values[i] for i in outputs_of(case)),
         tuple(build.nodes),
         case.name,
     )
@@ -285,6 +289,11 @@ def inputs_of(case: Case) -> list[int]:
     return [i for i in case.model.inputs if not operands[i].is_absent]
 
 
+def outputs_of(case: Case) -> list[int]:
+    """The operands that a case tests: its outputs but for those that it says to ignore."""
+    return [i for i in case.model.outputs if not case.model.operands[i].ignored]
+
+
 def feeds(case: Case) -> list[Array]:
     """The arrays for the graph's inputs."""
     return [case.model.operands[i].array for i in inputs_of(case)]
@@ -296,10 +305,8 @@ def mismatch(case: Case, given: Sequence[Array]) -> str | None:
     Quantized results may be one step off; integers and booleans are equal; floats as ``SINGLE``,
     or as ``HALF`` where they are half precision or the case is relaxed.
     """
-    for k, (index, y) in enumerate(zip(case.model.outputs, given, strict=True)):
+    for k, (index, y) in enumerate(zip(outputs_of(case), given, strict=True)):
         operand = case.model.operands[index]
-        if operand.ignored:
-            continue
         golden = operand.array
         if (y.shape, y.dtype) != (golden.shape, golden.dtype):
             return (

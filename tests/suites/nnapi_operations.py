@@ -18,6 +18,8 @@ from edgewise import ops
 from edgewise.dtype import DType
 from edgewise.graph import TensorType, Value
 from edgewise.ops import Activation, Op
+from edgewise.ops.lstm import LstmSettings
+from edgewise.ops.recurrent import Nonlinearity
 
 FUSE_CODES = (Activation.NONE, Activation.RELU, Activation.RELU_N1_TO_1, Activation.RELU6)
 SAME = 1
@@ -296,6 +298,33 @@ def local_response_normalization(call: Call) -> Value:
     return along_last(call, op, axis_of(call, 5))
 
 
+def optional(call: Call, numbers: Sequence[int]) -> tuple[tuple[bool, ...], list[Value]]:
+    """Which of some inputs are given, and those."""
+    present = tuple(call.has(i) for i in numbers)
+    return present, [call.x(i) for i in numbers if call.has(i)]
+
+
+def lstm_settings(call: Call, first: int) -> LstmSettings:
+    """Activation, clip of the cell and of the projection, from input ``first`` on."""
+    code, cell_clip, proj_clip = (call.data(first + i) for i in range(3))
+    return LstmSettings(Nonlinearity(code), cell_clip, proj_clip)
+
+
+def lstm(call: Call) -> Sequence[Value | None]:
+    """Results are a scratch buffer, both states and the output."""
+    present, inputs = optional(call, (*range(20), *range(23, 27)))
+    op = ops.Lstm(present, lstm_settings(call, 20))
+    y, *states = call.outputs(op, *inputs, order=(3, 1, 2))
+    return [None, *states, y]
+
+
+def unidirectional_sequence_lstm(call: Call) -> Sequence[Value]:
+    """Results are the output and, where the case asks for them, both states."""
+    present, inputs = optional(call, (*range(20), *range(24, 28)))
+    op = ops.UnidirectionalSequenceLstm(present, lstm_settings(call, 20), call.data(23))
+    return call.outputs(op, *inputs, order=(0, 0, 0))[: len(call.operation.outputs)]
+
+
 OPERATIONS: dict[str, Translation] = {
     "ABS": plain(ops.Abs()),
     "ADD": fused(ops.Add),
@@ -331,6 +360,7 @@ OPERATIONS: dict[str, Translation] = {
     "LOCAL_RESPONSE_NORMALIZATION": local_response_normalization,
     "LOGICAL_AND": plain(ops.LogicalAnd(), 2),
     "LOGISTIC": plain(ops.Logistic()),
+    "LSTM": lstm,
     "MAX_POOL_2D": pool(ops.MaxPool2D),
     "MEAN": reduction(ops.Mean),
     "MUL": fused(ops.Mul),
@@ -372,4 +402,5 @@ OPERATIONS: dict[str, Translation] = {
         ops.Transpose(tuple(c.data(1)) or tuple(reversed(range(len(c.x(0).type.shape))))), c.x(0)
     ),
     "TRANSPOSE_CONV_2D": transpose_conv_2d,
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": unidirectional_sequence_lstm,
 }
