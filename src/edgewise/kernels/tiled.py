@@ -75,6 +75,15 @@ class TiledConv:
                 fields |= view(f"{prefix}r")
         return fields
 
+    def build(self) -> str:
+        raise NotImplementedError
+
+    def pack(
+        self, weights: npt.NDArray[np.float32], bias: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.uint8]:
+        """Weights float32[n, kh, kw, channels] and bias float32[n], transformed, as panels."""
+        raise NotImplementedError
+
     def pitch(self, channels: int) -> int:
         """Bytes of a tile in a plane."""
         lanes = self.isa.lanes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -19,6 +20,7 @@ from ..ops import (
 )
 from ..ops.fused import Stage
 from ..ops.requant import requantization
+from . import select
 from .context import Context, constant
 from .geometry import conv_halo, phases, transpose_conv_halo
 from .integer_products import IntegerProduct
@@ -26,6 +28,7 @@ from .movement import around, packed, part
 from .real_products import RealProduct
 from .rows import Rows, rows, window_runs
 from .strided import merge
+from .tiled import emit_tiled
 
 MAX_STEPS = 1024
 """Matrix products that one operator may become: groups, or phases of a transposed convolution."""
@@ -77,8 +80,12 @@ def lower_conv(ctx: Context, node: Node) -> None:
     runs = window_runs(a, (kh, kw), op.dilation, joined=groups == 1)
     weights = p.weights.reshape(n_out, len(runs), -1)
     shape = (out.type.shape[0], out.type.shape[1], out.type.shape[2])
-    halo = conv_halo(op, inputs[0].type, inputs[1].type, out.type)
-    source, target = rows(around(a, halo), shape[1:], op.stride), rows(c, shape[1:])
+    whole = around(a, conv_halo(op, inputs[0].type, inputs[1].type, out.type))
+    if isinstance(p, RealProduct) and groups == 1 and op.stride == op.dilation == (1, 1):
+        _, seconds = select.gemm(ctx.isa, math.prod(shape), n_out, kh * kw * depth, epilogue.stages)
+        if emit_tiled(ctx, whole, c, p.weights, p.bias, epilogue, seconds):
+            return
+    source, target = rows(whole, shape[1:], op.stride), rows(c, shape[1:])
     first = len(ctx.steps)
     per = n_out // groups
     for g in range(groups):
