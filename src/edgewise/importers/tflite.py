@@ -118,6 +118,10 @@ class _Network:
         for label in labels.values():
             file.names.reserve(label)
         inputs = [self._input(i, labels.get(i)) for i in subgraph.inputs]
+        for index in subgraph.outputs:
+            declared = subgraph.declared(index)
+            if index not in subgraph.inputs and index not in labels and declared.data is None:
+                labels[index] = file.names.unique(declared.label, index)
         unknown = sorted(set(self.shapes) - {v.name for v in inputs})
         if unknown:
             raise InputError(
