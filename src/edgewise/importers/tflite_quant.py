@@ -119,11 +119,6 @@ def check_operands(op: ops.Op, operands: Sequence[Value], what: str) -> None:
         return
     x, *others = operands
     if x.type.dtype.is_float:
-        if others[0].type.dtype.is_integer:
-            raise UnsupportedError(
-                f"{what}: {x.type.dtype} input with {others[0].type.dtype} weights (dynamic-range "
-                "quantization) is not supported"
-            )
         return
     for value in others:
         if not value.is_constant:

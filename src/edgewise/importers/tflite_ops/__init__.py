@@ -7,7 +7,7 @@ shapes, axes or paddings must be constants, and become attributes.
 from __future__ import annotations
 
 from ..tflite_call import Row
-from . import arithmetic, control, images, indexing, movement, products, spectral
+from . import arithmetic, control, images, indexing, movement, products, recurrent, spectral
 
 OPERATORS: dict[int, Row] = {
     **arithmetic.OPERATORS,
@@ -16,6 +16,7 @@ OPERATORS: dict[int, Row] = {
     **indexing.OPERATORS,
     **movement.OPERATORS,
     **products.OPERATORS,
+    **recurrent.OPERATORS,
     **spectral.OPERATORS,
 }
 """Every operator that is read, by its builtin code. A new one is one row, and its function."""
