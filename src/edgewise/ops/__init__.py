@@ -54,7 +54,13 @@ from .elementwise import (
 from .fused import Fused, Stage
 from .gather import EmbeddingLookup, EmbeddingLookupFloat, Gather, GatherNd, OneHot
 from .generate import BroadcastArgs, Fill, Range, Rank, Shape, ZerosLike
-from .lstm import Lstm, LstmSettings, UnidirectionalSequenceLstm
+from .lstm import (
+    BasicLstm,
+    BidirectionalSequenceLstm,
+    Lstm,
+    LstmSettings,
+    UnidirectionalSequenceLstm,
+)
 from .movement import (
     Concatenation,
     Pack,
@@ -93,6 +99,7 @@ from .requant import (
     requantization,
 )
 from .resize import ResizeBilinear, ResizeNearestNeighbor
+from .rnn import BidirectionalSequenceRnn, Rnn, UnidirectionalSequenceRnn
 from .scatter import (
     DynamicUpdateSlice,
     ScatterNd,
@@ -106,6 +113,7 @@ from .scatter import (
 from .select import Select
 from .sort import Bucketize, TopK, Unique, Where
 from .spectral import ComplexAbs, Imag, Real, Rfft2d
+from .svdf import Svdf
 from .table import HashtableFind
 from .unary import (
     Abs,
@@ -144,8 +152,11 @@ __all__ = [
     "ArgMin",
     "Atan2",
     "AveragePool2D",
+    "BasicLstm",
     "BatchMatMul",
     "BatchToSpaceNd",
+    "BidirectionalSequenceLstm",
+    "BidirectionalSequenceRnn",
     "Binary",
     "Bitcast",
     "BitwiseXor",
@@ -247,6 +258,7 @@ __all__ = [
     "ReverseSequence",
     "Rfft2d",
     "RightShift",
+    "Rnn",
     "Round",
     "Rounding",
     "Rsqrt",
@@ -270,6 +282,7 @@ __all__ = [
     "StridedSlice",
     "Sub",
     "Sum",
+    "Svdf",
     "Tanh",
     "Tile",
     "TopK",
@@ -277,6 +290,7 @@ __all__ = [
     "TransposeConv",
     "Unary",
     "UnidirectionalSequenceLstm",
+    "UnidirectionalSequenceRnn",
     "Unique",
     "Unpack",
     "UnsortedSegmentMax",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 
@@ -17,7 +17,16 @@ from ..graph import Array, TensorType
 from .base import Op
 from .checks import check_inputs, check_rank, result
 from .lstm_integer import IntegerLstm
-from .recurrent import Floats, Nonlinearity, Products, Recurrent, logistic
+from .recurrent import (
+    Floats,
+    Nonlinearity,
+    Products,
+    Recurrent,
+    both_directions,
+    directed,
+    logistic,
+    sequences,
+)
 
 GATES = ("input", "forget", "cell", "output")
 LAYER = (
@@ -40,6 +49,8 @@ OPTIONAL = frozenset(
     | {"input_to_input_weights", "recurrent_to_input_weights", "input_gate_bias"}
 )
 REQUIRED = frozenset(LAYER) - OPTIONAL
+
+T = TypeVar("T")
 
 EPSILON = 1e-8
 """What layer normalization adds to the variance."""
@@ -86,9 +97,7 @@ class LstmLayer:
             outputs[t] = output
         return outputs, output, cell
 
-    def step(
-        self, x: Array, output: Array, cell: Array, aux: Array | None
-    ) -> tuple[Array, Array]:
+    def step(self, x: Array, output: Array, cell: Array, aux: Array | None) -> tuple[Array, Array]:
         """Both states after one step of x[B, I]."""
         products, settings = self.products, self.settings
         rows = {
@@ -251,9 +260,8 @@ class UnidirectionalSequenceLstm(_Lstm):
         self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
     ) -> list[Array]:
         named, types = self.by_name(arrays), self.by_name(inputs)
-        x = named["input"] if self.time_major else named["input"].swapaxes(0, 1)
-        y, *states = self.run(named, types, x)
-        y = y if self.time_major else np.ascontiguousarray(y.swapaxes(0, 1))
+        y, *states = self.run(named, types, sequences(named["input"], self.time_major))
+        y = sequences(y, self.time_major)
         return [y, *(s.reshape(t.shape) for s, t in zip(states, outputs[1:], strict=True))]
 
 
@@ -281,3 +289,123 @@ class Lstm(_Lstm):
         named, types = self.by_name(arrays), self.by_name(inputs)
         y, *states = self.run(named, types, named["input"][None])
         return [y[0], *(s.reshape(t.shape) for s, t in zip(states, outputs[1:], strict=True))]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class BidirectionalSequenceLstm(Recurrent):
+    """Two LSTMs over a sequence, forward and backward in time, of float32 or hybrid.
+
+    Operands are the input, the ``LAYER`` of each direction ("fw_" and "bw_"), their states, and,
+    optional, aux_input and its weights. With aux weights both directions read both inputs;
+    without, the backward one reads aux_input in place of the input. Outputs are the two sequences,
+    or one of both side by side where ``merge_outputs``; then the four states.
+    """
+
+    name: ClassVar[str] = "BIDIRECTIONAL_SEQUENCE_LSTM"
+    names: ClassVar[tuple[str, ...]] = (
+        "input",
+        *(f"{way}_{name}" for way in ("fw", "bw") for name in LAYER),
+        *(f"{way}_{name}" for way in ("fw", "bw") for name in STATES),
+        "aux_input",
+        *(f"{way}_{name}" for way in ("fw", "bw") for name in AUXILIARY),
+    )
+    state_names: ClassVar[tuple[str, ...]] = names[35:39]
+    required: ClassVar[frozenset[str]] = frozenset(
+        {"input", *(f"{way}_{name}" for way in ("fw", "bw") for name in REQUIRED)}
+    )
+
+    present: tuple[bool, ...]
+    settings: LstmSettings = LstmSettings()
+    time_major: bool = False
+    merge_outputs: bool = False
+
+    def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
+        check_inputs(self, inputs, 1, len(self.names))
+        types = self.by_name(inputs)
+        check_rank(self, types["input"], 3, "input")
+        batch = types["input"].shape[1 if self.time_major else 0]
+        sizes = []
+        for way in ("fw", "bw"):
+            x, aux = directed(self, types, way, AUXILIARY[1])
+            layer = self._layer(types, way)
+            depth = None if aux is None else types[aux].shape[-1]
+            sizes.append(check_layer(self, layer, batch, types[x].shape[-1], depth))
+            self.require_floats(layer, (*WEIGHTS, *AUXILIARY))
+        leading = types["input"].shape[:2]
+        y = both_directions(self, leading, sizes, types["input"], self.merge_outputs)
+        return (*y, *self.states(types))
+
+    def reference(
+        self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
+    ) -> list[Array]:
+        named, types = self.by_name(arrays), self.by_name(inputs)
+        results, states = [], []
+        for way, step in (("fw", 1), ("bw", -1)):
+            x, aux = directed(self, types, way, AUXILIARY[1])
+            rows = sequences(named[x], self.time_major)[::step]
+            more = None if aux is None else sequences(named[aux], self.time_major)[::step]
+            layer = self._layer(named, way)
+            before = [layer[name].reshape(rows.shape[1], -1) for name in STATES]
+            run = LstmLayer(self.settings, layer, self._layer(types, way)).run
+            y, *after = run(rows, before[0], before[1], more)
+            results.append(sequences(np.ascontiguousarray(y[::step]), self.time_major))
+            states += after
+        if self.merge_outputs:
+            results = [np.concatenate(results, -1)]
+        kept = outputs[len(results) :]
+        return [*results, *(s.reshape(t.shape) for s, t in zip(states, kept, strict=True))]
+
+    def _layer(self, items: Mapping[str, T], way: str) -> dict[str, T]:
+        names = (*LAYER, *STATES, *AUXILIARY)
+        return {n: items[f"{way}_{n}"] for n in names if f"{way}_{n}" in items}
+
+    def macs(self, inputs: Sequence[TensorType], outputs: Sequence[TensorType]) -> int:
+        types = self.by_name(inputs)
+        rows = types["input"].size // types["input"].shape[-1]
+        return rows * sum(t.size for name, t in types.items() if name.endswith("weights"))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class BasicLstm(Op):
+    """One step of an LSTM whose four gates are one matrix product, of float32 (kernel "BASIC").
+
+    Operands are x[B, I], the output before [B, C], weights[4C, I + C], bias[4C] and the cell
+    before [B, C]; gates stand in the order input, cell, forget, output. Outputs are the output and
+    the cell, each [B, C], then what the file keeps of its work: both inputs side by side
+    [B, I + C], and the sums of the gates [B, 4C].
+    """
+
+    name: ClassVar[str] = "LSTM"
+
+    activation: Nonlinearity = Nonlinearity.TANH
+    cell_clip: float = 0.0
+    proj_clip: float = 0.0
+
+    def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
+        check_inputs(self, inputs, 5)
+        x, output, weights, bias, cell = inputs
+        for what, t in zip(("input", "weights"), (x, weights), strict=True):
+            check_rank(self, t, 2, what)
+        batch, depth = x.shape
+        cells = weights.shape[0] // 4
+        wanted = ((batch, cells), (4 * cells, depth + cells), (4 * cells,), (batch, cells))
+        for t, shape in zip((output, weights, bias, cell), wanted, strict=True):
+            self.require(t.shape == shape, f"an input has shape {t.shape}; it must be {shape}")
+        for t in inputs:
+            self.require(t.dtype is DType.FLOAT32, f"an input is {t.dtype}; all are float32")
+        widths = (cells, cells, depth + cells, 4 * cells)
+        return tuple(result(self, (batch, width), x.dtype) for width in widths)
+
+    def reference(
+        self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
+    ) -> list[Array]:
+        x, output, weights, bias, cell = arrays
+        joined = np.concatenate([x, output], -1)
+        sums = joined.astype(np.float64) @ weights.T.astype(np.float64) + bias
+        into, new, forget, out = np.split(sums, 4, -1)
+        state = logistic(forget) * cell + logistic(into) * np.tanh(new)
+        y = logistic(out) * np.tanh(state)
+        return [np.asarray(a, np.float32) for a in (y, state, joined, sums)]
+
+    def macs(self, inputs: Sequence[TensorType], outputs: Sequence[TensorType]) -> int:
+        return inputs[0].shape[0] * inputs[2].size

@@ -121,6 +121,37 @@ class Recurrent(Op):
         )
 
 
+def sequences(x: Array, time_major: bool) -> Array:
+    """x[B, T, ...] as [T, B, ...], or back; x as it is where it is ``time_major``."""
+    return x if time_major else np.ascontiguousarray(x.swapaxes(0, 1))
+
+
+def directed(
+    op: Recurrent, types: Mapping[str, TensorType], way: str, aux_weights: str
+) -> tuple[str, str | None]:
+    """The names of what one direction ("fw" or "bw") reads: its input, its auxiliary input."""
+    has_weights = f"{way}_{aux_weights}" in types
+    if "aux_input" not in types:
+        op.require(not has_weights, "aux_input is left out; its weights need it")
+        return "input", None
+    shape, aux = types["input"].shape, types["aux_input"].shape
+    op.require(
+        len(aux) == 3 and aux[:2] == shape[:2],
+        f"input {list(shape)}, aux_input {list(aux)}; they differ in the last dimension only",
+    )
+    if has_weights:
+        return "input", "aux_input"
+    return ("aux_input" if way == "bw" else "input"), None
+
+
+def both_directions(
+    op: Recurrent, leading: tuple[int, ...], sizes: Sequence[int], x: TensorType, merge: bool
+) -> tuple[TensorType, ...]:
+    """The types of the sequences of two directions, or of one of both."""
+    widths = [sum(sizes)] if merge else sizes
+    return tuple(result(op, (*leading, width), x.dtype) for width in widths)
+
+
 class Products:
     """Products of rows with the weights of a float or hybrid recurrent operator.
 

@@ -13,9 +13,13 @@ from ..tflite_call import Built, Call, Row
 
 def lstm(call: Call) -> Built:
     o = schema.LSTMOptions
+    if call.options.number(o.KERNEL_TYPE, INT8) == BASIC:
+        settings = _settings(call, o)
+        if settings != ops.LstmSettings(asymmetric=settings.asymmetric):
+            raise UnsupportedError(f"{call.what}: {settings}; its kernel knows TANH and no clips")
+        return ops.BasicLstm(), [call.value(i) for i in range(5)]
     operands, present = call.given(len(ops.Lstm.names))
-    op = ops.Lstm(present, _settings(call, o), _intermediates(call))
-    return op, operands
+    return ops.Lstm(present, _settings(call, o), _intermediates(call)), operands
 
 
 def unidirectional_sequence_lstm(call: Call) -> Built:
@@ -25,6 +29,66 @@ def unidirectional_sequence_lstm(call: Call) -> Built:
     operands, present = call.given(len(ops.UnidirectionalSequenceLstm.names))
     op = ops.UnidirectionalSequenceLstm(
         present, _settings(call, o), call.options.flag(o.TIME_MAJOR), _intermediates(call)
+    )
+    return op, operands
+
+
+def bidirectional_sequence_lstm(call: Call) -> Built:
+    o = schema.BidirectionalSequenceLSTMOptions
+    operands, present = call.given(len(ops.BidirectionalSequenceLstm.names))
+    op = ops.BidirectionalSequenceLstm(
+        present,
+        _settings(call, o),
+        call.options.flag(o.TIME_MAJOR),
+        call.options.flag(o.MERGE_OUTPUTS),
+    )
+    return op, operands
+
+
+def rnn(call: Call) -> Built:
+    o = schema.RNNOptions
+    operands, present = call.given(len(ops.Rnn.names))
+    op = ops.Rnn(
+        present,
+        nonlinearity(call, o.FUSED_ACTIVATION_FUNCTION),
+        call.options.flag(o.ASYMMETRIC_QUANTIZE_INPUTS),
+    )
+    return op, operands
+
+
+def unidirectional_sequence_rnn(call: Call) -> Built:
+    o = schema.SequenceRNNOptions
+    operands, present = call.given(len(ops.UnidirectionalSequenceRnn.names))
+    op = ops.UnidirectionalSequenceRnn(
+        present,
+        nonlinearity(call, o.FUSED_ACTIVATION_FUNCTION),
+        call.options.flag(o.TIME_MAJOR),
+        call.options.flag(o.ASYMMETRIC_QUANTIZE_INPUTS),
+    )
+    return op, operands
+
+
+def bidirectional_sequence_rnn(call: Call) -> Built:
+    o = schema.BidirectionalSequenceRNNOptions
+    operands, present = call.given(len(ops.BidirectionalSequenceRnn.names))
+    op = ops.BidirectionalSequenceRnn(
+        present,
+        nonlinearity(call, o.FUSED_ACTIVATION_FUNCTION),
+        call.options.flag(o.TIME_MAJOR),
+        call.options.flag(o.MERGE_OUTPUTS),
+        call.options.flag(o.ASYMMETRIC_QUANTIZE_INPUTS),
+    )
+    return op, operands
+
+
+def svdf(call: Call) -> Built:
+    o = schema.SVDFOptions
+    operands, present = call.given(len(ops.Svdf.names))
+    op = ops.Svdf(
+        present,
+        call.int32(o.RANK),
+        nonlinearity(call, o.FUSED_ACTIVATION_FUNCTION),
+        call.options.flag(o.ASYMMETRIC_QUANTIZE_INPUTS),
     )
     return op, operands
 
@@ -51,14 +115,37 @@ def nonlinearity(call: Call, field: int) -> ops.Nonlinearity:
         raise UnsupportedError(f"{call.what}: activation {code}; supported are {known}") from None
 
 
+BASIC = 1
+"""The LSTM kernel whose gates are one matrix product, in the schema's LSTMKernelType."""
+
 _B = schema.BuiltinOperator
 
 OPERATORS: dict[int, Row] = {
+    _B.BIDIRECTIONAL_SEQUENCE_LSTM: Row(
+        "BIDIRECTIONAL_SEQUENCE_LSTM",
+        bidirectional_sequence_lstm,
+        (39, 48),
+        schema.BidirectionalSequenceLSTMOptions.TAG,
+    ),
+    _B.BIDIRECTIONAL_SEQUENCE_RNN: Row(
+        "BIDIRECTIONAL_SEQUENCE_RNN",
+        bidirectional_sequence_rnn,
+        (9, 12),
+        schema.BidirectionalSequenceRNNOptions.TAG,
+    ),
     _B.LSTM: Row("LSTM", lstm, (5, 24), schema.LSTMOptions.TAG),
+    _B.RNN: Row("RNN", rnn, (5, 5), schema.RNNOptions.TAG),
+    _B.SVDF: Row("SVDF", svdf, (5, 5), schema.SVDFOptions.TAG),
     _B.UNIDIRECTIONAL_SEQUENCE_LSTM: Row(
         "UNIDIRECTIONAL_SEQUENCE_LSTM",
         unidirectional_sequence_lstm,
         (20, 24),
         schema.UnidirectionalSequenceLSTMOptions.TAG,
+    ),
+    _B.UNIDIRECTIONAL_SEQUENCE_RNN: Row(
+        "UNIDIRECTIONAL_SEQUENCE_RNN",
+        unidirectional_sequence_rnn,
+        (5, 5),
+        schema.SequenceRNNOptions.TAG,
     ),
 }
