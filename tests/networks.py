@@ -121,8 +121,8 @@ def random_inputs(graph: Graph, seed: int = 0) -> list[Array]:
         if t.dtype.is_float:
             data: Array = rng.normal(size=t.shape).astype(t.dtype.numpy)
         else:
-            low, high = t.dtype.range
-            data = rng.integers(low, high + 1, t.shape).astype(t.dtype.numpy)
+            low, high = (0, 1) if t.dtype is DType.BOOL else t.dtype.range
+            data = rng.integers(low, high, t.shape, endpoint=True).astype(t.dtype.numpy)
         arrays.append(data)
     return arrays
 
@@ -133,3 +133,14 @@ def reference(graph: Graph, arrays: Sequence[Array]) -> list[Array]:
     for node, results in graph.reference(env):
         env.update(zip(node.outputs, results, strict=True))
     return [v.data if v.data is not None else env[v] for v in graph.outputs]
+
+
+def assert_matches(found: Array, expected: Array) -> None:
+    """Integers are equal; floats differ by 1e-5 of themselves or of the greatest at most."""
+    assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
+    if found.dtype.kind != "f":
+        np.testing.assert_array_equal(found, expected)
+        return
+    finite = np.abs(expected[np.isfinite(expected)])
+    greatest = float(finite.max()) if finite.size else 0.0
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5 * greatest)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 import pytest
 
 import edgewise as ew
+from cases_images import IMAGES
 from edgewise import ops
 from edgewise.codegen.target import host
 from edgewise.dtype import DType, QParams
 from edgewise.graph import Graph, TensorType
 from edgewise.kernels.isa import ISAS
 from edgewise.ops.base import Activation
-from networks import Builder, quantized, random_inputs, reference
+from networks import Builder, assert_matches, quantized, random_inputs, reference
 
 NATIVE = [i.name for i in ISAS if i.arch == host().arch and set(i.features) <= set(host().features)]
 U8, I8 = DType.UINT8, DType.INT8
@@ -263,6 +263,7 @@ CASES: dict[str, Callable[[DType], Graph]] = {
     "split rows": same(ops.Split(2, 7)),
     "pack": stack_of_inputs,
     "unpack": same(ops.Unpack(1)),
+    **IMAGES,
 }
 
 
@@ -272,7 +273,7 @@ def _arg_max(dtype, axis):
     return b.graph(b.node(ops.ArgMax(axis, DType.INT64), [x]))
 
 
-FALLBACKS = {"arg max rows", "groups, too many", "mean channels", "transpose conv, many phases"}
+FALLBACKS = {"arg max rows", "groups, too many", "transpose conv, many phases"}
 """Cases without a kernel: the numpy reference runs them."""
 
 
@@ -291,6 +292,5 @@ def test_operator(case: str, dtype: DType, isa: str) -> None:
         results = program(*inputs)
         found = results if isinstance(results, tuple) else (results,)
         for got, expected in zip(found, reference(graph, inputs), strict=True):
-            np.testing.assert_array_equal(got, expected)
-            assert got.dtype == expected.dtype
+            assert_matches(got, expected)
     program.close()

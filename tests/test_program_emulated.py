@@ -27,7 +27,7 @@ from edgewise.runtime import plan_for
 from emulate import machine_for
 from emulate.machine import POISON, Guard, Machine
 from kernels.harness import isas, machine, target
-from networks import classifier, random_inputs, reference
+from networks import assert_matches, classifier, random_inputs, reference
 from test_program import CASES, FALLBACKS
 
 GUARDS: tuple[Guard, ...] = ("end", "begin")
@@ -96,7 +96,7 @@ def check(graph: Graph, isa: Isa, guards: Sequence[Guard] = GUARDS) -> Plan:
         inputs = random_inputs(graph, seed)
         found = emulated.run(inputs, guard)
         for got, expected in zip(found, reference(graph, inputs), strict=True):
-            np.testing.assert_array_equal(got, expected, strict=True)
+            assert_matches(got, expected)
     return emulated.plan
 
 

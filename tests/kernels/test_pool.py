@@ -8,10 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from edgewise.dtype import DType, QParams
+from edgewise.graph import TensorType
 from edgewise.kernels.image import block_width, block_widths
+from edgewise.kernels.ir import Type, f32, i16
 from edgewise.kernels.isa import AVX2, SSE41, Isa
 from edgewise.kernels.pool import Pool, PoolOp
-from edgewise.ops import AveragePool2D, MaxPool2D, Mean
+from edgewise.ops import AveragePool2D, MaxPool2D
 from edgewise.ops.base import Activation
 from edgewise.ops.requant import activation_range
 
@@ -136,48 +139,71 @@ def test_average_of_many_pixels(isa: Isa) -> None:
     pool(Pool(isa, "average", wide=True), x, AveragePool2D((1, n)), tight=True)
 
 
+def real_pool(variant: Pool, x: np.ndarray[Any, Any], op: Any, tight: bool) -> None:
+    """Run a pooling operator of float32 or plain int16 and compare it with its reference."""
+    real = variant.element == f32
+    xt = TensorType(x.shape, DType.of(x), None if real else QParams((0.1,), (0,)))
+    (shape,) = (t.shape for t in op.infer([TensorType(x.shape, DType.FLOAT32)]))
+    out = TensorType(shape, xt.dtype, xt.quant)
+    l2 = variant.op == "l2"
+    (expected,) = op.reference([x * x if l2 else x], [xt], [out])
+    expected = np.sqrt(expected) if l2 else expected
+    if real:
+        low, high = op.activation.value
+        bounds = (-np.inf if low is None else low, np.inf if high is None else high)
+    else:
+        bounds = activation_range(out, op.activation)
+    a, c = View.around(x, tight), View.empty(out.shape, x.dtype, tight)
+    sizes = {"height": x.shape[1], "width": x.shape[2], "channels": x.shape[3]}
+    values = {
+        **a.values("a"),
+        **c.values("c"),
+        **sizes,
+        "out_height": out.shape[1],
+        "out_width": out.shape[2],
+        "filter_h": op.filter[0],
+        "filter_w": op.filter[1],
+        "stride_h": op.stride[0],
+        "stride_w": op.stride[1],
+        "top": op.padding[0],
+        "left": op.padding[2],
+        "lo": bounds[0],
+        "hi": bounds[1],
+        **({} if real or variant.op == "max" else {"zero_point": 0}),
+    }
+    run(variant, out.shape[0] * out.shape[1], values, [c.buffer])
+    if real:
+        np.testing.assert_allclose(c.inside, expected, rtol=1e-5, atol=1e-6)
+        expected = c.inside.copy()
+    c.check(expected)
+
+
 @isas
-@pytest.mark.parametrize("zeros", [(0, 0), (7, -3), (127, 127), (-128, 90)])
-@pytest.mark.parametrize("scales", [(0.1, 0.1), (0.05, 0.0007), (0.3, 40.0), (1e10, 1e-5)])
-def test_mean(isa: Isa, zeros: tuple[int, int], scales: tuple[float, float]) -> None:
-    dtype = activation(isa)
-    shift = 128 if isa.activation.kind == "u" else 0
-    rng = np.random.default_rng(4)
-    for i, shape in enumerate([(2, 3, 5, 1), (1, 7, 7, 37), (1, 17, 16, 19), (3, 1, 2, 65)]):
-        x = pixels(rng, shape, dtype)
-        xt = quantized(shape, dtype, scales[0], zeros[0] + shift)
-        out = quantized((shape[0], 1, 1, shape[3]), dtype, scales[1], zeros[1] + shift)
-        op = Mean((1, 2), keep_dims=True, raw_zero=shift * (i // 2))
-        (expected,) = op.reference([x], [xt], [out])
-        (scale, offset), count = op.affine([xt], [out]), shape[1] * shape[2]
-        a, c = View.around(x, i % 2 == 0), View.empty(out.shape, dtype.numpy, i % 2 == 0)
-        run(
-            Pool(isa, "mean", block_widths(isa)[i % 2], wide=count > 256),
-            shape[0],
-            {
-                **a.values("a"),
-                **c.values("c"),
-                "height": shape[1],
-                "width": shape[2],
-                "out_height": 1,
-                "out_width": 1,
-                "channels": shape[3],
-                "filter_h": shape[1],
-                "filter_w": shape[2],
-                **dict.fromkeys(("stride_h", "stride_w"), 1),
-                **dict.fromkeys(("top", "left"), 0),
-                "lo": dtype.range[0],
-                "hi": dtype.range[1],
-                "zero_point": op.raw_zero,
-                "scale": float(scale),
-                "offset": float(offset),
-            },
-            [c.buffer],
-        )
-        c.check(expected)
+@pytest.mark.parametrize("op", ["average", "max"])
+@pytest.mark.parametrize("element", [f32, i16], ids=str)
+def test_wider_elements(isa: Isa, op: PoolOp, element: Type) -> None:
+    rng = np.random.default_rng(5)
+    kind = AveragePool2D if op == "average" else MaxPool2D
+    for i, (taps, stride, padding, act) in enumerate(WINDOWS):
+        for j, channels in enumerate((1, 3, 4, 8, 21, 37)):
+            x = rng.normal(size=(2, 7, 8, channels)) * 3
+            if element == i16:
+                x = np.clip(x * 2**14, -(2**15), 2**15 - 1)
+            x = x.astype(np.float32 if element == f32 else np.int16)
+            bytes_ = block_widths(isa)[j % len(block_widths(isa))]
+            variant = Pool(isa, op, bytes_ // element.nbytes, element=element)
+            real_pool(variant, x, kind(taps, stride, padding, act), tight=i % 2 == 0)
+
+
+@isas
+def test_root_mean_square(isa: Isa) -> None:
+    x = np.random.default_rng(6).normal(size=(1, 5, 6, 9)).astype(np.float32)
+    variant = Pool(isa, "l2", isa.lanes, element=f32)
+    real_pool(variant, x, AveragePool2D((2, 3), (1, 1), (1, 0, 0, 1)), tight=True)
 
 
 def test_block_width() -> None:
     widths = {c: block_width(AVX2, c) for c in (1, 16, 21, 32, 40, 64, 96, 128, 1280)}
     assert widths == {1: 16, 16: 16, 21: 16, 32: 32, 40: 16, 64: 64, 96: 32, 128: 64, 1280: 64}
     assert block_width(SSE41, 1280) == 32
+    assert [block_width(AVX2, c, f32) for c in (1, 8, 24, 32)] == [4, 8, 8, 16]

@@ -117,7 +117,7 @@ class Depthwise:
                     if 0 <= x - p * self.stride < self.columns:
                         total.value = self.isa.fma(column, w[x - p * self.stride], total.value)
         for total, address in zip(sums, neighbours(k, target, "c_x", self.pixels), strict=True):
-            result = clamp_real(k, total.value)
+            result = clamp_real(self.isa, total.value)
             if self.partial:
                 address.store_partial(result, k["channels"].min(self.lanes))
             else:

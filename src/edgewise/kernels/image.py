@@ -14,8 +14,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .ir import Kernel, Type, Value, f32, i32, index, ptr
+from .ir import Kernel, Type, Value, f32, i32, index, ptr, u8
 from .isa import Clamp, Isa
+from .math import at_least, at_most
 from .shuffles import joined, split
 
 
@@ -39,13 +40,14 @@ def pixels(k: Kernel) -> Iterator[tuple[Value, Value]]:
 
 
 def block_widths(isa: Isa) -> tuple[int, ...]:
-    """The widths of a block that pay on ``isa``: up to two vectors of bytes."""
+    """The bytes of a block that pay on ``isa``: up to two vectors."""
     return tuple(w for w in (16, 32, 64) if w == 16 or w <= isa.bits // 4)
 
 
-def block_width(isa: Isa, channels: int) -> int:
-    """The width whose blocks do the fewest channels twice, the widest of equals."""
-    widths = [w for w in block_widths(isa) if w == 16 or w <= channels]
+def block_width(isa: Isa, channels: int, element: Type = u8) -> int:
+    """The elements of the blocks that do the fewest channels twice, the widest of equals."""
+    widths = [w // element.nbytes for w in block_widths(isa)]
+    widths = [w for w in widths if w == widths[0] or w <= channels]
     return min(widths, key=lambda w: (-(-channels // w) * w, -w))
 
 
@@ -76,7 +78,7 @@ def field_lanes(k: Kernel, name: str, lanes: int) -> Value:
     return k.once((name, lanes), lambda: k[name].splat(lanes))
 
 
-def clamp_real(k: Kernel, real: Value) -> Value:
+def clamp_real(isa: Isa, real: Value) -> Value:
     """Floats within the fields ``lo`` and ``hi``; NaN stays."""
-    lo, hi = (field_lanes(k, name, real.ty.lanes) for name in ("lo", "hi"))
-    return hi.min(lo.max(real))
+    lo, hi = (field_lanes(real.k, name, real.ty.lanes) for name in ("lo", "hi"))
+    return at_most(isa, at_least(isa, real, lo), hi)

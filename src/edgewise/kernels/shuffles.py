@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from .ir import Value, u8, u16
 
@@ -43,3 +43,11 @@ def unpack_bytes(rows: Sequence[Value | None]) -> list[Value]:
         pairs = unpack_pairs(low.bitcast(u16[n // 2]), high.bitcast(u16[n // 2]))
         out += [x.bitcast(u8[n]) for x in pairs]
     return out
+
+
+def halved(v: Value, combine: Callable[[Value, Value], Value], lanes: int = 1) -> Value:
+    """The lanes of a vector combined, half with half, until ``lanes`` are left."""
+    while v.ty.lanes > lanes:
+        half = v.ty.lanes // 2
+        v = combine(v.part(0, half), v.part(1, half))
+    return v

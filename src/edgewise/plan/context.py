@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ..dtype import DType
 from ..graph import Node, TensorType, Value
+from ..kernels.ir import Type, f32, i8, i16, i32, i64, u8, u16, u32, u64
 from ..kernels.isa import Isa
 from ..ops import Activation
 from .model import (
@@ -29,6 +30,20 @@ CHUNK_SECONDS = 1.5e-6
 """The work that makes a chunk of a step worth handing to a thread (docs/benchmarks.md)."""
 
 MAX_CHUNKS = 16
+
+ELEMENTS: Mapping[DType, Type] = {
+    DType.BOOL: u8,
+    DType.FLOAT32: f32,
+    DType.INT8: i8,
+    DType.INT16: i16,
+    DType.INT32: i32,
+    DType.INT64: i64,
+    DType.UINT8: u8,
+    DType.UINT16: u16,
+    DType.UINT32: u32,
+    DType.UINT64: u64,
+}
+"""The type as kernels know it of what they compute with."""
 
 
 class NoKernelError(Exception):

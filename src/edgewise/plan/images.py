@@ -8,17 +8,18 @@ from ..kernels import argmax, pool, resize, softmax
 from ..kernels.image import block_width
 from ..kernels.ir import i32, i64
 from ..ops import (
+    Activation,
     ArgMax,
     AveragePool2D,
     MaxPool2D,
-    Mean,
     ResizeBilinear,
     ResizeNearestNeighbor,
     Softmax,
 )
 from ..ops.requant import activation_range
-from .context import Context, node_seconds
+from .context import ELEMENTS, Context, node_seconds, real_bounds
 from .model import Params, View
+from .reductions import mean_rule, reduce
 from .strided import merge
 
 
@@ -29,19 +30,33 @@ def image_fields(name: str, view: View) -> Params:
 
 
 def lower_pool(ctx: Context, node: Node) -> None:
-    """AVERAGE_POOL_2D and MAX_POOL_2D."""
+    """AVERAGE_POOL_2D, MAX_POOL_2D and L2_POOL_2D; a float32 average of a whole image is a mean."""
     op, x, out = node.op, node.input_types[0], node.output_types[0]
     assert isinstance(op, AveragePool2D | MaxPool2D)
-    ctx.activations(x, out)
-    lo, hi = activation_range(out, op.activation)
+    real = x.dtype is DType.FLOAT32
     a, c = ctx.view(node.inputs[0]), ctx.view(node.outputs[0])
     (height, width), (sh, sw) = op.filter, op.stride
-    average = isinstance(op, AveragePool2D)
+    name: pool.PoolOp = "average" if isinstance(op, AveragePool2D) else "max"
+    bounds: Params = {}
+    if real:
+        whole = op.filter == x.shape[1:3] and not any(op.padding)
+        if name == "average" and whole and op.activation is Activation.NONE:
+            reduce(ctx, mean_rule(ctx, x, height * width), a, c, (1, 2))
+            return
+        bounds = real_bounds(op.activation)
+    else:
+        if x.dtype is DType.INT16:
+            ctx.require(x.quant is not None and (name == "max" or height * width <= 2**15))
+        else:
+            ctx.activations(x, out)
+        bounds["lo"], bounds["hi"] = activation_range(out, op.activation)
+    element = ELEMENTS[x.dtype]
     variant = pool.Pool(
         ctx.isa,
-        "average" if average else "max",
-        block_width(ctx.isa, x.shape[3]),
-        wide=average and height * width > pool.NARROW,
+        name,
+        block_width(ctx.isa, x.shape[3], element),
+        wide=name == "average" and element.bits == 8 and height * width > pool.NARROW,
+        element=element,
     )
     params: Params = {
         **image_fields("a", a),
@@ -57,67 +72,13 @@ def lower_pool(ctx: Context, node: Node) -> None:
         "stride_w": sw,
         "top": op.padding[0],
         "left": op.padding[2],
-        "lo": lo,
-        "hi": hi,
+        **bounds,
     }
     if isinstance(op, AveragePool2D):
         params["zero_point"] = op.raw_zero
-    seconds = out.size * height * width * 0.1e-9
+    seconds = out.nbytes * height * width * 0.1e-9
     units = out.shape[0] * out.shape[1]
     ctx.emit(variant, params, units, seconds=seconds, reads=(a,), writes=(c,))
-
-
-def lower_mean(ctx: Context, node: Node) -> None:
-    """MEAN over neighbouring axes, none of them the last: an average over one window."""
-    op, x, out = node.op, node.input_types[0], node.output_types[0]
-    assert isinstance(op, Mean)
-    ctx.activations(x, out)
-    axes = sorted(op.axes)
-    ctx.require(bool(axes) and axes == list(range(axes[0], axes[-1] + 1)))
-    ctx.require(axes[-1] < len(x.shape) - 1)
-    a, c = ctx.view(node.inputs[0]), ctx.view(node.outputs[0])
-    batch, batch_steps = merge(x.shape[: axes[0]], [a.strides[: axes[0]]])
-    window, window_steps = merge(
-        x.shape[axes[0] : axes[-1] + 1], [a.strides[axes[0] : axes[-1] + 1]]
-    )
-    channels, channel_steps = merge(x.shape[axes[-1] + 1 :], [a.strides[axes[-1] + 1 :]])
-    ctx.require(len(batch) <= 1 and len(window) <= 2 and c.contiguous)
-    ctx.require(len(channels) <= 1 and channel_steps[0] in ((), (1,)))
-    images, depth = (batch or (1,))[0], (channels or (1,))[0]
-    height, width = (1, *window)[-2:] if window else (1, 1)
-    steps = (0, *window_steps[0])[-2:] if window else (0, 0)
-    wide = height * width > pool.NARROW
-    variant = pool.Pool(ctx.isa, "mean", block_width(ctx.isa, depth), wide)
-    scale, offset = op.affine(node.input_types, node.output_types)
-    lo, hi = out.dtype.range
-    params: Params = {
-        "a": a.address,
-        "a_image": (batch_steps[0] or (0,))[0],
-        "a_row": steps[0],
-        "a_x": steps[1],
-        "c": c.address,
-        "c_image": depth,
-        "c_row": depth,
-        "c_x": depth,
-        "height": height,
-        "width": width,
-        "out_height": 1,
-        "out_width": 1,
-        "channels": depth,
-        "filter_h": height,
-        "filter_w": width,
-        "stride_h": 1,
-        "stride_w": 1,
-        "top": 0,
-        "left": 0,
-        "lo": lo,
-        "hi": hi,
-        "zero_point": op.raw_zero,
-        "scale": float(scale),
-        "offset": float(offset),
-    }
-    seconds = x.size * 0.1e-9
-    ctx.emit(variant, params, images, seconds=seconds, reads=(a,), writes=(c,))
 
 
 def _pixels(ctx: Context, name: str, view: View, shape: tuple[int, ...]) -> tuple[Params, int, int]:

@@ -10,41 +10,38 @@ from collections.abc import Callable, Mapping
 
 from .. import ops
 from ..graph import Node
-from . import depthwise, images, movement, pointwise, products
+from . import depthwise, images, movement, pointwise, products, quantized, reductions
 from .context import Context
 
 Lowering = Callable[[Context, Node], None]
 
 LOWERINGS: Mapping[type[ops.Op], Lowering] = {
-    ops.Add: pointwise.lower_add,
+    **dict.fromkeys(pointwise.FUNCTIONS, pointwise.lower),
     ops.ArgMax: images.lower_argmax,
     ops.AveragePool2D: images.lower_pool,
     ops.Concatenation: movement.lower_concatenation,
     ops.Conv2D: products.lower_conv,
     ops.DepthwiseConv2D: depthwise.lower_depthwise,
-    ops.Dequantize: pointwise.lower_dequantize,
+    ops.Dequantize: quantized.lower_dequantize,
     ops.FullyConnected: products.lower_fully_connected,
     ops.Fused: products.lower_conv,
-    ops.HardSwish: pointwise.lower_table,
-    ops.LeakyRelu: pointwise.lower_table,
-    ops.Logistic: pointwise.lower_table,
     ops.MaxPool2D: images.lower_pool,
-    ops.Mean: images.lower_mean,
-    ops.Mul: pointwise.lower_mul,
+    ops.Mean: reductions.lower_reduction,
     ops.Pack: movement.lower_pack,
     ops.Pad: movement.lower_pad,
-    ops.Quantize: pointwise.lower_quantize,
-    ops.Relu: pointwise.lower_table,
-    ops.Relu6: pointwise.lower_table,
-    ops.ReluN1To1: pointwise.lower_table,
+    ops.Quantize: quantized.lower_quantize,
+    ops.ReduceAll: reductions.lower_reduction,
+    ops.ReduceAny: reductions.lower_reduction,
+    ops.ReduceMax: reductions.lower_reduction,
+    ops.ReduceMin: reductions.lower_reduction,
+    ops.ReduceProd: reductions.lower_reduction,
     ops.Reshape: movement.lower_reshape,
     ops.ResizeBilinear: images.lower_resize_bilinear,
     ops.ResizeNearestNeighbor: images.lower_resize_nearest,
     ops.Softmax: images.lower_softmax,
     ops.Split: movement.lower_split,
     ops.StridedSlice: movement.lower_strided_slice,
-    ops.Sub: pointwise.lower_add,
-    ops.Tanh: pointwise.lower_table,
+    ops.Sum: reductions.lower_reduction,
     ops.Transpose: movement.lower_transpose,
     ops.TransposeConv: products.lower_transpose_conv,
     ops.Unpack: movement.lower_unpack,

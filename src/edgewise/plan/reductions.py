@@ -1,0 +1,220 @@
+"""Lowering of reductions along axes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from ..dtype import DType
+from ..graph import Node, TensorType
+from ..kernels import views
+from ..kernels.reduce import Columns, ReduceOp, Rows
+from ..ops import (
+    Mean,
+    Op,
+    ReduceAll,
+    ReduceAny,
+    ReduceMax,
+    ReduceMin,
+    ReduceProd,
+    Sum,
+)
+from ..ops.reduce import Reduction
+from .context import ELEMENTS, Context
+from .model import Params, View
+from .strided import outer_fields
+
+REDUCTIONS: Mapping[type[Op], ReduceOp] = {
+    Mean: "mean",
+    ReduceAll: "min",
+    ReduceAny: "max",
+    ReduceMax: "max",
+    ReduceMin: "min",
+    ReduceProd: "prod",
+    Sum: "sum",
+}
+CHOOSING: tuple[ReduceOp, ...] = ("max", "min")
+"""What gives one of its operands, whatever they stand for."""
+
+LARGE = 1 << 16
+"""Elements from which a reduction to few numbers is worth two steps."""
+PARTS = 16
+"""Work units, at least, of a large reduction."""
+
+
+@dataclass(frozen=True)
+class Dim:
+    """An axis: its extent, and the steps in bytes along it in the operand and the result."""
+
+    extent: int
+    a: int
+    c: int
+    reduced: bool
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What is computed: the variant's ``op`` and ``element``, and its constants."""
+
+    op: ReduceOp
+    dtype: DType
+    constants: Params
+
+    @property
+    def partial(self) -> Rule:
+        """The rule for parts of what is reduced."""
+        return Rule("sum", self.dtype, {}) if self.op == "mean" else self
+
+
+def lower_reduction(ctx: Context, node: Node) -> None:
+    """MEAN, SUM, REDUCE_PROD, REDUCE_MAX, REDUCE_MIN, REDUCE_ANY and REDUCE_ALL."""
+    op, x = node.op, node.input_types[0]
+    assert isinstance(op, Reduction)
+    a, c = ctx.view(node.inputs[0]), ctx.view(node.outputs[0])
+    reduce(ctx, _rule(ctx, op, x, node.output_types[0]), a, c, op.axes)
+
+
+def _rule(ctx: Context, op: Reduction, x: TensorType, out: TensorType) -> Rule:
+    """Raises NoKernelError for what the kernels do not compute."""
+    name = REDUCTIONS[type(op)]
+    ctx.require(x.dtype in ELEMENTS)
+    if x.quant is not None and name not in CHOOSING:
+        ctx.require(isinstance(op, Mean))
+        assert isinstance(op, Mean)
+        ctx.activations(x, out)
+        scale, offset = op.affine([x], [out])
+        lo, hi = out.dtype.range
+        zero = {"zero": op.raw_zero, "zero_point": op.raw_zero, "lo": lo, "hi": hi}
+        affine = {"scale": float(scale), "offset": float(offset), "count": op.count(x)}
+        return Rule(name, x.dtype, {**affine, **zero})
+    ctx.require(x.quant == out.quant)
+    if isinstance(op, Mean):
+        return mean_rule(ctx, x, op.count(x))
+    return Rule(name, x.dtype, {})
+
+
+def mean_rule(ctx: Context, x: TensorType, count: int) -> Rule:
+    ctx.require(x.dtype is DType.FLOAT32)
+    return Rule("mean", x.dtype, {"scale": 1 / count})
+
+
+def reduce(ctx: Context, rule: Rule, a: View, c: View, axes: Sequence[int]) -> None:
+    """c = a reduced along ``axes``, which c lacks or has with one element.
+
+    Raises NoKernelError where the walk needs more dimensions than kernels have.
+    """
+    rank = len(a.shape)
+    kept = [i for i in range(rank) if i not in axes]
+    keeps = len(c.shape) == rank
+    steps = dict(zip(kept, (c.strides[i] for i in kept) if keeps else c.strides, strict=True))
+    dims = [
+        Dim(a.shape[i], a.strides[i], steps.get(i, 0), i in axes)
+        for i in range(rank)
+        if a.shape[i] != 1
+    ]
+    dims = _merged(dims)
+    parts = _parts(ctx, rule, dims)
+    if parts is None:
+        _emit(ctx, rule, a, c, dims)
+        return
+    shape = tuple(d.extent for d in parts if not d.reduced)
+    partial = ctx.scratch("partial", shape, rule.dtype)
+    places = iter(partial.strides)
+    first = [d if d.reduced else replace(d, c=next(places)) for d in parts]
+    _emit(ctx, rule.partial, a, partial, _merged(first))
+    places = iter(partial.strides)
+    second = [
+        Dim(d.extent, next(places), 0 if d.c < 0 else d.c, d.c < 0) for d in parts if not d.reduced
+    ]
+    _emit(ctx, rule, partial, c, _merged(second))
+
+
+def _merged(dims: Sequence[Dim]) -> list[Dim]:
+    """Neighbours become one where both operands step through them as if they were."""
+    out: list[Dim] = []
+    for d in dims:
+        last = out[-1] if out else None
+        if (
+            last is not None
+            and last.reduced == d.reduced
+            and (last.a, last.c) == (d.extent * d.a, d.extent * d.c)
+        ):
+            out[-1] = replace(d, extent=last.extent * d.extent)
+        else:
+            out.append(d)
+    return out
+
+
+def _parts(ctx: Context, rule: Rule, dims: list[Dim]) -> list[Dim] | None:
+    """The dimensions with some reduced ones in two, of which the first step keeps one (c is -1).
+
+    It fills vectors where few elements lie side by side, and makes units for threads. None where
+    one step does.
+    """
+    size = rule.dtype.itemsize
+    elements = math.prod(d.extent for d in dims)
+    results = math.prod(d.extent for d in dims if not d.reduced)
+    if rule.dtype is not DType.FLOAT32 or elements < LARGE or elements < LARGE // 16 * results:
+        return None
+    wide = Columns(ctx.isa, rule.op, ELEMENTS[rule.dtype]).wide
+    out = list(dims)
+    inner = out[-1]
+    if not inner.reduced and inner.a == size and inner.extent < wide and len(out) > 1:
+        around = out[-2]
+        if around.reduced and around.a == inner.extent * size:
+            aside = _divisor(around.extent, -(-wide // inner.extent), 4 * wide)
+            out[-2:] = [
+                replace(around, extent=around.extent // aside, a=around.a * aside),
+                Dim(aside, around.a, -1, False),
+                inner,
+            ]
+    units = math.prod(d.extent for d in out if not d.reduced)
+    if not out[-1].reduced:
+        units = -(-units // wide)
+    if units < PARTS:
+        at = next(i for i, d in enumerate(out) if d.reduced)
+        whole = out[at]
+        pieces = _divisor(whole.extent, -(-PARTS // units), 8 * PARTS)
+        rest = whole.extent // pieces
+        out[at : at + 1] = [Dim(pieces, whole.a * rest, -1, False), replace(whole, extent=rest)]
+    out = [d for d in out if d.extent != 1]
+    return out if any(d.c < 0 for d in out) else None
+
+
+def _divisor(n: int, least: int, most: int) -> int:
+    """The least divisor of ``n`` from ``least`` to ``most``, or 1."""
+    return next((d for d in range(least, min(most, n) + 1) if n % d == 0), 1)
+
+
+def _emit(ctx: Context, rule: Rule, a: View, c: View, dims: Sequence[Dim]) -> None:
+    element, size = ELEMENTS[rule.dtype], rule.dtype.itemsize
+    kept, reduced = ([d for d in dims if d.reduced == which] for which in (False, True))
+    elements = math.prod(d.extent for d in dims)
+    if reduced and reduced[-1].a == size:
+        variant: Columns | Rows = Rows(ctx.isa, rule.op, element)
+        n = block = 1
+        reduced = [Dim(1, 0, 0, True)] * (3 - len(reduced)) + reduced
+    else:
+        variant = Columns(ctx.isa, rule.op, element)
+        inner = Dim(1, size, size, False)
+        if kept and (kept[-1].a, kept[-1].c) == (size, size):
+            inner = kept.pop()
+        outer, n = math.prod(d.extent for d in kept), inner.extent
+        pieces = -(-PARTS // outer)
+        block = -(-n // (pieces * variant.wide)) * variant.wide
+        reduced = [Dim(1, 0, 0, True)] * (3 - len(reduced)) + reduced
+    ctx.require(len(kept) <= views.OUTER and len(reduced) == 3)
+    extents = [d.extent for d in kept]
+    fields = {"a": (a.address, [d.a for d in kept]), "c": (c.address, [d.c for d in kept])}
+    params: Params = {
+        **outer_fields(views.OUTER, extents, fields),
+        **{f"r{i}": d.extent for i, d in enumerate(reduced)},
+        **{f"a_r{i}": d.a for i, d in enumerate(reduced)},
+        **rule.constants,
+        "n": n,
+        "block": block,
+    }
+    units = views.units(extents, n, block)
+    seconds = elements * element.nbytes * 0.06e-9 + units * 5e-9
+    ctx.emit(variant, params, units, seconds=seconds, reads=(a,), writes=(c,))
