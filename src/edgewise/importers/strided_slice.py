@@ -76,8 +76,4 @@ def _range(
     if stride == 0:
         raise ModelError(f"{call.what}: stride 0; it must not be 0")
     taken = range(size)[first:last:stride]
-    if not taken:
-        raise ModelError(
-            f"{call.what}: no element of an axis of {size} lies in {first}:{last}:{stride}"
-        )
     return taken.start, len(taken), stride

@@ -169,7 +169,8 @@ class _Network:
     def _enter(self, key: Key, what: str) -> Value:
         """A variable when the call starts: it is a state from now on."""
         initial = self.session.enter(key, what)
-        self.states[key] = Value(self.file.names.unique(initial.name, 0), initial.type)
+        label = key.name if key.kind == "variable" else initial.name
+        self.states[key] = Value(self.file.names.unique(label, 0), initial.type)
         return self.states[key]
 
     def _state(self, key: Key, before: Value) -> State:

@@ -28,9 +28,9 @@ def check_inputs(op: Op, inputs: Sequence[TensorType], least: int, most: int | N
 
 
 def check_shape(op: Op, shape: Sequence[int], what: str) -> None:
-    """Require positive dimensions and at most MAX_ELEMENTS elements."""
-    if min(shape, default=1) < 1:
-        op.require(False, f"{what} has shape {list(shape)}; every dimension is at least 1")
+    """Require dimensions that are not negative and at most MAX_ELEMENTS elements."""
+    if min(shape, default=0) < 0:
+        op.require(False, f"{what} has shape {list(shape)}; no dimension is negative")
     count = math.prod(map(int, shape))
     if count > MAX_ELEMENTS:
         op.require(False, f"{what} has {count} elements; a tensor has at most {MAX_ELEMENTS}")

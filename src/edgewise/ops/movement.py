@@ -240,10 +240,10 @@ class StridedSlice(Op):
         )
         for axis, (b, n, s) in enumerate(zip(self.begin, self.size, self.strides, strict=True)):
             self.require(s != 0, f"stride 0 along axis {axis}; it must not be 0")
-            self.require(n >= 1, f"size {n} along axis {axis}; it must be at least 1")
+            self.require(n >= 0, f"size {n} along axis {axis}; it must not be negative")
             last = b + (n - 1) * s
             self.require(
-                0 <= b < x.shape[axis] and 0 <= last < x.shape[axis],
+                n == 0 or 0 <= b < x.shape[axis] and 0 <= last < x.shape[axis],
                 f"elements {b} to {last} of axis {axis}; it has {x.shape[axis]}",
             )
         check_axes(self, self.shrink_axes, rank)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from ..graph import Graph, Node
 from ..ops import (
+    Concatenation,
     FullyConnected,
     Op,
     Pack,
@@ -31,6 +32,14 @@ def canonicalize(graph: Graph) -> Graph:
     Result:
         %b = RESHAPE[shape=(1, 1000)](%a) : uint8[1x1000]
 
+    CONCATENATION leaves out what has no elements.
+
+    Given:
+        const @a : float32[0x40]
+        %c = CONCATENATION[axis=0](@a, %b)
+    Result:
+        %c = CONCATENATION[axis=0](%b)
+
     FULLY_CONNECTED without ``keep_num_dims`` flattens its input itself.
 
     Given:
@@ -39,8 +48,14 @@ def canonicalize(graph: Graph) -> Graph:
     Result:
         %c = FULLY_CONNECTED(%a, @w) : int8[1x10]
     """
+    graph = rewrite(graph, (Concatenation,), _joins_nothing)
     graph = rewrite(graph, RENAMING, _renames_dimensions)
     return rewrite(graph, (FullyConnected,), _reads_flat)
+
+
+def _joins_nothing(node: Node, sweep: Sweep) -> Node | None:
+    inputs = tuple(v for v in node.inputs if 0 not in v.type.shape)
+    return replace(node, inputs=inputs) if 0 < len(inputs) < len(node.inputs) else None
 
 
 def _renames_dimensions(node: Node, sweep: Sweep) -> Node | None:

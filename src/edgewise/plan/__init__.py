@@ -41,7 +41,7 @@ def make_plan(graph: Graph, isa: Isa) -> Plan:
         UnsupportedError: the arena would exceed ``MAX_ARENA_BYTES``.
         CompileError: an operand does not lie inside its buffer (see ``plan.check``).
     """
-    native = {node: type(node.op) in LOWERINGS for node in graph.nodes}
+    native = {node: type(node.op) in LOWERINGS and not _is_empty(node) for node in graph.nodes}
     while True:
         layout = lay_out(graph, native)
         ctx = Context(isa, layout.views)
@@ -70,6 +70,11 @@ def make_plan(graph: Graph, isa: Isa) -> Plan:
     )
     check(plan)
     return plan
+
+
+def _is_empty(node: Node) -> bool:
+    """Whether an operand has no elements; kernels have a first one."""
+    return any(0 in t.shape for t in (*node.input_types, *node.output_types))
 
 
 def _lower(graph: Graph, native: dict[Node, bool], layout: Layout, ctx: Context) -> list[Node]:

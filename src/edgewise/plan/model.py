@@ -73,6 +73,8 @@ class View:
     def extent(self) -> tuple[int, int]:
         """Offsets in the buffer of the lowest byte and just past the highest one."""
         first = last = self.address.offset
+        if 0 in self.shape:
+            return first, last
         for n, stride in zip(self.shape, self.strides, strict=True):
             if stride < 0:
                 first += (n - 1) * stride
