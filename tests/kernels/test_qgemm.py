@@ -17,53 +17,8 @@ from edgewise.plan import select
 
 from .harness import SLACK, Buffer, isas, run
 from .images import View, activation
+from .layers import CONVOLUTIONS, Layer, matrix, pixels_of
 from .qproducts import Array, Rule, bytes_of, rules, scales, wrapped
-
-Pair = tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Layer:
-    """Images [N, height, width] of outputs with ``n`` channels, and the windows they come from.
-
-    ``joined``: the taps of a window's row are one run, as they lie side by side.
-    """
-
-    n: int
-    depth: int
-    size: tuple[int, int, int]
-    window: Pair = (1, 1)
-    stride: Pair = (1, 1)
-    dilation: Pair = (1, 1)
-    joined: bool = False
-
-    @property
-    def runs(self) -> int:
-        return self.window[0] * (1 if self.joined else self.window[1])
-
-    @property
-    def kc(self) -> int:
-        return self.depth * (self.window[1] if self.joined else 1)
-
-    @property
-    def input_shape(self) -> tuple[int, ...]:
-        """The pixels that the windows reach, and no more."""
-        (images, *out), steps = self.size, zip(self.window, self.stride, self.dilation, strict=True)
-        reach = [
-            (o - 1) * stride + (taps - 1) * apart + 1
-            for o, (taps, stride, apart) in zip(out, steps, strict=True)
-        ]
-        return (images, *reach, self.depth)
-
-    def windows(self, x: Array) -> Array:
-        """[pixels, window height * width * depth] of int64."""
-        (_, height, width), (sh, sw), (dh, dw) = self.size, self.stride, self.dilation
-        taps = [
-            x[:, y * dh :, z * dw :][:, : (height - 1) * sh + 1 : sh, : (width - 1) * sw + 1 : sw]
-            for y in range(self.window[0])
-            for z in range(self.window[1])
-        ]
-        return np.stack(taps, axis=3).astype(np.int64).reshape(np.prod(self.size), -1)
 
 
 @dataclass(frozen=True)
@@ -74,10 +29,6 @@ class Operands:
     w: Array
     bias: Array
     zero: int = 0
-
-
-def matrix(m: int, n: int, depth: int) -> Layer:
-    return Layer(n, depth, (1, 1, m))
 
 
 def operands(v: QGemm, layer: Layer, rng: np.random.Generator, fill: str = "mixed") -> Operands:
@@ -94,14 +45,6 @@ def operands(v: QGemm, layer: Layer, rng: np.random.Generator, fill: str = "mixe
 
 def fits(v: QGemm, layer: Layer, w: Array) -> bool:
     return not v.suited(w.reshape(layer.n, layer.runs, layer.kc)).general
-
-
-def pixels_of(layer: Layer, view: View, name: str, stride: Pair = (1, 1)) -> dict[str, Any]:
-    """The fields of an operand that has a pixel for each output pixel."""
-    fields, (_, height, width) = view.values(name), layer.size
-    step, row = fields[f"{name}_x"] * stride[1], fields.pop(f"{name}_row") * stride[0]
-    image = fields[f"{name}_image"] - height * row
-    return fields | {f"{name}_x": step, f"{name}_wrap": row - width * step, f"{name}_image": image}
 
 
 def residual_rule(isa: Isa, zero_point: int, rng: np.random.Generator) -> FixedPoint:
@@ -132,17 +75,15 @@ def check(
         block_panels: panels a unit does; all of them by default.
     """
     rng, dtype = np.random.default_rng(seed), activation(v.isa).numpy
-    acc = wrapped(layer.windows(given.x) @ (given.w.astype(np.int64) - given.zero).T + given.bias)
+    acc = wrapped(
+        layer.windows(given.x).astype(np.int64) @ (given.w.astype(np.int64) - given.zero).T
+        + given.bias
+    )
     scale = scales(rng, acc, rule)
     expected = rule.apply(acc, scale)
     shape = (*layer.size, layer.n)
     a, c = View.around(given.x, tight), View.empty(shape, dtype, tight)
-    source = a.values("a")
-    row, pixel = source["a_row"], source["a_x"]
-    (kh, kw), (dh, dw) = layer.window, layer.dilation
-    columns = np.zeros(1, np.int64) if layer.joined else np.arange(kw) * (dw * pixel)
-    runs = (np.arange(kh)[:, None] * (dh * row) + columns).ravel().astype(np.int64)
-    assert len(runs) == layer.runs
+    runs = layer.run_offsets(a)
     weights = given.w.reshape(layer.n, layer.runs, layer.kc)
     packed = v.pack(weights, given.bias, scale)
     kstep, steps = v.layout(layer.kc, layer.runs)
@@ -238,19 +179,6 @@ def test_columns(v: QGemm) -> None:
         given = operands(v, layer, rng, "random" if n % 2 else "mixed")
         rule = rules(v.isa)[n % len(rules(v.isa))]
         check(v, layer, rule, given, tight=n % 4 != 3, seed=n)
-
-
-CONVOLUTIONS = [
-    Layer(5, 3, (1, 3, 4), (3, 3), (1, 1), (1, 1), joined=True),
-    Layer(9, 3, (2, 2, 3), (3, 3), (2, 2), (1, 1), joined=True),
-    Layer(17, 5, (3, 3, 1), (3, 3), (1, 1), (1, 1)),
-    Layer(8, 1, (1, 5, 5), (5, 5), (1, 1), (1, 1), joined=True),
-    Layer(21, 4, (2, 1, 7), (1, 2), (1, 3), (1, 1)),
-    Layer(3, 16, (1, 2, 5), (2, 1), (1, 1), (3, 1)),
-    Layer(40, 7, (1, 3, 3), (3, 3), (2, 1), (2, 3)),
-    Layer(12, 19, (5, 1, 1), (2, 2), (1, 1), (1, 1)),
-    Layer(64, 17, (1, 4, 4), (1, 1), (3, 2), (1, 1)),
-]
 
 
 @pytest.mark.parametrize("v", variants(gather=True))
