@@ -7,9 +7,10 @@ work in place.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from . import views
-from .ir import Kernel, Type, Value, f32, i32, index, ptr, u8
+from .ir import Kernel, Type, Value, f32, i32, index, ptr, u8, u16
 from .isa import Clamp, Isa
 from .shuffles import joined
 
@@ -40,6 +41,58 @@ class Lookup:
             with k.loop(whole, unit.count) as i:
                 entry = (x + i).load(u8).to(index)
                 (y + i).store((k["table"] + entry).load(u8))
+        return k.text()
+
+
+@dataclass(frozen=True)
+class LookupWide:
+    """y = table[x] of 16-bit x, or table[256 a + b] of 8-bit a and b: 65,536 entries.
+
+    Attributes:
+        fixed: of x, or of a and of b, whether one element stands for its whole run.
+        nbytes: of an entry.
+    """
+
+    isa: Isa
+    fixed: tuple[bool, ...]
+    nbytes: int = 1
+
+    UNROLL: ClassVar[int] = 8
+
+    @property
+    def operands(self) -> str:
+        return "x" if len(self.fixed) == 1 else "ab"
+
+    @property
+    def symbol(self) -> str:
+        pairs = zip(self.operands, self.fixed, strict=True)
+        operands = "".join(f"{name}{'s' if fixed else ''}" for name, fixed in pairs)
+        return f"lookup_wide_{operands}_x{8 * self.nbytes}__{self.isa.name}"
+
+    @property
+    def fields(self) -> dict[str, Type]:
+        return {**views.fields(*self.operands, "y"), "table": ptr}
+
+    def build(self) -> str:
+        k, ty = Kernel(self.symbol, self.fields), u16 if self.operands == "x" else u8
+        strides = [0 if fixed else ty.nbytes for fixed in self.fixed]
+        pairs = dict(zip(self.operands, strides, strict=True))
+        with views.blocks(k, {**pairs, "y": self.nbytes}) as unit:
+
+            def move(i: Value) -> None:
+                entry = k.const(0, index)
+                for name, stride in pairs.items():
+                    raw = (unit.at[name] + i * stride).load(ty).to(index)
+                    entry = (entry << 8) + raw if name == "b" else raw
+                data = (k["table"] + entry * self.nbytes).load(Type("u", 8 * self.nbytes))
+                (unit.at["y"] + i * self.nbytes).store(data)
+
+            whole = unit.count & -self.UNROLL
+            with k.loop(0, whole, self.UNROLL) as first:
+                for j in range(self.UNROLL):
+                    move(first + j)
+            with k.loop(whole, unit.count) as i:
+                move(i)
         return k.text()
 
 
@@ -120,4 +173,4 @@ class Quantize:
         return isa.pack(rounded, clamp)
 
 
-__all__ = ["Dequantize", "Lookup", "Quantize"]
+__all__ = ["Dequantize", "Lookup", "LookupWide", "Quantize"]

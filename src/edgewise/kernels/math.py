@@ -13,7 +13,7 @@ import math
 import struct
 from collections.abc import Callable, Sequence
 
-from .ir import Type, Value, f32, f64, i32, i64, u32, u64
+from .ir import Type, Value, f32, f64, i8, i32, i64, u16, u32, u64
 from .isa import Isa
 
 Function = Callable[[Isa, Value], Value]
@@ -109,17 +109,17 @@ def polynomial(isa: Isa, x: Value, coefficients: Sequence[float]) -> Value:
     return y
 
 
-def at_most(isa: Isa, x: Value, bound: float) -> Value:
+def at_most(isa: Isa, x: Value, bound: Value | float) -> Value:
     """min(x, bound); NaN stays."""
-    limit = x.k.const(bound, x.ty)
+    limit = bound if isinstance(bound, Value) else x.k.const(bound, x.ty)
     if isa.arch == "aarch64":
         return x.k.intrinsic(f"llvm.minimum.{x.ty.suffix}", x.ty, x, limit)
     return limit.min(x)
 
 
-def at_least(isa: Isa, x: Value, bound: float) -> Value:
+def at_least(isa: Isa, x: Value, bound: Value | float) -> Value:
     """max(x, bound); NaN stays."""
-    limit = x.k.const(bound, x.ty)
+    limit = bound if isinstance(bound, Value) else x.k.const(bound, x.ty)
     if isa.arch == "aarch64":
         return x.k.intrinsic(f"llvm.maximum.{x.ty.suffix}", x.ty, x, limit)
     return limit.max(x)
@@ -387,6 +387,61 @@ def _exp2(isa: Isa, x: Value) -> Value:
     return y * ((shifted.bitcast(i64[ty.lanes]) + 1023) << 52).bitcast(ty)
 
 
+def remainder(isa: Isa, a: Value, b: Value) -> Value:
+    """a less the multiple of b next to it towards 0, exactly as C's fmod.
+
+    In float64, where a quotient of 28 bits times b is exact; greater ones go in several rounds,
+    the least of them as many as the range of float32 may need.
+    """
+    k, lanes = a.k, a.ty.lanes
+    wide = f64[lanes]
+    size, divisor = (absolute(isa, x).to(wide) for x in (a, b))
+    rest = k.var(size)
+
+    def subtract() -> None:
+        quotient = (rest.value / divisor).bitcast(u64[lanes]) & -(1 << 25)
+        times = k.intrinsic(f"llvm.trunc.{wide.suffix}", wide, quotient.bitcast(wide))
+        rest.value = rest.value - times * divisor
+
+    subtract()
+    below = (rest.value < divisor).to(i8[lanes])
+    if lanes > 1:
+        below = k.intrinsic(f"llvm.vector.reduce.umin.{below.ty.suffix}", i8, below)
+    with k.when(below.compare("eq", 0)), k.loop(0, 13, once=True):
+        subtract()
+    positive = (rest.value < 0.0).select(rest.value + divisor, rest.value)
+    y = with_sign(positive.to(a.ty), a)
+    endless = absolute(isa, b).compare("eq", math.inf) & (absolute(isa, a) < math.inf)
+    return endless.select(a, y)
+
+
+def from_half(isa: Isa, x: Value) -> Value:
+    """float32 of the bits of float16 (uint16)."""
+    if isa.arch == "aarch64" or "f16c" in isa.features:
+        return x.bitcast(Type("f", 16, x.ty.lanes)).to(f32[x.ty.lanes])
+    bits = u32[x.ty.lanes]
+    h = x.to(bits)
+    size = (h & 0x7FFF) << 13
+    number = (size.bitcast(f32[x.ty.lanes]) * 2.0**112).bitcast(bits)
+    number = (size >= 0x7C00 << 13).select(size | 0x7F800000, number)
+    return (number | ((h & 0x8000) << 16)).bitcast(f32[x.ty.lanes])
+
+
+def to_half(isa: Isa, x: Value) -> Value:
+    """The bits of float16 (uint16) of float32, halves to even."""
+    if isa.arch == "aarch64" or "f16c" in isa.features:
+        return x.to(Type("f", 16, x.ty.lanes)).bitcast(u16[x.ty.lanes])
+    bits = u32[x.ty.lanes]
+    raw = x.bitcast(bits)
+    size = raw & (SIGN - 1)
+    normal = (size - (112 << 23) + 0xFFF + ((size >> 13) & 1)) >> 13
+    small = (size.bitcast(x.ty) + 0.5).bitcast(bits) - _bits(0.5)
+    number = (size < 113 << 23).select(small, normal)
+    special = (size > 0xFF << 23).select(x.k.const(0x7E00, bits), 0x7C00)
+    number = (size >= 143 << 23).select(special, number)
+    return (number | ((raw >> 16) & 0x8000)).to(u16[x.ty.lanes])
+
+
 __all__ = [
     "Function",
     "absolute",
@@ -399,6 +454,7 @@ __all__ = [
     "exp",
     "expm1",
     "floor",
+    "from_half",
     "gelu",
     "gelu_tanh",
     "log",
@@ -406,10 +462,12 @@ __all__ = [
     "negated",
     "polynomial",
     "power",
+    "remainder",
     "round_even",
     "rsqrt",
     "sin",
     "sqrt",
     "tanh",
+    "to_half",
     "with_sign",
 ]

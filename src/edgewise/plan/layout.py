@@ -12,25 +12,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ..dtype import DType
 from ..graph import Graph, Node, TensorType, Value
 from ..ops import (
-    Add,
+    AddN,
+    Binary,
+    Cast,
     Concatenation,
     Conv2D,
     DepthwiseConv2D,
     Fused,
-    Mul,
     Op,
     Reshape,
-    Sub,
+    Select,
     TransposeConv,
     Unary,
 )
 from .geometry import Sides, conv_halo, transpose_conv_halo
 from .model import ALIGN, Address, Buffer, View, packed_strides
 
-IN_PLACE = (Add, Sub, Mul, Unary)
+IN_PLACE = (AddN, Binary, Cast, Select, Unary)
 ALIASING = 512
 """Pixels a multiple of so many bytes apart share few sets of a cache: halos keep them off it."""
 
@@ -181,7 +181,6 @@ def _shared(
             view is not None
             and source_value.type.shape == value.type.shape
             and source_value.type.dtype.itemsize == value.type.dtype.itemsize
-            and source_value.type.dtype is not DType.FLOAT32
             and source_value not in layout.halos
             and all(last_use.get(v, index) <= index for v in residents[view.address.buffer])
             and not any(_overlaps(layout.views[v], view) for v in node.inputs if v in layout.views)

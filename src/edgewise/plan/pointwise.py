@@ -1,137 +1,214 @@
-"""Lowering of operators that work element by element."""
+"""Lowering of operators that work element by element, as programs of the kernel ``Pointwise``."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from .. import ops
 from ..dtype import DType
-from ..graph import Node
-from ..kernels import elementwise, lookup
-from ..ops import Add, Dequantize, Mul, Quantize, Sub, Unary
-from .context import Context, node_seconds
-from .model import Params
-from .movement import emit_copy
-from .strided import broadcast, emit_table, walk
+from ..graph import Node, TensorType, Value
+from ..kernels import copy, views
+from ..kernels.ir import Type, bool_
+from ..kernels.pointwise import HEAVY, Pointwise, Stage
+from ..ops.checks import Kind, kind_of
+from . import quantized
+from .context import Context, NoKernelError
+from .model import View
+from .strided import Strides, broadcast, runs, walk
 
+FUNCTIONS: Mapping[type[ops.Op], str] = {
+    ops.Abs: "abs",
+    ops.Add: "add",
+    ops.AddN: "add",
+    ops.BitwiseXor: "xor",
+    ops.Cast: "cast",
+    ops.Ceil: "ceil",
+    ops.Cos: "cos",
+    ops.Div: "div",
+    ops.Elu: "elu",
+    ops.Equal: "eq",
+    ops.Exp: "exp",
+    ops.Floor: "floor",
+    ops.FloorDiv: "floordiv",
+    ops.FloorMod: "floormod",
+    ops.Gelu: "gelu",
+    ops.Greater: "gt",
+    ops.GreaterEqual: "ge",
+    ops.HardSwish: "hardswish",
+    ops.LeakyRelu: "prelu",
+    ops.Less: "lt",
+    ops.LessEqual: "le",
+    ops.Log: "log",
+    ops.LogicalAnd: "and",
+    ops.LogicalNot: "not",
+    ops.LogicalOr: "or",
+    ops.Logistic: "logistic",
+    ops.Maximum: "max",
+    ops.Minimum: "min",
+    ops.Mul: "mul",
+    ops.Neg: "neg",
+    ops.NotEqual: "ne",
+    ops.PRelu: "prelu",
+    ops.Pow: "pow",
+    ops.Relu: "relu",
+    ops.Relu0To1: "relu0to1",
+    ops.Relu6: "relu6",
+    ops.ReluN1To1: "relun1to1",
+    ops.RightShift: "shr",
+    ops.Round: "round",
+    ops.Rsqrt: "rsqrt",
+    ops.Select: "select",
+    ops.Sign: "sign",
+    ops.Sin: "sin",
+    ops.Sqrt: "sqrt",
+    ops.Square: "square",
+    ops.SquaredDifference: "squareddifference",
+    ops.Sub: "sub",
+    ops.Tanh: "tanh",
+}
+"""The function of ``kernels.pointwise`` that each operator is."""
 
-def lower_add(ctx: Context, node: Node) -> None:
-    """ADD and SUB."""
-    assert isinstance(node.op, Add | Sub)
-    ctx.activations(*node.input_types, *node.output_types)
-    rule = node.op.fixed_point(node.input_types, node.output_types)
-    multipliers = [rule.a_multiplier, rule.b_multiplier]
-    constants: Params = {
-        "bias": rule.bias,
-        "shift": rule.shift,
-        "zero_point": rule.zero_point,
-        "lo": rule.lo,
-        "hi": rule.hi,
+ACTIVATIONS: Mapping[ops.Activation, str] = {
+    ops.Activation.RELU: "relu",
+    ops.Activation.RELU_0_TO_1: "relu0to1",
+    ops.Activation.RELU6: "relu6",
+    ops.Activation.RELU_N1_TO_1: "relun1to1",
+}
+FLOAT64 = frozenset(
+    {
+        "abs",
+        "add",
+        "cast",
+        "div",
+        "eq",
+        "ge",
+        "gt",
+        "le",
+        "lt",
+        "max",
+        "min",
+        "mul",
+        "ne",
+        "select",
+        "sub",
     }
-    _binary(ctx, node, elementwise.QAdd, "multiplier", multipliers, constants)
+)
+"""The functions that take float64."""
+
+MAX_INPUTS = 8
 
 
-def lower_mul(ctx: Context, node: Node) -> None:
-    assert isinstance(node.op, Mul)
-    ctx.activations(*node.input_types, *node.output_types)
-    rule = node.op.requant(node.input_types, node.output_types)
-    zeros = [t.quant.zero_point[0] for t in node.input_types if t.quant is not None]
-    constants: Params = {
-        "scale": float(rule.scale[0]),
-        "zero_point": rule.zero_point,
-        "lo": rule.lo,
-        "hi": rule.hi,
-    }
-    _binary(ctx, node, elementwise.QMul, "zero", zeros, constants)
+def element(dtype: DType) -> Type:
+    """The type of a tensor's elements to a kernel. Raises NoKernelError where it has none."""
+    if dtype is DType.BOOL:
+        return bool_
+    if dtype.numpy.kind not in "iuf":
+        raise NoKernelError
+    return Type(dtype.numpy.kind, 8 * dtype.itemsize)
 
 
-def _binary(
-    ctx: Context,
-    node: Node,
-    kernel: type[elementwise.QAdd] | type[elementwise.QMul],
-    name: str,
-    each: Sequence[int],
-    constants: Params,
-) -> None:
-    """``each``: the constant of each input, called a_``name`` and b_``name``."""
-    out = node.outputs[0].type
-    c = ctx.view(node.outputs[0])
-    operands = []
-    for value, constant in zip(node.inputs, each, strict=True):
-        view = ctx.view(value)
-        operands.append((view, broadcast(view.shape, view.strides, out.shape), constant))
-    last = next((i for i in reversed(range(len(out.shape))) if out.shape[i] > 1), None)
-    scalars = [last is not None and strides[last] == 0 for _, strides, _ in operands]
-    if scalars[0] and not scalars[1]:
-        operands.reverse()
-        scalars.reverse()
-    ctx.require(not scalars[0])
-    (a, a_strides, a_constant), (b, b_strides, b_constant) = operands
-    walk(
-        ctx,
-        kernel(ctx.isa, scalar=scalars[1]),
-        {"a": (a, a_strides), "b": (b, b_strides), "c": (c, c.strides)},
-        out.shape,
-        {**constants, f"a_{name}": a_constant, f"b_{name}": b_constant},
-        node_seconds(node),
-    )
+@dataclass
+class Program:
+    """Stages over views that broadcast to ``shape``."""
+
+    ctx: Context
+    shape: tuple[int, ...]
+    inputs: list[View] = field(default_factory=list)
+    stages: list[Stage] = field(default_factory=list)
+
+    def input(self, view: View) -> int:
+        """The number of an operand, which is new or known."""
+        for i, known in enumerate(self.inputs):
+            if (known.address, known.strides, known.type) == (
+                view.address,
+                view.strides,
+                view.type,
+            ):
+                return i
+        self.inputs.append(view)
+        self.ctx.require(len(self.inputs) <= MAX_INPUTS)
+        return len(self.inputs) - 1
+
+    def scalar(self, x: float, dtype: DType) -> int:
+        """A constant as an operand."""
+        address = self.ctx.constants.add(np.array(x, dtype.numpy))
+        return self.input(View(address, TensorType((), dtype), ()))
+
+    def stage(self, function: str, operands: tuple[int, ...], result: DType) -> int:
+        self.stages.append(Stage(function, operands, element(result)))
+        return ~(len(self.stages) - 1)
+
+    def apply(self, op: ops.Op, operands: list[int], types: list[TensorType], out: DType) -> int:
+        """The result of an operator that takes operands of ``types``."""
+        function = FUNCTIONS[type(op)]
+        for dtype in (*(t.dtype for t in types), out):
+            self.ctx.require(dtype is not DType.FLOAT16 or function == "cast")
+            self.ctx.require(dtype is not DType.FLOAT64 or function in FLOAT64)
+        if isinstance(op, ops.Gelu) and op.approximate:
+            function = "gelutanh"
+        if isinstance(op, ops.LeakyRelu):
+            operands = [*operands, self.scalar(op.alpha, out)]
+        if isinstance(op, ops.AddN):
+            result = operands[0]
+            for operand in operands[1:]:
+                result = self.stage(function, (result, operand), out)
+        else:
+            result = self.stage(function, tuple(operands), out)
+        activation = getattr(op, "activation", ops.Activation.NONE)
+        if activation is not ops.Activation.NONE:
+            result = self.stage(ACTIVATIONS[activation], (result,), out)
+        return result
+
+    def emit(self, out: View) -> None:
+        """Write the last stage's results."""
+        strides = [broadcast(v.shape, v.strides, self.shape) for v in self.inputs]
+        operands: dict[str, tuple[View, Strides]] = {
+            f"x{i}": pair for i, pair in enumerate(zip(self.inputs, strides, strict=True))
+        }
+        operands["y"] = (out, out.strides)
+        outer, _, steps = runs(self.shape, operands.values())
+        kernel = Pointwise(
+            self.ctx.isa,
+            tuple(element(v.type.dtype) for v in self.inputs),
+            tuple(self.stages),
+            tuple(s[-1] == 0 for s in steps[:-1]),
+            views.OUTER if len(outer) <= views.OUTER else copy.OUTER,
+        )
+        heavy = sum(stage.function in HEAVY for stage in self.stages)
+        nbytes = sum(v.type.dtype.itemsize for v in (*self.inputs, out))
+        each = nbytes * 0.05e-9 + len(self.stages) * 0.05e-9 + heavy * 0.5e-9
+        walk(self.ctx, kernel, operands, self.shape, {}, out.type.size * each, kernel.outer)
 
 
-def lower_table(ctx: Context, node: Node) -> None:
-    """A function of one 8-bit element, by table."""
-    assert isinstance(node.op, Unary)
-    x, out = node.input_types[0], node.output_types[0]
-    ctx.require(x.dtype in EIGHT_BIT and out.dtype in EIGHT_BIT)
-    ctx.require(x.quant is not None and out.quant is not None)
-    a, c = ctx.view(node.inputs[0]), ctx.view(node.outputs[0])
-    table = node.op.table(x, out).view(np.uint8)
-    if np.array_equal(table, np.arange(256) ^ 0x80):
-        emit_copy(ctx, a, c, flip=True)
-    else:
-        emit_table(ctx, a, c, table)
-
-
-EIGHT_BIT = (DType.UINT8, DType.INT8)
-
-
-def lower_quantize(ctx: Context, node: Node) -> None:
-    """QUANTIZE: from 8 bits by table, from float32 by arithmetic."""
-    assert isinstance(node.op, Quantize)
-    x, out = node.input_types[0], node.output_types[0]
-    if x.dtype is not DType.FLOAT32:
-        lower_table(ctx, node)
+def lower(ctx: Context, node: Node) -> None:
+    """An operator of ``FUNCTIONS``: quantized ones by their own rules, others by a program."""
+    op, types = node.op, list(node.input_types)
+    if kind_of(types[0]) is Kind.QUANTIZED and not _takes_raw(op, node):
+        quantized.lower(ctx, node)
         return
-    ctx.activations(out)
-    assert out.quant is not None
-    a, c = ctx.view(node.inputs[0]), ctx.view(node.outputs[0])
-    lo, hi = out.dtype.range
-    walk(
-        ctx,
-        lookup.Quantize(ctx.isa),
-        {"x": (a, a.strides), "y": (c, c.strides)},
-        out.shape,
-        {
-            "scale": out.quant.scale[0],
-            "zero_point": out.quant.zero_point[0],
-            "lo": lo,
-            "hi": hi,
-        },
-        node_seconds(node),
-    )
+    out = ctx.view(node.outputs[0])
+    program = Program(ctx, out.shape)
+    operands = [program.input(_operand(ctx, node, value)) for value in node.inputs]
+    program.apply(op, operands, types, out.type.dtype)
+    program.emit(out)
 
 
-def lower_dequantize(ctx: Context, node: Node) -> None:
-    assert isinstance(node.op, Dequantize)
-    x = node.input_types[0]
-    ctx.activations(x)
-    assert x.quant is not None
-    a, c = ctx.view(node.inputs[0]), ctx.view(node.outputs[0])
-    walk(
-        ctx,
-        lookup.Dequantize(ctx.isa),
-        {"x": (a, a.strides), "y": (c, c.strides)},
-        x.shape,
-        {"scale": x.quant.scale[0], "zero": x.quant.zero_point[0]},
-        node_seconds(node),
-    )
+def _takes_raw(op: ops.Op, node: Node) -> bool:
+    """Whether an operator of quantized values is the same one of the raw integers."""
+    if isinstance(op, ops.Maximum | ops.Minimum):
+        quants = {t.quant for t in (*node.input_types, *node.output_types)}
+        return len(quants) == 1
+    return isinstance(op, ops.Cast | ops.Select)
+
+
+def _operand(ctx: Context, node: Node, value: Value) -> View:
+    """An input's view; a condition that chooses rows is one of as many dimensions as they have."""
+    view = ctx.view(value)
+    if isinstance(node.op, ops.Select) and node.op.rows and value is node.inputs[0]:
+        extra = len(node.output_types[0].shape) - 1
+        shape = (*view.shape, *[1] * extra)
+        return View(view.address, replace(view.type, shape=shape), (*view.strides, *[0] * extra))
+    return view

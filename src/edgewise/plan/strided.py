@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -69,6 +69,21 @@ def outer_fields(
     return params
 
 
+def runs(
+    shape: Sequence[int], operands: Iterable[tuple[View, Strides]]
+) -> tuple[tuple[int, ...], int, list[Strides]]:
+    """The same walk as runs of elements side by side: outer extents, elements a run, strides.
+
+    Where the elements of the last dimension lie apart, each is a run.
+    """
+    pairs = list(operands)
+    extents, strides = merge(shape, [s for _, s in pairs])
+    sizes = [view.type.dtype.itemsize for view, _ in pairs]
+    if not all(s and s[-1] in (0, size) for s, size in zip(strides, sizes, strict=True)):
+        extents, strides = (*extents, 1), [(*s, 0) for s in strides]
+    return extents[:-1], extents[-1], strides
+
+
 def walk(
     ctx: Context,
     kernel: Variant,
@@ -76,28 +91,22 @@ def walk(
     shape: Sequence[int],
     constants: Params,
     seconds: float,
+    outer_dimensions: int = OUTER,
 ) -> None:
     """Emit a kernel over views that share ``shape``; the result is the last operand.
 
-    Kernels take the elements of the last dimension side by side; where they are not, its
-    elements are walked one by one.
-
-    Raises NoKernelError where the walk needs more outer dimensions than kernels have.
+    Raises NoKernelError where the walk needs more outer dimensions than the kernel has.
     """
-    extents, strides = merge(shape, [s for _, s in operands.values()])
-    sizes = [view.type.dtype.itemsize for view, _ in operands.values()]
-    if not all(s and s[-1] in (0, size) for s, size in zip(strides, sizes, strict=True)):
-        extents, strides = (*extents, 1), [(*s, 0) for s in strides]
-    outer, n = extents[:-1], extents[-1]
-    ctx.require(len(outer) <= OUTER)
+    outer, n, strides = runs(shape, operands.values())
+    ctx.require(len(outer) <= outer_dimensions)
     block = min(n, BLOCK)
     places = zip(operands.items(), strides, strict=True)
     fields = {name: (view.address, steps[:-1]) for (name, (view, _)), steps in places}
-    params: Params = {**outer_fields(OUTER, outer, fields), "n": n, "block": block, **constants}
+    sizes = outer_fields(outer_dimensions, outer, fields)
     used = [view for view, _ in operands.values()]
     ctx.emit(
         kernel,
-        params,
+        {**sizes, "n": n, "block": block, **constants},
         views.units(outer, n, block),
         seconds=seconds,
         reads=tuple(used[:-1]),

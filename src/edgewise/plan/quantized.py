@@ -1,0 +1,203 @@
+"""Lowering of operators that work on single quantized elements: by arithmetic or by table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ..dtype import DType
+from ..graph import Array, Node
+from ..kernels import elementwise, lookup
+from ..ops import Add, Dequantize, Mul, Quantize, Sub, Unary
+from .context import Context, constant, node_seconds
+from .model import Params, View
+from .movement import emit_copy
+from .strided import Strides, broadcast, emit_table, runs, walk
+
+
+def lower(ctx: Context, node: Node) -> None:
+    """A function of one or two quantized elements."""
+    if isinstance(node.op, Add | Sub):
+        lower_add(ctx, node)
+    elif isinstance(node.op, Mul):
+        lower_mul(ctx, node)
+    elif isinstance(node.op, Unary):
+        lower_table(ctx, node)
+    else:
+        lower_pairs(ctx, node)
+
+
+def lower_add(ctx: Context, node: Node) -> None:
+    """ADD and SUB."""
+    assert isinstance(node.op, Add | Sub)
+    ctx.activations(*node.input_types, *node.output_types)
+    rule = node.op.fixed_point(node.input_types, node.output_types)
+    multipliers = [rule.a_multiplier, rule.b_multiplier]
+    constants: Params = {
+        "bias": rule.bias,
+        "shift": rule.shift,
+        "zero_point": rule.zero_point,
+        "lo": rule.lo,
+        "hi": rule.hi,
+    }
+    _binary(ctx, node, elementwise.QAdd, "multiplier", multipliers, constants)
+
+
+def lower_mul(ctx: Context, node: Node) -> None:
+    assert isinstance(node.op, Mul)
+    ctx.activations(*node.input_types, *node.output_types)
+    rule = node.op.requant(node.input_types, node.output_types)
+    zeros = [t.quant.zero_point[0] for t in node.input_types if t.quant is not None]
+    constants: Params = {
+        "scale": float(rule.scale[0]),
+        "zero_point": rule.zero_point,
+        "lo": rule.lo,
+        "hi": rule.hi,
+    }
+    _binary(ctx, node, elementwise.QMul, "zero", zeros, constants)
+
+
+def _binary(
+    ctx: Context,
+    node: Node,
+    kernel: type[elementwise.QAdd] | type[elementwise.QMul],
+    name: str,
+    each: Sequence[int],
+    constants: Params,
+) -> None:
+    """``each``: the constant of each input, called a_``name`` and b_``name``."""
+    out = node.outputs[0].type
+    c = ctx.view(node.outputs[0])
+    operands = []
+    for value, own in zip(node.inputs, each, strict=True):
+        view = ctx.view(value)
+        operands.append((view, broadcast(view.shape, view.strides, out.shape), own))
+    last = next((i for i in reversed(range(len(out.shape))) if out.shape[i] > 1), None)
+    scalars = [last is not None and strides[last] == 0 for _, strides, _ in operands]
+    if scalars[0] and not scalars[1]:
+        operands.reverse()
+        scalars.reverse()
+    ctx.require(not scalars[0])
+    (a, a_strides, a_constant), (b, b_strides, b_constant) = operands
+    walk(
+        ctx,
+        kernel(ctx.isa, scalar=scalars[1]),
+        {"a": (a, a_strides), "b": (b, b_strides), "c": (c, c.strides)},
+        out.shape,
+        {**constants, f"a_{name}": a_constant, f"b_{name}": b_constant},
+        node_seconds(node),
+    )
+
+
+def lower_table(ctx: Context, node: Node) -> None:
+    """A function of one element of 8 or 16 bits, by table."""
+    assert isinstance(node.op, Unary)
+    x, out = node.input_types[0], node.output_types[0]
+    ctx.require(x.quant is not None and out.quant is not None)
+    a, c = ctx.view(node.inputs[0]), ctx.view(node.outputs[0])
+    if x.dtype is out.dtype is DType.INT16:
+        table = node.op.table(x, out)
+        _lookup_wide(ctx, {"x": (a, a.strides), "y": (c, c.strides)}, table)
+        return
+    ctx.require(x.dtype in EIGHT_BIT and out.dtype in EIGHT_BIT)
+    table = node.op.table(x, out).view(np.uint8)
+    if np.array_equal(table, np.arange(256) ^ 0x80):
+        emit_copy(ctx, a, c, flip=True)
+    else:
+        emit_table(ctx, a, c, table)
+
+
+def lower_pairs(ctx: Context, node: Node) -> None:
+    """A function of two elements of 8 bits, by a table of all pairs of them.
+
+    A constant of one element leaves a table of 256 entries.
+    """
+    types, out = node.input_types, node.output_types[0]
+    ctx.require(len(types) == 2 and all(t.dtype in EIGHT_BIT for t in types))
+    ctx.require(out.dtype.itemsize == 1)
+    every = np.arange(256, dtype=np.uint8)
+    single = next(
+        (i for i, v in enumerate(node.inputs) if v.is_constant and v.type.size == 1), None
+    )
+    raw: list[Array] = [every[:, None], every]
+    if single is not None:
+        raw = [every, every]
+        raw[single] = constant(node.inputs[single]).reshape(1)
+    arrays = [x.view(t.dtype.numpy) for x, t in zip(raw, types, strict=True)]
+    shapes = [replace(t, shape=x.shape) for t, x in zip(types, arrays, strict=True)]
+    whole = replace(out, shape=np.broadcast_shapes(*(x.shape for x in arrays)))
+    (table,) = node.op.reference(arrays, shapes, [whole])
+    views, c = [ctx.view(value) for value in node.inputs], ctx.view(node.outputs[0])
+    if single is not None and views[1 - single].shape == c.shape:
+        emit_table(ctx, views[1 - single], c, table.view(np.uint8))
+        return
+    ctx.require(single is None)
+    named = zip("ab", views, strict=True)
+    operands = {name: (v, broadcast(v.shape, v.strides, c.shape)) for name, v in named}
+    _lookup_wide(ctx, {**operands, "y": (c, c.strides)}, table)
+
+
+def _lookup_wide(
+    ctx: Context,
+    operands: dict[str, tuple[View, Strides]],
+    table: Array,
+) -> None:
+    """By a table of 65,536 entries."""
+    shape = operands["y"][0].shape
+    _, _, strides = runs(shape, operands.values())
+    fixed = tuple(s[-1] == 0 for s in strides[:-1])
+    walk(
+        ctx,
+        lookup.LookupWide(ctx.isa, fixed, table.itemsize),
+        operands,
+        shape,
+        {"table": ctx.constants.add(table)},
+        operands["y"][0].type.size * 1e-9,
+    )
+
+
+EIGHT_BIT = (DType.UINT8, DType.INT8)
+
+
+def lower_quantize(ctx: Context, node: Node) -> None:
+    """QUANTIZE: from 8 bits by table, from float32 by arithmetic."""
+    assert isinstance(node.op, Quantize)
+    x, out = node.input_types[0], node.output_types[0]
+    if x.dtype is not DType.FLOAT32:
+        lower_table(ctx, node)
+        return
+    ctx.activations(out)
+    assert out.quant is not None
+    a, c = ctx.view(node.inputs[0]), ctx.view(node.outputs[0])
+    lo, hi = out.dtype.range
+    walk(
+        ctx,
+        lookup.Quantize(ctx.isa),
+        {"x": (a, a.strides), "y": (c, c.strides)},
+        out.shape,
+        {
+            "scale": out.quant.scale[0],
+            "zero_point": out.quant.zero_point[0],
+            "lo": lo,
+            "hi": hi,
+        },
+        node_seconds(node),
+    )
+
+
+def lower_dequantize(ctx: Context, node: Node) -> None:
+    assert isinstance(node.op, Dequantize)
+    x = node.input_types[0]
+    ctx.activations(x)
+    assert x.quant is not None
+    a, c = ctx.view(node.inputs[0]), ctx.view(node.outputs[0])
+    walk(
+        ctx,
+        lookup.Dequantize(ctx.isa),
+        {"x": (a, a.strides), "y": (c, c.strides)},
+        x.shape,
+        {"scale": x.quant.scale[0], "zero": x.quant.zero_point[0]},
+        node_seconds(node),
+    )
