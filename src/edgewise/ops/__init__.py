@@ -61,6 +61,7 @@ from .lstm import (
     LstmSettings,
     UnidirectionalSequenceLstm,
 )
+from .mediapipe import MaxPoolingWithArgmax2D, MaxUnpooling2D
 from .movement import (
     Concatenation,
     Pack,
@@ -75,6 +76,7 @@ from .movement import (
 )
 from .normalization import L2Normalization, LocalResponseNormalization, LogSoftmax, Softmax
 from .pool import AveragePool2D, MaxPool2D
+from .random import Multinomial, RandomStandardNormal, RandomUniform
 from .recurrent import Nonlinearity, Recurrent
 from .reduce import (
     ArgMax,
@@ -112,9 +114,10 @@ from .scatter import (
 )
 from .select import Select
 from .sort import Bucketize, TopK, Unique, Where
-from .spectral import ComplexAbs, Imag, Real, Rfft2d
+from .spectral import AudioSpectrogram, ComplexAbs, Imag, Mfcc, Real, Rfft2d
 from .svdf import Svdf
 from .table import HashtableFind
+from .text import Combiner, EmbeddingLookupSparse, HashtableLookup, LshProjection, SkipGram
 from .unary import (
     Abs,
     Ceil,
@@ -151,6 +154,7 @@ __all__ = [
     "ArgMax",
     "ArgMin",
     "Atan2",
+    "AudioSpectrogram",
     "AveragePool2D",
     "BasicLstm",
     "BatchMatMul",
@@ -165,6 +169,7 @@ __all__ = [
     "Bucketize",
     "Cast",
     "Ceil",
+    "Combiner",
     "Comparison",
     "ComplexAbs",
     "Concatenation",
@@ -182,6 +187,7 @@ __all__ = [
     "Elu",
     "EmbeddingLookup",
     "EmbeddingLookupFloat",
+    "EmbeddingLookupSparse",
     "Equal",
     "Exp",
     "FakeQuant",
@@ -200,6 +206,7 @@ __all__ = [
     "GreaterEqual",
     "HardSwish",
     "HashtableFind",
+    "HashtableLookup",
     "If",
     "Imag",
     "Interpreted",
@@ -214,16 +221,21 @@ __all__ = [
     "LogicalNot",
     "LogicalOr",
     "Logistic",
+    "LshProjection",
     "Lstm",
     "LstmSettings",
     "MatrixDiag",
     "MatrixSetDiag",
     "MaxPool2D",
+    "MaxPoolingWithArgmax2D",
+    "MaxUnpooling2D",
     "Maximum",
     "Mean",
+    "Mfcc",
     "Minimum",
     "MirrorPad",
     "Mul",
+    "Multinomial",
     "Neg",
     "NonMaxSuppressionV4",
     "NonMaxSuppressionV5",
@@ -236,6 +248,8 @@ __all__ = [
     "Pad",
     "Pow",
     "Quantize",
+    "RandomStandardNormal",
+    "RandomUniform",
     "Range",
     "Rank",
     "Real",
@@ -268,6 +282,7 @@ __all__ = [
     "Shape",
     "Sign",
     "Sin",
+    "SkipGram",
     "Softmax",
     "SpaceToBatchNd",
     "SpaceToDepth",

@@ -10,7 +10,7 @@ import numpy as np
 from ..dtype import DType
 from ..graph import Array, TensorType
 from .checks import ARITHMETIC, Kind
-from .elementwise import Binary, Function
+from .elementwise import Binary, Function, RawBinary
 from .fixed_point import multiply
 from .requant import per_tensor
 
@@ -20,9 +20,9 @@ ORDERED = (*ARITHMETIC, Kind.BOOL)
 class Comparison(Binary):
     """Base of the comparisons, whose result is bool.
 
-    8 bits: fixed_point.multiply((q - zero point) << 8, scale) of both sides is compared, as
-    TensorFlow Lite does, which makes close values equal where a scale is below 1 / 256. int16:
-    raw values.
+    Quantized: fixed_point.multiply((q - zero point) << 8, scale) of both sides is compared, as
+    TensorFlow Lite does, which makes close values equal where a scale is below 1 / 256. int16 of
+    one quantization: raw values.
     """
 
     kinds: ClassVar[tuple[Kind, ...]] = ORDERED
@@ -37,8 +37,8 @@ class Comparison(Binary):
     def quantized(
         self, arrays: Sequence[Array], inputs: Sequence[TensorType], out: TensorType
     ) -> Array:
-        if inputs[0].dtype is DType.INT16:
-            return self.compute(*arrays)
+        if inputs[0].dtype is DType.INT16 and inputs[0].quant == inputs[1].quant:
+            return self.compute(arrays[0], arrays[1])
         sides = []
         for x, t in zip(arrays, inputs, strict=True):
             scale, zero = per_tensor(t, self.name)
@@ -46,7 +46,7 @@ class Comparison(Binary):
         return self.compute(*sides)
 
 
-class _Plain(Binary):
+class _Raw(RawBinary):
     """Base of functions of raw values, given by ``function``."""
 
     function: ClassVar[Function]
@@ -75,7 +75,7 @@ def _binary(
 
 
 _ANY = (*ORDERED, Kind.COMPLEX, Kind.STRING)
-_BOOL, _INTEGER = (Kind.BOOL,), (Kind.INTEGER,)
+_BOOL, _INTEGER = (Kind.BOOL,), (Kind.INTEGER, Kind.QUANTIZED)
 
 Equal = _binary(Comparison, "EQUAL", np.equal, "a == b", _ANY)
 NotEqual = _binary(Comparison, "NOT_EQUAL", np.not_equal, "a != b", _ANY)
@@ -83,9 +83,9 @@ Less = _binary(Comparison, "LESS", np.less, "a < b", ORDERED)
 LessEqual = _binary(Comparison, "LESS_EQUAL", np.less_equal, "a <= b", ORDERED)
 Greater = _binary(Comparison, "GREATER", np.greater, "a > b", ORDERED)
 GreaterEqual = _binary(Comparison, "GREATER_EQUAL", np.greater_equal, "a >= b", ORDERED)
-LogicalAnd = _binary(_Plain, "LOGICAL_AND", np.logical_and, "a and b", _BOOL)
-LogicalOr = _binary(_Plain, "LOGICAL_OR", np.logical_or, "a or b", _BOOL)
-BitwiseXor = _binary(_Plain, "BITWISE_XOR", np.bitwise_xor, "a ^ b", (*_INTEGER, *_BOOL))
+LogicalAnd = _binary(_Raw, "LOGICAL_AND", np.logical_and, "a and b", _BOOL)
+LogicalOr = _binary(_Raw, "LOGICAL_OR", np.logical_or, "a or b", _BOOL)
+BitwiseXor = _binary(_Raw, "BITWISE_XOR", np.bitwise_xor, "a ^ b", (*_INTEGER, *_BOOL))
 RightShift = _binary(
-    _Plain, "RIGHT_SHIFT", _right_shift, "a >> b, arithmetic for signed types", _INTEGER
+    _Raw, "RIGHT_SHIFT", _right_shift, "a >> b, arithmetic for signed types", _INTEGER
 )

@@ -22,7 +22,7 @@ from .checks import (
     kind_of,
     result,
 )
-from .fixed_point import multiply
+from .fixed_point import divide_by_power_of_two, multiply
 from .quantized import dequantized, requantized
 from .requant import Requant, activation_range, centered, per_tensor
 
@@ -155,8 +155,8 @@ class _Sum(_Activated):
     - b_multiplier * b.zero_point.
 
     int16: TensorFlow Lite's rule, ``Aligned`` by 15 bits and fixed_point.multiply of the sum. With
-    ``pot_scale_int16``, zero points 0 and scales that are powers of two, the operand of the
-    smaller scale is shifted right, halves away from 0, and the sum saturates.
+    ``pot_scale_int16``, zero points 0, scales that are powers of two and an operand of the output's
+    scale, the greatest, the other operand is shifted right instead, halves away from 0.
     """
 
     pot_scale_int16: bool = True
@@ -197,11 +197,32 @@ class _Sum(_Activated):
     ) -> Array:
         if inputs[0].dtype is not DType.INT16:
             return self.fixed_point(inputs, [out]).apply(arrays[0], arrays[1])
+        bounds = activation_range(out, self.activation)
+        shifts = self._power_of_two_shifts(inputs, out)
+        if shifts is not None:
+            parts = (
+                divide_by_power_of_two(x.astype(np.int64), shift)
+                for x, shift in zip(arrays, shifts, strict=True)
+            )
+            return np.asarray(np.clip(self.compute(*parts), *bounds))
         rule = Aligned.of(self, inputs, 15)
         scale, zero = per_tensor(out, f"{self.name}: output")
         total = self.compute(*rule.apply(arrays))
-        q = multiply(total, rule.unit / float(scale)) + zero
-        return np.asarray(np.clip(q, *activation_range(out, self.activation)))
+        return np.asarray(np.clip(multiply(total, rule.unit / float(scale)) + zero, *bounds))
+
+    def _power_of_two_shifts(
+        self, inputs: Sequence[TensorType], out: TensorType
+    ) -> tuple[int, int] | None:
+        """How far each operand is shifted right; None where the general rule holds."""
+        exponents = []
+        for t in (*inputs, out):
+            scale, zero = per_tensor(t, self.name)
+            fraction, exponent = math.frexp(float(scale))
+            if fraction != 0.5 or zero != 0 or not self.pot_scale_int16:
+                return None
+            exponents.append(exponent)
+        a, b = (exponents[2] - e for e in exponents[:2])
+        return (a, b) if min(a, b) == 0 else None
 
 
 class Add(_Sum):
@@ -252,8 +273,11 @@ class Mul(_Activated):
         a, b = (centered(x, t).astype(np.int64) for x, t in zip(arrays, inputs, strict=True))
         if inputs[0].dtype is not DType.INT16:
             return self.requant(inputs, [out]).apply(a * b)
-        a_scale, b_scale, out_scale = (float(per_tensor(t, self.name)[0]) for t in (*inputs, out))
-        q = multiply(a * b, a_scale * b_scale / out_scale) + per_tensor(out, self.name)[1]
+        a_scale, b_scale, out_scale = (per_tensor(t, self.name)[0] for t in (*inputs, out))
+        with np.errstate(over="ignore", under="ignore"):
+            ratio = a_scale * b_scale / out_scale
+        self.require(bool(ratio < 2.0**64), f"its scale is {ratio}; it must be below 2**64")
+        q = multiply(a * b, float(ratio)) + per_tensor(out, self.name)[1]
         return np.asarray(np.clip(q, *activation_range(out, self.activation)))
 
     def macs(self, inputs: Sequence[TensorType], outputs: Sequence[TensorType]) -> int:
@@ -331,7 +355,18 @@ class Minimum(_Extreme):
         return np.where(a < b, a, b)
 
 
-class FloorDiv(Binary):
+class RawBinary(Binary):
+    """Base of functions of raw values, whatever their quantization, as in TensorFlow Lite."""
+
+    either_sign: ClassVar[bool] = False
+
+    def quantized(
+        self, arrays: Sequence[Array], inputs: Sequence[TensorType], out: TensorType
+    ) -> Array:
+        return self.compute(arrays[0], arrays[1])
+
+
+class FloorDiv(RawBinary):
     """floor(a / b); integers are 0 where b is 0."""
 
     name: ClassVar[str] = "FLOOR_DIV"
@@ -340,7 +375,7 @@ class FloorDiv(Binary):
         return np.asarray(np.floor(a / b) if a.dtype.kind == "f" else a // b)
 
 
-class FloorMod(Binary):
+class FloorMod(RawBinary):
     """The remainder of a / b that has the sign of b; integers are 0 where b is 0."""
 
     name: ClassVar[str] = "FLOOR_MOD"
@@ -394,10 +429,10 @@ class PRelu(Binary):
         self, arrays: Sequence[Array], inputs: Sequence[TensorType], out: TensorType
     ) -> Array:
         x, alpha = (centered(v, t).astype(np.int64) for v, t in zip(arrays, inputs, strict=True))
-        x_scale, a_scale = (float(per_tensor(t, self.name)[0]) for t in inputs)
+        x_scale, a_scale = (per_tensor(t, self.name)[0] for t in inputs)
         scale, zero = per_tensor(out, f"{self.name}: output")
-        above = multiply(x, x_scale / float(scale))
-        below = multiply(x * alpha, x_scale * a_scale / float(scale))
+        above = multiply(x, float(x_scale / scale))
+        below = multiply(x * alpha, float(x_scale * a_scale / scale))
         return np.asarray(np.clip(np.where(x >= 0, above, below) + zero, *out.dtype.range))
 
 
@@ -441,6 +476,7 @@ __all__ = [
     "Mul",
     "PRelu",
     "Pow",
+    "RawBinary",
     "SquaredDifference",
     "Sub",
 ]

@@ -25,7 +25,7 @@ from .checks import (
     result,
 )
 from .requant import activation_range, clamp_float, per_tensor
-from .unary import entries, raw_values
+from .tables import entries, raw_values
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -243,7 +243,7 @@ class StridedSlice(Op):
             self.require(n >= 0, f"size {n} along axis {axis}; it must not be negative")
             last = b + (n - 1) * s
             self.require(
-                n == 0 or 0 <= b < x.shape[axis] and 0 <= last < x.shape[axis],
+                n == 0 or (0 <= b < x.shape[axis] and 0 <= last < x.shape[axis]),
                 f"elements {b} to {last} of axis {axis}; it has {x.shape[axis]}",
             )
         check_axes(self, self.shrink_axes, rank)

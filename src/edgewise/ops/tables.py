@@ -84,19 +84,19 @@ class Function:
 
 
 def whole_table(op: Op, function: Function, x: TensorType, out: TensorType) -> Array:
-    """Entry: clamp(round(function(x.scale * (q - zero point)) * (1 / out.scale)) + zero point).
+    """Entry: clamp(round(function(x.scale * (q - zero point)) * (1 / out.scale) + zero point)).
 
-    Every step is one of float32.
+    Every step is one of float32. With ``halves_away`` the zero point is added after rounding.
     """
     scale, zero = per_tensor(x, f"{op.name}: input")
     out_scale, out_zero = per_tensor(out, f"{op.name}: output")
     with np.errstate(over="ignore", under="ignore"):
         y = function.at((raw_values(x) - zero).astype(np.float32) * scale, out)
         steps = y * (np.float32(1) / out_scale)
-    low, high = out.dtype.range
-    steps = np.clip(steps, np.float32(low - out_zero), np.float32(high - out_zero))
-    rounded = round_half_away(steps) if function.halves_away else np.rint(steps)
-    return entries(rounded, out_zero, out)
+    steps = np.clip(steps, np.float32(-1024), np.float32(1024))
+    if function.halves_away:
+        return entries(round_half_away(steps), out_zero, out)
+    return entries(np.rint(steps + np.float32(out_zero)), 0, out)
 
 
 def interpolated_table(op: Op, function: Function, x: TensorType, out: TensorType) -> Array:
@@ -129,8 +129,15 @@ def interpolated_table(op: Op, function: Function, x: TensorType, out: TensorTyp
 
 
 def sigmoid_samples() -> npt.NDArray[np.int64]:
-    """int64[256]: 2**16 / (1 + exp(-i / 24)), by which LiteRT interpolates LOGISTIC and TANH."""
-    return np.rint(65536 / (1 + np.exp(-np.arange(256) / 24))).astype(np.int64)
+    """int64[256]: 2**16 / (1 + exp(-i / 24)), between which LiteRT interpolates LOGISTIC and TANH.
+
+    Each is moved by half of what interpolation would err in the middle of its interval.
+    """
+    i = np.arange(257) / 24
+    exact, middle = 65536 / (1 + np.exp(-i)), 65536 / (1 + np.exp(-i - 1 / 48))
+    samples = exact[:-1] + (middle[:-1] - (exact[:-1] + exact[1:]) / 2) / 2
+    samples[-1] = 65535
+    return np.rint(samples).astype(np.int64)
 
 
 def sigmoid_argument(scale: np.float32, values: Array) -> npt.NDArray[np.int64]:
