@@ -40,11 +40,12 @@ VERSIONS = {"BROADCAST_TO": 2}
 
 @dataclass(frozen=True, eq=False)
 class Tensor:
-    """A tensor of the file; ``data`` makes it a constant."""
+    """A tensor of the file; ``data`` makes it a constant; a variable is kept between calls."""
 
     type: TensorType
     data: Array | None = None
     name: str = ""
+    is_variable: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class Operator:
     options: str = ""
     fields: Mapping[str, Any] = field(default_factory=dict)
     custom_options: bytes = b""
+    intermediates: Sequence[Tensor] = ()
 
 
 def build(
@@ -71,7 +73,7 @@ def build(
     b = flatbuffers.Builder(1024)
     tensors: list[Tensor] = []
     for op in operators:
-        for t in (*op.inputs, *op.outputs):
+        for t in (*op.inputs, *op.outputs, *op.intermediates):
             if t is not None and t not in tensors:
                 tensors.append(t)
     index = {id(t): i for i, t in enumerate(tensors)}
@@ -112,16 +114,25 @@ def single(
     options: str = "",
     *,
     custom_options: bytes = b"",
+    intermediates: Sequence[TensorType] = (),
     **fields: Any,
 ) -> bytes:
-    """A file of one operator, whose inputs without data are the file's inputs."""
-    outs = [Tensor(t) for t in outputs]
-    op = Operator(builtin, inputs, outs, options, fields, custom_options)
-    return build([op], [t for t in inputs if t is not None and t.data is None], outs)
+    """A file of one operator, whose inputs without data are the file's inputs, or its variables."""
+    outs, between = [Tensor(t) for t in outputs], [Tensor(t) for t in intermediates]
+    op = Operator(builtin, inputs, outs, options, fields, custom_options, between)
+    given = [t for t in inputs if t is not None and t.data is None and not t.is_variable]
+    return build([op], given, outs)
 
 
 def run_litert(model: bytes, arrays: Sequence[Array], *, delegate: bool = True) -> list[Array]:
     """The outputs of LiteRT: its default CPU path, or its built-in kernels without ``delegate``."""
+    return run_litert_calls(model, [arrays], delegate=delegate)[0]
+
+
+def run_litert_calls(
+    model: bytes, calls: Sequence[Sequence[Array]], *, delegate: bool = True
+) -> list[list[Array]]:
+    """The outputs of LiteRT at each of several calls, between which variables are kept."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     kind = OpResolverType.AUTO if delegate else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
@@ -129,10 +140,15 @@ def run_litert(model: bytes, arrays: Sequence[Array], *, delegate: bool = True) 
         model_content=model, num_threads=1, experimental_op_resolver_type=kind
     )
     interpreter.allocate_tensors()
-    for detail, array in zip(interpreter.get_input_details(), arrays, strict=True):
-        interpreter.set_tensor(detail["index"], array)
-    interpreter.invoke()
-    return [interpreter.get_tensor(d["index"]) for d in interpreter.get_output_details()]
+    results = []
+    for arrays in calls:
+        for detail, array in zip(interpreter.get_input_details(), arrays, strict=True):
+            interpreter.set_tensor(detail["index"], array)
+        interpreter.invoke()
+        results.append(
+            [interpreter.get_tensor(d["index"]) for d in interpreter.get_output_details()]
+        )
+    return results
 
 
 def _ints(b: flatbuffers.Builder, values: Sequence[int]) -> int:
@@ -184,6 +200,8 @@ def _tensor(b: flatbuffers.Builder, t: Tensor, name: str, buffer: int) -> int:
     tflite.TensorAddType(b, TYPES[t.type.dtype])
     tflite.TensorAddBuffer(b, buffer)
     tflite.TensorAddName(b, label)
+    if t.is_variable:
+        tflite.TensorAddIsVariable(b, True)
     if quant is not None:
         tflite.TensorAddQuantization(b, quant)
     return int(tflite.TensorEnd(b))
@@ -220,10 +238,13 @@ def _operator(b: flatbuffers.Builder, op: Operator, code: int, index: Mapping[in
             getattr(tflite, f"{op.options}Add{name}")(b, value)
         options = getattr(tflite, f"{op.options}End")(b)
     custom = b.CreateByteVector(op.custom_options) if op.custom_options else None
+    between = _ints(b, [index[id(t)] for t in op.intermediates]) if op.intermediates else None
     tflite.OperatorStart(b)
     if custom is not None:
         tflite.OperatorAddCustomOptions(b, custom)
     tflite.OperatorAddOpcodeIndex(b, code)
+    if between is not None:
+        tflite.OperatorAddIntermediates(b, between)
     tflite.OperatorAddInputs(b, ins)
     tflite.OperatorAddOutputs(b, outs)
     if options is not None and hasattr(tflite.BuiltinOptions2, op.options):

@@ -30,7 +30,10 @@ NORM_BITS = 10
 
 
 class IntegerLstm:
-    """One layer: weights by name, and the rescalings between them."""
+    """One layer: weights by name, and the rescalings between them.
+
+    What enters a projection has the negated zero point of the file, as TensorFlow Lite has it.
+    """
 
     def __init__(
         self,
@@ -52,7 +55,8 @@ class IntegerLstm:
         }
         hidden = intermediates[4]
         assert hidden is not None
-        self.hidden_scale, self.hidden_zero = hidden.scale[0], hidden.zero_point[0]
+        self.hidden_scale = hidden.scale[0]
+        self.hidden_zero = -hidden.zero_point[0] if self.projects else hidden.zero_point[0]
         cell_scale = 2.0**self.cell_bits
         self.cell_clip = int(np.clip(cell_clip / cell_scale, *INT16)) if cell_clip > 0 else 0
         step = self._scale("output_state")
@@ -108,7 +112,7 @@ class IntegerLstm:
         gate = logistic(self.gate("output", x, output, cell))
         hidden = gate * tanh(cell, 15 + self.cell_bits)
         hidden = self._rescale(hidden, 2.0**-30 / self.hidden_scale)
-        hidden = _clamp(hidden - self.hidden_zero, INT8)
+        hidden = _clamp(hidden + self.hidden_zero, INT8)
         return (self.project(hidden) if self.projects else hidden), cell
 
     def gate(self, name: str, x: Array, output: Array, cell: Array | None) -> Ints:
@@ -127,7 +131,7 @@ class IntegerLstm:
         """The next output state, of the hidden values [B, C]."""
         weights = self.arrays["projection_weights"]
         bias = self.arrays.get("projection_bias", np.zeros(len(weights), np.int64))
-        sums = hidden @ weights.T + self.hidden_zero * weights.sum(1) + bias
+        sums = (hidden - self.hidden_zero) @ weights.T + bias
         step = self._scale("output_state")
         real = self._scale("projection_weights") * self.hidden_scale / step
         zero = self._zero("output_state")

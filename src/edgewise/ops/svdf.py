@@ -25,7 +25,8 @@ class Svdf(Recurrent):
     the sum over its ``rank`` filters of their states times weights_time.
 
     Types are float32; float32 with 8-bit weights ("hybrid"); or integers: x and weights_feature
-    int8, state and weights_time int16 or int8, bias int32, the sums rescaled in fixed point.
+    int8, state and weights_time int16 or int8, bias int32, the sums rescaled in fixed point. The
+    clamp to int8 is then all the activation there is, as in TensorFlow Lite.
     """
 
     name: ClassVar[str] = "SVDF"
@@ -112,8 +113,6 @@ class Svdf(Recurrent):
         total = self._over_time(recent, named["weights_time"].astype(np.int64))
         total = total + named.get("bias", 0)
         y = _rescaled(total, types["state"], types["weights_time"], outputs[0])
-        if self.activation is Nonlinearity.RELU:
-            y = np.maximum(y, per_tensor(outputs[0], "output")[1])
         return [y.astype(outputs[0].dtype.numpy), state.reshape(outputs[1].shape)]
 
     def _over_time(self, state: Array, weights: Array | None) -> Array:

@@ -7,7 +7,7 @@ from typing import Any
 from ... import ops
 from ...errors import UnsupportedError
 from .. import tflite_schema as schema
-from ..flatbuffer import FLOAT32, INT8
+from ..flatbuffer import FLOAT32, INT8, UINT8
 from ..tflite_call import Built, Call, Row
 
 
@@ -39,7 +39,7 @@ def bidirectional_sequence_lstm(call: Call) -> Built:
     op = ops.BidirectionalSequenceLstm(
         present,
         _settings(call, o),
-        call.options.flag(o.TIME_MAJOR),
+        bool(call.options.number(o.TIME_MAJOR, UINT8, 1)),
         call.options.flag(o.MERGE_OUTPUTS),
     )
     return op, operands
