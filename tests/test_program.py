@@ -273,7 +273,7 @@ def _arg_max(dtype, axis):
     return b.graph(b.node(ops.ArgMax(axis, DType.INT64), [x]))
 
 
-FALLBACKS = {"arg max rows", "groups, too many", "transpose conv, many phases"}
+FALLBACKS = {"groups, too many", "transpose conv, many phases"}
 """Cases without a kernel: the numpy reference runs them."""
 
 

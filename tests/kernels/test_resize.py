@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgewise.dtype import DType
+from edgewise.graph import TensorType
 from edgewise.kernels.image import block_widths
 from edgewise.kernels.isa import Isa
 from edgewise.kernels.resize import Bilinear, Nearest
@@ -25,12 +27,14 @@ def resize(
     op: ResizeBilinear | ResizeNearestNeighbor,
     tight: bool,
 ) -> None:
-    xt = quantized(x.shape, activation(variant.isa))
+    real = x.dtype == np.float32
+    xt = TensorType(x.shape, DType.FLOAT32) if real else quantized(x.shape, activation(variant.isa))
     (out,) = op.infer([xt])
     (expected,) = op.reference([x], [xt], [out])
     axes = [(x.shape[i], out.shape[i]) for i in (1, 2)]
     if isinstance(op, ResizeBilinear):
-        ys, xs = (Bilinear.taps(*op.taps(*axis)) for axis in axes)
+        assert isinstance(variant, Bilinear)
+        ys, xs = (variant.taps(*op.taps(*axis)) for axis in axes)
     else:
         ys, xs = (op.indices(*axis) for axis in axes)
     a, c = View.around(x, tight), View.empty(out.shape, x.dtype, tight)
@@ -42,6 +46,9 @@ def resize(
         {**a.values("a"), **c.values("c"), **sizes, **tables},
         [c.buffer],
     )
+    if real:
+        np.testing.assert_allclose(c.inside, expected, rtol=1e-5, atol=1e-6)
+        expected = c.inside.copy()
     c.check(expected)
 
 
@@ -66,6 +73,17 @@ def test_channels(isa: Isa, kind: type[Any]) -> None:
         for channels in {*range(1, 18), *range(width - 1, 2 * width + 2, 5), 2 * width}:
             x = pixels(rng, (1, 2, 3, channels), activation(isa))
             resize(variant, x, kind((3, 5)), tight=channels % 2 == 0)
+
+
+@isas
+@pytest.mark.parametrize("mode", MODES)
+def test_real(isa: Isa, mode: tuple[bool, bool]) -> None:
+    rng = np.random.default_rng(3)
+    for i, (before, after) in enumerate(SIZES):
+        for width in (4, 8, 16):
+            x = rng.normal(size=(2, *before, (1, 2, 5, 21)[i % 4])).astype(np.float32)
+            variant = Bilinear(isa, width, real=True)
+            resize(variant, x, ResizeBilinear(after, *mode), tight=i % 2 == 0)
 
 
 @isas

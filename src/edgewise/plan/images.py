@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from ..dtype import DType
 from ..graph import Node, TensorType
-from ..kernels import argmax, pool, resize, softmax
+from ..kernels import pool, resize, softmax
 from ..kernels.image import block_width
-from ..kernels.ir import i32, i64
 from ..ops import (
     Activation,
-    ArgMax,
     AveragePool2D,
     MaxPool2D,
     ResizeBilinear,
@@ -19,8 +17,7 @@ from ..ops import (
 from ..ops.requant import activation_range
 from .context import ELEMENTS, Context, node_seconds, real_bounds
 from .model import Params, View
-from .reductions import mean_rule, reduce
-from .strided import merge
+from .reductions import mean_rule, pixels, reduce
 
 
 def image_fields(name: str, view: View) -> Params:
@@ -81,35 +78,14 @@ def lower_pool(ctx: Context, node: Node) -> None:
     ctx.emit(variant, params, units, seconds=seconds, reads=(a,), writes=(c,))
 
 
-def _pixels(ctx: Context, name: str, view: View, shape: tuple[int, ...]) -> tuple[Params, int, int]:
-    """A tensor of any rank as rows of pixels: the view's fields, the rows and the row's pixels.
-
-    ``shape`` holds the outer dimensions, all but the channels.
-    """
-    extents, (steps,) = merge(shape, [view.strides[: len(shape)]])
-    ctx.require(len(extents) <= 3)
-    pad = 3 - len(extents)
-    image, row, pixel = (0,) * pad + steps
-    n, height, width = (1,) * pad + extents
-    params: Params = {
-        name: view.address,
-        f"{name}_image": image,
-        f"{name}_row": row,
-        f"{name}_x": pixel,
-        "height": height,
-        "width": width,
-    }
-    return params, n * height, width
-
-
 def lower_softmax(ctx: Context, node: Node) -> None:
     op, x, out = node.op, node.input_types[0], node.output_types[0]
     assert isinstance(op, Softmax)
     ctx.activations(x, out)
     assert out.quant is not None
     a, c = ctx.view(node.inputs[0]), ctx.view(node.outputs[0])
-    source, rows, width = _pixels(ctx, "a", a, x.shape[:-1])
-    target, target_rows, target_width = _pixels(ctx, "c", c, x.shape[:-1])
+    source, rows, width = pixels(ctx, "a", a, x.shape[:-1])
+    target, target_rows, target_width = pixels(ctx, "c", c, x.shape[:-1])
     ctx.require((rows, width) == (target_rows, target_width))
     lo, hi = out.dtype.range
     params = {
@@ -132,28 +108,6 @@ def lower_softmax(ctx: Context, node: Node) -> None:
     )
 
 
-def lower_argmax(ctx: Context, node: Node) -> None:
-    """ARG_MAX over the last axis."""
-    op, x, out = node.op, node.input_types[0], node.output_types[0]
-    assert isinstance(op, ArgMax)
-    ctx.activations(x)
-    ctx.require(op.axis == len(x.shape) - 1)
-    a, c = ctx.view(node.inputs[0]), ctx.view(node.outputs[0])
-    source, rows, width = _pixels(ctx, "a", a, x.shape[:-1])
-    target, target_rows, target_width = _pixels(ctx, "c", c, out.shape)
-    ctx.require((rows, width) == (target_rows, target_width))
-    variant = argmax.ArgMax(ctx.isa, i64 if op.dtype is DType.INT64 else i32)
-    variant = argmax.ArgMax(ctx.isa, variant.result, short=x.shape[-1] <= variant.vector)
-    ctx.emit(
-        variant,
-        {**source, **target, "channels": x.shape[-1]},
-        rows,
-        seconds=x.size * 0.2e-9,
-        reads=(a,),
-        writes=(c,),
-    )
-
-
 def _resize(ctx: Context, node: Node, out: TensorType) -> tuple[View, View, Params]:
     a, c = ctx.view(node.inputs[0]), ctx.view(node.outputs[0])
     params: Params = {
@@ -168,11 +122,14 @@ def _resize(ctx: Context, node: Node, out: TensorType) -> tuple[View, View, Para
 def lower_resize_bilinear(ctx: Context, node: Node) -> None:
     op, x, out = node.op, node.input_types[0], node.output_types[0]
     assert isinstance(op, ResizeBilinear)
-    ctx.activations(x, out)
+    real = x.dtype is DType.FLOAT32
+    if not real:
+        ctx.activations(x, out)
     a, c, params = _resize(ctx, node, out)
+    width = block_width(ctx.isa, x.shape[3], ELEMENTS[x.dtype])
+    variant = resize.Bilinear(ctx.isa, width, real)
     for name, before, after in (("ys", x.shape[1], out.shape[1]), ("xs", x.shape[2], out.shape[2])):
-        params[name] = ctx.constants.add(resize.Bilinear.taps(*op.taps(before, after)))
-    variant = resize.Bilinear(ctx.isa, block_width(ctx.isa, x.shape[3]))
+        params[name] = ctx.constants.add(variant.taps(*op.taps(before, after)))
     ctx.emit(
         variant,
         {**params, "channels": x.shape[3]},

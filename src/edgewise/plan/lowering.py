@@ -6,7 +6,7 @@ cover the node's types; its numpy reference runs then.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from .. import ops
 from ..graph import Node
@@ -15,9 +15,10 @@ from .context import Context
 
 Lowering = Callable[[Context, Node], None]
 
-LOWERINGS: Mapping[type[ops.Op], Lowering] = {
+LOWERINGS: dict[type[ops.Op], Lowering] = {
     **dict.fromkeys(pointwise.FUNCTIONS, pointwise.lower),
-    ops.ArgMax: images.lower_argmax,
+    ops.ArgMax: reductions.lower_arg,
+    ops.ArgMin: reductions.lower_arg,
     ops.AveragePool2D: images.lower_pool,
     ops.Concatenation: movement.lower_concatenation,
     ops.Conv2D: products.lower_conv,

@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 
 from ..dtype import DType
 from ..graph import Node, TensorType
-from ..kernels import views
+from ..kernels import argmax, views
 from ..kernels.reduce import Columns, ReduceOp, Rows
 from ..ops import (
+    ArgMax,
+    ArgMin,
     Mean,
     Op,
     ReduceAll,
@@ -23,7 +25,7 @@ from ..ops import (
 from ..ops.reduce import Reduction
 from .context import ELEMENTS, Context
 from .model import Params, View
-from .strided import outer_fields
+from .strided import merge, outer_fields
 
 REDUCTIONS: Mapping[type[Op], ReduceOp] = {
     Mean: "mean",
@@ -39,6 +41,8 @@ CHOOSING: tuple[ReduceOp, ...] = ("max", "min")
 
 LARGE = 1 << 16
 """Elements from which a reduction to few numbers is worth two steps."""
+BLOCK = 256
+"""Elements of a unit that finds places of elements side by side."""
 PARTS = 16
 """Work units, at least, of a large reduction."""
 
@@ -218,3 +222,69 @@ def _emit(ctx: Context, rule: Rule, a: View, c: View, dims: Sequence[Dim]) -> No
     units = views.units(extents, n, block)
     seconds = elements * element.nbytes * 0.06e-9 + units * 5e-9
     ctx.emit(variant, params, units, seconds=seconds, reads=(a,), writes=(c,))
+
+
+def lower_arg(ctx: Context, node: Node) -> None:
+    """ARG_MAX and ARG_MIN."""
+    op, x, out = node.op, node.input_types[0], node.output_types[0]
+    assert isinstance(op, ArgMax | ArgMin)
+    ctx.require(x.dtype in ELEMENTS and x.dtype.itemsize <= 4)
+    least, result = isinstance(op, ArgMin), ELEMENTS[out.dtype]
+    a, c = ctx.view(node.inputs[0]), ctx.view(node.outputs[0])
+    outer, inner, count = x.shape[: op.axis], x.shape[op.axis + 1 :], x.shape[op.axis]
+    if math.prod(inner) == 1 and (count == 1 or a.strides[op.axis] == x.dtype.itemsize):
+        source, rows, width = pixels(ctx, "a", a, outer)
+        target, target_rows, target_width = pixels(ctx, "c", c, outer)
+        ctx.require((rows, width) == (target_rows, target_width))
+        rowwise: argmax.ArgMax | argmax.ArgRows
+        if x.dtype is ctx.activation:
+            short = count <= argmax.ArgMax(ctx.isa).vector
+            rowwise = argmax.ArgMax(ctx.isa, result, short, least)
+        else:
+            rowwise = argmax.ArgRows(ctx.isa, ELEMENTS[x.dtype], result, least)
+        params = {**source, **target, "channels": count}
+        seconds = x.nbytes * 0.2e-9
+        ctx.emit(rowwise, params, rows, seconds=seconds, reads=(a,), writes=(c,))
+        return
+    variant = argmax.ArgColumns(ctx.isa, ELEMENTS[x.dtype], result, least)
+    kept = [i for i in range(len(x.shape)) if i != op.axis]
+    extents, (steps_a, steps_c) = merge(
+        [x.shape[i] for i in kept], [tuple(a.strides[i] for i in kept), c.strides]
+    )
+    n = 1
+    if extents and (steps_a[-1], steps_c[-1]) == (x.dtype.itemsize, out.dtype.itemsize):
+        extents, n = extents[:-1], extents[-1]
+        steps_a, steps_c = steps_a[:-1], steps_c[:-1]
+    ctx.require(len(extents) <= views.OUTER)
+    block = min(n, BLOCK)
+    fields = {"a": (a.address, steps_a), "c": (c.address, steps_c)}
+    params = {
+        **outer_fields(views.OUTER, extents, fields),
+        "n": n,
+        "block": block,
+        "r": count,
+        "a_r": a.strides[op.axis],
+    }
+    units = views.units(extents, n, block)
+    ctx.emit(variant, params, units, seconds=x.nbytes * 0.3e-9, reads=(a,), writes=(c,))
+
+
+def pixels(ctx: Context, name: str, view: View, shape: tuple[int, ...]) -> tuple[Params, int, int]:
+    """A tensor of any rank as rows of pixels: the view's fields, the rows and the row's pixels.
+
+    ``shape`` holds the outer dimensions, all but the channels.
+    """
+    extents, (steps,) = merge(shape, [view.strides[: len(shape)]])
+    ctx.require(len(extents) <= 3)
+    pad = 3 - len(extents)
+    image, row, pixel = (0,) * pad + steps
+    n, height, width = (1,) * pad + extents
+    params: Params = {
+        name: view.address,
+        f"{name}_image": image,
+        f"{name}_row": row,
+        f"{name}_x": pixel,
+        "height": height,
+        "width": width,
+    }
+    return params, n * height, width
