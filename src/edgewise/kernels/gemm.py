@@ -27,6 +27,9 @@ from .views import SLACK
 FLOAT = 4
 """Bytes of an element."""
 
+LINE, AHEAD = 64, 1024
+"""Bytes of a cache line; how far ahead a product of one row, which waits for B, asks for it."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -228,6 +231,9 @@ class _Builder:
                 parts = [(step, start, middle), (1, middle, end)]
             for count, first, last in parts:
                 with k.loop(first, last, count * FLOAT, once=step == 1) as at:
+                    if v.mr == 1:
+                        for line in range(0, count * FLOAT * lanes * nv, LINE):
+                            (b.value + (AHEAD + line)).prefetch()
                     add_products(self.isa, acc, [row + at for row in rows["a"]], b.value, count)
                     b.value = b.value + count * FLOAT * lanes * nv
         self.store(panel, rows, [[x.value for x in row] for row in acc], ends)

@@ -275,6 +275,12 @@ class Value:
     def store(self, value: Value, align: int = 1) -> None:
         self.k.do(f"store {value.ty.llvm} {value.name}, ptr {self.name}, align {align}")
 
+    def prefetch(self) -> None:
+        """Ask for the cache line at this address, which need not exist."""
+        name = "llvm.prefetch.p0"
+        self.k._declares[name] = f"declare void @{name}(ptr, i32, i32, i32)"
+        self.k.do(f"call void @{name}(ptr {self.name}, i32 0, i32 3, i32 1)")
+
     def store_partial(self, value: Value, count: Value) -> None:
         """Store the first ``count`` lanes, 0 <= count <= lanes."""
         with self.k.when(count.compare("eq", value.ty.lanes)) as full:
