@@ -74,9 +74,6 @@ IsaName = Annotated[
     typer.Option("--isa", metavar="NAME", help="Instruction set; see edgewise doctor."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document (docs/json.md).")]
-Against = Annotated[
-    str | None, typer.Option("--against", metavar="PEER", help="The other runtime: litert.")
-]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Seed of random inputs.")]
 
 
@@ -212,42 +209,52 @@ def inspect(
     _print("inspect", facts, json)
 
 
-@app.command(short_help="Time a network, alone or against another runtime.")
+@app.command(short_help="Time a network, alone or against other runtimes.")
 def bench(
     model: Model,
     threads: Annotated[
         str, typer.Option("--threads", metavar="N,...", help="Numbers of threads to time.")
     ] = "1",
-    against: Against = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--against",
+            metavar="PEER",
+            help="Another runtime, litert or openvino; may be repeated.",
+        ),
+    ] = None,
     rounds: Annotated[int, typer.Option("--rounds", metavar="N", help="Interleaved rounds.")] = 40,
     seed: Seed = 0,
     isa: IsaName = None,
     json: Json = False,
 ) -> None:
-    """Time a network, alone or against another runtime, in interleaved rounds.
+    """Time a network, alone or against other runtimes, in interleaved rounds.
 
     A round takes one sample of about 20 ms of each runtime, in random order. The ratio's 95 %
-    interval comes from resampling whole rounds. Of the peer, only its invoke call is timed; of
+    interval comes from resampling whole rounds. Of a peer, only its invoke call is timed; of
     Edgewise, the whole call.
 
     \b
     Examples:
       edgewise bench mobilenet.tflite
-      edgewise bench mobilenet.tflite --threads 1,2 --against litert
+      edgewise bench mobilenet.tflite --threads 1,2 --against litert --against openvino
       edgewise bench mobilenet.tflite --rounds 100 --json
     """
     from . import runs
 
     counts = [_threads(part) for part in threads.split(",")]
     with _progress("Timing", rounds * len(counts)) as step:
-        facts = runs.bench(ew.load(model), model, counts, against, rounds, seed, isa, step)
+        facts = runs.bench(ew.load(model), model, counts, against or [], rounds, seed, isa, step)
     _print("bench", facts, json)
 
 
 @app.command(short_help="Compare every tensor with another runtime's.")
 def compare(
     model: Model,
-    against: Against = "litert",
+    against: Annotated[
+        str,
+        typer.Option("--against", metavar="PEER", help="The other runtime: litert or openvino."),
+    ] = "litert",
     inputs: Annotated[
         list[Path] | None,
         typer.Option("--inputs", metavar="FILE", help="A picture, .npy or .npz; may be repeated."),
@@ -298,7 +305,7 @@ def compare(
         facts = runs.compare(
             graph,
             model,
-            against or "litert",
+            against,
             runs.comparison_inputs(graph, inputs or [], count, seed),
             tolerance=tolerance,
             alone=alone,

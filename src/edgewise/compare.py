@@ -1,26 +1,30 @@
 """Tensor by tensor against another runtime: where the first difference arises, and how great.
 
-Edgewise's side of a tensor is the numpy reference of the graph as imported; the program's outputs
-are compared with that reference as well, since they must be equal bit for bit.
+Edgewise's side of a tensor is the numpy reference of the graph as imported. The program's outputs
+are compared with that reference as well; where only integers are computed, they must be equal.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from .dtype import DType
 from .errors import InputError
 from .graph import Array, Graph, Node, TensorType, Value
-from .ops import Dequantize
+from .ops import Dequantize, Quantize
 
-FLOAT_STEP = 1e-5
-"""A step of a float tensor, as a share of its greatest magnitude."""
+FLOAT_STEP = 1e-4
+"""A step of a float tensor, as a share of the range of its values and 0."""
 
 Run = Callable[[Sequence[Array]], Sequence[Array]]
 """From a set of inputs to arrays, each in the model's order."""
+
+Tensors = Callable[[Sequence[Array]], Mapping[str, Array]]
+"""From a set of inputs to computed tensors by name."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +32,8 @@ class Difference:
     """How one tensor differs. ``steps`` is the greatest difference in quantization steps.
 
     For integers a step is 1. For the real values of a DEQUANTIZE it is the scale of its input,
-    for other floats 1e-5 of the tensor's greatest magnitude. ``where``, ``ours`` and ``theirs``
-    tell the element that differs most (of the first input that shows it).
+    for other numbers 1e-4 of the range of the tensor's values and 0. ``where``, ``ours`` and
+    ``theirs`` tell the element that differs most (of the first input that shows it).
     """
 
     tensor: str
@@ -54,21 +58,35 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The outcome for all inputs: a row a tensor in order of computation, a row an output."""
+    """The outcome for all inputs: a row a tensor in order of computation, a row an output.
+
+    ``program`` holds a row an output, of the program against the reference; ``exact`` tells whether
+    nothing but integers is computed, so that they must be equal.
+    """
 
     tensors: tuple[Difference, ...]
     outputs: tuple[Difference, ...]
     missing: tuple[str, ...]
-    exact_program: bool
+    program: tuple[Difference, ...]
+    exact: bool
 
     @property
     def first(self) -> Difference | None:
         """The first tensor that differs at all."""
         return next((d for d in (*self.tensors, *self.outputs) if d.differing), None)
 
+    @property
+    def program_steps(self) -> float:
+        """By how many steps the program differs from the reference."""
+        return max((d.steps for d in self.program), default=0.0)
+
     def beyond(self, tolerance: float) -> tuple[Difference, ...]:
         """The tensors and outputs that differ by more than ``tolerance`` steps."""
         return tuple(d for d in (*self.tensors, *self.outputs) if d.steps > tolerance)
+
+    def program_is_right(self, tolerance: float) -> bool:
+        """Whether the program gives the reference's outputs: to the bit, or within steps."""
+        return self.program_steps <= (0.0 if self.exact else tolerance)
 
 
 def compare(
@@ -76,18 +94,21 @@ def compare(
     inputs: Sequence[Sequence[Array]],
     program: Run,
     peer: Run,
-    peer_tensors: Run,
+    peer_tensors: Tensors,
     *,
     alone: bool = False,
     progress: Callable[[], None] = lambda: None,
 ) -> Comparison:
     """Compare every tensor for every set of inputs.
 
+    The sets are calls in a row: variables have the values that the set before left, on all sides.
+
     Args:
         graph: as imported, before any pass.
         program: Edgewise's outputs for a set of inputs.
         peer: the other runtime's outputs.
-        peer_tensors: all tensors that it computes, in the order of the file's operators.
+        peer_tensors: the tensors that it computes, by the names that the graph has for them; of a
+            runtime that does not show them, none.
         alone: compute each operator from the peer's own tensors, so that differences do not add
             up on their way through the network; the outputs of whole runs are then left out.
         progress: called after each set of inputs.
@@ -95,44 +116,53 @@ def compare(
     Raises:
         InputError: the peer's tensors are not those of the graph.
     """
-    in_file = tensors_of_file(graph)
-    tensors: dict[str, Difference] = {}
-    outputs: dict[str, Difference] = {}
+    rows: dict[str, dict[str, Difference]] = {"tensors": {}, "outputs": {}, "program": {}}
     missing: dict[str, None] = {}
-    exact = True
+    makers = graph.producers()
+    states = {state.before: state.initial for state in graph.states}
     for arrays in inputs:
-        theirs = _paired(in_file, peer_tensors(arrays))
-        ours = dict(zip(graph.inputs, arrays, strict=True))
-        for node, results in _reference(graph, dict(ours), theirs if alone else {}):
+        given = peer_tensors(arrays)
+        theirs = {v: given[v.name] for v in makers if v.name in given}
+        if given and not theirs:
+            raise InputError(f"the peer computes {len(given)} tensors; none is the graph's")
+        start = dict(zip(graph.inputs, arrays, strict=True)) | states
+        ours = dict(start)
+        for node, results in _reference(graph, dict(start), theirs if alone else {}):
             for value, array in zip(node.outputs, results, strict=True):
                 if value in theirs:
-                    _add(tensors, difference(value, node, array, theirs[value]))
+                    _add(rows["tensors"], difference(value, node, array, theirs[value]))
                 else:
                     missing[value.name] = None
                 ours[value] = array
         if alone:
-            for node, results in graph.reference(dict(zip(graph.inputs, arrays, strict=True))):
+            for node, results in graph.reference(start):
                 ours.update(zip(node.outputs, results, strict=True))
-        given = program(arrays)
-        for value, array in zip(graph.outputs, given, strict=True):
+        outputs = program(arrays)
+        for value, array in zip(graph.outputs, outputs, strict=True):
             expected = value.data if value.data is not None else ours[value]
-            exact = exact and array.dtype == expected.dtype and np.array_equal(array, expected)
+            _add(rows["program"], difference(value, makers.get(value), array, expected))
         if not alone:
-            makers = graph.producers()
-            for value, array, other in zip(graph.outputs, given, peer(arrays), strict=True):
-                _add(outputs, difference(value, makers.get(value), array, other))
+            for value, array, other in zip(graph.outputs, outputs, peer(arrays), strict=True):
+                _add(rows["outputs"], difference(value, makers.get(value), array, other))
+        states = {
+            s.before: ours[s.after] if s.after.data is None else s.after.data for s in graph.states
+        }
         progress()
-    return Comparison(tuple(tensors.values()), tuple(outputs.values()), tuple(missing), exact)
+    return Comparison(
+        **{kind: tuple(found.values()) for kind, found in rows.items()},
+        missing=tuple(missing),
+        exact=not computes_floats(graph),
+    )
 
 
-def tensors_of_file(graph: Graph) -> list[Value]:
-    """The values that are tensors of the imported file, in the order of its operators.
-
-    An operator of the file may have become several nodes. They share an ``origin``, the name of
-    the operator's first output, and the last of them computes it.
-    """
-    last = [node for node in graph.nodes if node.outputs[0].name == node.origin]
-    return [value for node in last for value in node.outputs]
+def computes_floats(graph: Graph) -> bool:
+    """Whether a node calculates with floats, rather than converting them."""
+    return any(
+        t.dtype.is_float or t.dtype in (DType.COMPLEX64, DType.COMPLEX128)
+        for node in graph.nodes
+        if not isinstance(node.op, (Quantize, Dequantize))
+        for t in node.input_types
+    )
 
 
 def difference(value: Value, node: Node | None, ours: Array, theirs: Array) -> Difference:
@@ -141,13 +171,13 @@ def difference(value: Value, node: Node | None, ours: Array, theirs: Array) -> D
     if ours.shape != theirs.shape or ours.dtype != theirs.dtype:
         return Difference(value.name, op, value.type, ours.size, ours.size, float("inf"))
     differs = ours != theirs
-    if ours.dtype.kind == "f":
+    if ours.dtype.kind in "fc":
         differs &= ~(np.isnan(ours) & np.isnan(theirs))
     count = int(np.count_nonzero(differs))
     if not count:
         return Difference(value.name, op, value.type, ours.size, 0, 0.0)
-    distance = np.abs(ours.astype(np.float64) - theirs.astype(np.float64)) / _step(node, theirs)
-    distance = np.where(differs, np.nan_to_num(distance, nan=np.inf, posinf=np.inf), 0.0)
+    distance = np.where(differs, _distance(ours, theirs) / _step(node, theirs), 0.0)
+    distance = np.nan_to_num(distance, nan=np.inf, posinf=np.inf)
     where = tuple(int(i) for i in np.unravel_index(int(distance.argmax()), distance.shape))
     return Difference(
         tensor=value.name,
@@ -157,24 +187,18 @@ def difference(value: Value, node: Node | None, ours: Array, theirs: Array) -> D
         differing=count,
         steps=float(distance[where]),
         where=where,
-        ours=float(ours[where]),
-        theirs=float(theirs[where]),
+        ours=_number(ours[where]),
+        theirs=_number(theirs[where]),
     )
 
 
 def random_inputs(graph: Graph, count: int, seed: int) -> Iterator[list[Array]]:
-    """``count`` sets of inputs: bytes of any value, floats in [-1, 1), other integers 0 to 9."""
+    """``count`` sets of inputs: quantized numbers and bytes of any value, floats in [-1, 1),
+    other integers 0 to 9, truth values, and words of up to three letters.
+    """
     rng = np.random.default_rng(seed)
     for _ in range(count):
         yield [_random(rng, value.type) for value in graph.inputs]
-
-
-def _paired(values: Sequence[Value], arrays: Sequence[Array]) -> dict[Value, Array]:
-    if [v.type.shape for v in values] != [a.shape for a in arrays]:
-        raise InputError(
-            f"the peer computes {len(arrays)} tensors; they are not the graph's {len(values)}"
-        )
-    return dict(zip(values, arrays, strict=True))
 
 
 def _reference(
@@ -192,23 +216,50 @@ def _reference(
 
 
 def _random(rng: np.random.Generator, type: TensorType) -> Array:
-    if type.dtype.is_float:
-        return rng.uniform(-1.0, 1.0, type.shape).astype(type.dtype.numpy)
-    if type.dtype in (DType.UINT8, DType.INT8):
-        low, high = type.dtype.range
-        return rng.integers(low, high, type.shape, type.dtype.numpy, endpoint=True)
-    return rng.integers(0, 10, type.shape).astype(type.dtype.numpy)
+    dtype = type.dtype
+    if dtype.is_float:
+        return rng.uniform(-1.0, 1.0, type.shape).astype(dtype.numpy)
+    if dtype.is_integer and (dtype.itemsize == 1 or type.quant is not None):
+        low, high = dtype.range
+        return rng.integers(low, high, type.shape, dtype.numpy, endpoint=True)
+    if dtype is DType.BOOL:
+        return rng.integers(0, 2, type.shape).astype(np.bool_)
+    if dtype is DType.STRING:
+        words = [rng.bytes(int(n)).hex()[: int(n)].encode() for n in rng.integers(0, 4, type.size)]
+        return np.array([*words, None], object)[:-1].reshape(type.shape)
+    if dtype in (DType.COMPLEX64, DType.COMPLEX128):
+        parts = rng.uniform(-1.0, 1.0, (2, *type.shape))
+        return np.asarray(parts[0] + 1j * parts[1], dtype.numpy)
+    return rng.integers(0, 10, type.shape).astype(dtype.numpy)
+
+
+def _distance(ours: Array, theirs: Array) -> Array:
+    """The distance of numbers; of what are no numbers, 1 where they differ."""
+    if ours.dtype.kind in "bO":
+        return np.asarray(ours != theirs, np.float64)
+    wide = np.complex128 if ours.dtype.kind == "c" else np.float64
+    with np.errstate(invalid="ignore"):
+        return np.abs(ours.astype(wide) - theirs.astype(wide))
+
+
+def _number(element: Any) -> float:
+    """An element for a reader: the magnitude of a complex one, nothing for a string."""
+    if isinstance(element, bytes):
+        return float("nan")
+    return float(np.abs(element) if np.iscomplexobj(element) else element)
 
 
 def _step(node: Node | None, theirs: Array) -> float:
-    if theirs.dtype.kind != "f":
+    if theirs.dtype.kind not in "fc":
         return 1.0
     if node is not None and isinstance(node.op, Dequantize):
         quant = node.inputs[0].type.quant
         if quant is not None and quant.axis is None:
             return quant.scale[0]
-    finite = np.abs(theirs[np.isfinite(theirs)])
-    return FLOAT_STEP * float(finite.max(initial=0.0)) or FLOAT_STEP
+    finite = np.abs(theirs) if theirs.dtype.kind == "c" else theirs
+    finite = finite[np.isfinite(finite)]
+    extent = float(finite.max(initial=0.0)) - float(finite.min(initial=0.0))
+    return FLOAT_STEP * extent or FLOAT_STEP
 
 
 def _add(rows: dict[str, Difference], row: Difference) -> None:

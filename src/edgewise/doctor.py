@@ -18,7 +18,10 @@ from .errors import CompileError
 from .kernels.isa import ISAS
 from .peers import peer_version
 
-EXTRAS = {"litert": ("ai-edge-litert", "compare, bench --against litert")}
+EXTRAS = {
+    "litert": ("ai-edge-litert", "compare, bench --against litert"),
+    "openvino": ("openvino", "bench --against openvino"),
+}
 """Optional extras: the package that each brings, and what needs it."""
 
 

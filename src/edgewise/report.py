@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .plan import Plan
     from .runtime import Program
 
-SCHEMA = 1
+SCHEMA = 2
 """Raised when a field of the JSON documents changes its meaning or goes."""
 
 PIPE_WIDTH = 160
@@ -227,8 +227,7 @@ def _show_bench(out: Console, facts: Facts) -> None:
             )
     out.print(table)
     for entry in facts["results"]:
-        if "ratio" in entry:
-            r = entry["ratio"]
+        for r in entry["ratios"]:
             out.print(
                 f"{_threads(entry['threads'])}: {r['value']:#.3g} times as fast as {r['against']} "
                 f"(95 % interval {r['low']:#.3g} to {r['high']:#.3g}): {r['verdict']}"
@@ -279,8 +278,9 @@ def _show_compare(out: Console, facts: Facts, everything: bool = False) -> None:
         )
         verdict = "within" if facts["within_tolerance"] else "NOT within"
         out.print(f"{verdict} the tolerance of {facts['tolerance']:g} steps")
-    if not facts["program_equals_reference"]:
-        out.print("DEFECT: the program's outputs differ from Edgewise's own reference")
+    if not facts["program_is_right"]:
+        steps = _number(facts["program_steps"])
+        out.print(f"DEFECT: the program differs from Edgewise's own reference by {steps} steps")
 
 
 def _show_doctor(out: Console, facts: Facts) -> None:

@@ -59,6 +59,13 @@ def segmenter(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def convolver(tmp_path: Path) -> Path:
+    path = tmp_path / "convolver.tflite"
+    path.write_bytes(small_networks.convolver())
+    return path
+
+
+@pytest.fixture
 def adder(tmp_path: Path) -> Path:
     path = tmp_path / "adder.tflite"
     path.write_bytes(small_networks.adder())

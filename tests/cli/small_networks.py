@@ -65,6 +65,19 @@ def segmenter(size: int = 12) -> bytes:
     return build([convolution], [picture], [classes])
 
 
+def convolver(size: int = 6) -> bytes:
+    """float32 picture ``x`` [1,size,size,3] -> 3x3 convolution and RELU ``y`` [1,size,size,4]."""
+    rng = np.random.default_rng(2)
+    x = Tensor(TensorType((1, size, size, 3), DType.FLOAT32), name="x")
+    values, offsets = rng.normal(size=(4, 3, 3, 3)), rng.normal(size=4)
+    kernel, bias = (
+        Tensor(TensorType(a.shape, DType.FLOAT32), a.astype(np.float32)) for a in (values, offsets)
+    )
+    y = Tensor(TensorType((1, size, size, 4), DType.FLOAT32), name="y")
+    fields = {"StrideH": 1, "StrideW": 1, "FusedActivationFunction": 1}
+    return build([Operator("CONV_2D", (x, kernel, bias), (y,), "Conv2DOptions", fields)], [x], [y])
+
+
 def adder() -> bytes:
     """Two int8 vectors [1,6], ``left`` and ``right`` -> their sum [1,6]."""
     left, right, total = (

@@ -64,7 +64,7 @@ def test_completion_is_offered(edgewise: Edgewise) -> None:
 
 def test_run_on_a_picture(facts: Facts, classifier: Path, photograph: Path) -> None:
     document = facts("run", classifier, photograph, "--top", 3)
-    assert (document["schema"], document["command"]) == (1, "run")
+    assert (document["schema"], document["command"]) == (2, "run")
     (run,) = document["runs"]
     assert run["inputs"] == [str(photograph)]
     assert run["latency_ms"] > 0
@@ -171,7 +171,7 @@ def test_run_pixel_options(facts: Facts, classifier: Path, photograph: Path) -> 
 
 def test_inspect(facts: Facts, classifier: Path) -> None:
     document = facts("inspect", classifier, "--graph")
-    assert (document["schema"], document["command"]) == (1, "inspect")
+    assert (document["schema"], document["command"]) == (2, "inspect")
     assert document["operators_in_file"] == 4
     assert document["labels"] == 5
     assert document["macs"] == 2 * 2 * 8 * 8 * 8 * 3 + 5 * 8
@@ -200,7 +200,7 @@ def test_inspect_prints_the_graph_before_and_after(edgewise: Edgewise, classifie
 
 def test_doctor(facts: Facts, edgewise: Edgewise) -> None:
     document = facts("doctor")
-    assert (document["schema"], document["command"]) == (1, "doctor")
+    assert (document["schema"], document["command"]) == (2, "doctor")
     assert {c["name"] for c in document["checks"]} >= {"cpu", "instruction set", "cache", "llvm"}
     shown = edgewise("doctor").stdout
     assert "ok" in shown
@@ -216,7 +216,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("quick")
 def test_bench(facts: Facts, edgewise: Edgewise, classifier: Path) -> None:
     document = facts("bench", classifier, "--threads", "1,2", "--rounds", 5)
-    assert (document["schema"], document["command"], document["rounds"]) == (1, "bench", 5)
+    assert (document["schema"], document["command"], document["rounds"]) == (2, "bench", 5)
     assert [r["threads"] for r in document["results"]] == [1, 2]
     for result in document["results"]:
         (ours,) = result["timings"]
@@ -239,18 +239,21 @@ def test_bench_tells_of_more_threads_than_cores(
 
 
 @pytest.mark.usefixtures("quick")
-def test_bench_against_litert(facts: Facts, edgewise: Edgewise, classifier: Path) -> None:
-    pytest.importorskip("ai_edge_litert")
-    (result,) = facts("bench", classifier, "--against", "litert", "--rounds", 5)["results"]
-    ours, theirs = result["timings"]
+def test_bench_against_peers(facts: Facts, edgewise: Edgewise, convolver: Path) -> None:
+    for package in ("ai_edge_litert", "openvino"):
+        pytest.importorskip(package)
+    words = ("bench", convolver, "--against", "litert", "--against", "openvino", "--rounds", 5)
+    (result,) = facts(*words)["results"]
+    ours, *others = result["timings"]
     assert ours["name"] == "Edgewise"
-    assert theirs["name"].startswith("LiteRT ")
-    ratio = result["ratio"]
-    assert ratio["value"] == pytest.approx(theirs["median_ms"] / ours["median_ms"])
-    assert ratio["low"] <= ratio["high"]
-    assert ratio["verdict"] in ("faster", "slower", "even")
-    shown = edgewise("bench", classifier, "--against", "litert", "--rounds", 3).stdout
-    assert "95 % interval" in shown
+    assert [t["name"].split()[0] for t in others] == ["LiteRT", "OpenVINO"]
+    for ratio, theirs in zip(result["ratios"], others, strict=True):
+        assert ratio["against"] == theirs["name"]
+        assert ratio["value"] == pytest.approx(theirs["median_ms"] / ours["median_ms"])
+        assert ratio["low"] <= ratio["high"]
+        assert ratio["verdict"] in ("faster", "slower", "even")
+    shown = edgewise(*words).stdout
+    assert shown.count("95 % interval") == 2
 
 
 class TestErrors:

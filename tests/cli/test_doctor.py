@@ -25,6 +25,7 @@ def test_everything_is_named() -> None:
         "cache",
         "llvm",
         "extra litert",
+        "extra openvino",
     ]
     assert found["cpu"].facts["usable_cores"] >= 1
     assert found["llvm"].ok
