@@ -22,7 +22,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("importers", "exporters", "passes", "quantize"),
     ("plan",),
     ("codegen",),
+    ("execution",),
     ("runtime",),
+    ("custom",),
     ("edgewise",),
     ("bench", "compare", "images", "peers", "profile", "results"),
     ("doctor", "drawing"),
@@ -38,6 +40,7 @@ KERNELS = ("errors", "kernels")
 KERNEL_USERS = {
     "plan": "kernels",
     "codegen": "kernels",
+    "execution": "kernels.isa",
     "runtime": "kernels.isa",
     "doctor": "kernels.isa",
 }

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from tflite_files import F32, I8, I32, Case, ints, quantized, real
+from tflite_files import F32, I8, I32, U8, Case, ints, quantized, real
 
 from edgewise.dtype import DType
 from edgewise.graph import TensorType
@@ -406,6 +406,102 @@ CASES: dict[str, Case] = {
         ],
         [plain(I32, 30), real(30), plain(I32)],
         tolerance=1e-6,
+    ),
+    "embedding lookup sparse": Case(
+        "EMBEDDING_LOOKUP_SPARSE",
+        [
+            Tensor(plain(I32, 4)),
+            ints([[0, 0], [0, 2], [1, 0], [2, 1]]),
+            ints(3, 3),
+            given(F32, 1.5, -2.0, 3.0, 0.5),
+            given(F32, np.arange(20.0).reshape(5, 2, 2)),
+        ],
+        [real(3, 2, 2)],
+        "EmbeddingLookupSparseOptions",
+        {"Combiner": 0},
+        0,
+        5,
+    ),
+    "embedding lookup sparse mean": Case(
+        "EMBEDDING_LOOKUP_SPARSE",
+        [
+            Tensor(plain(I32, 4)),
+            ints([[0, 0], [0, 2], [1, 0], [1, 1]]),
+            ints(3, 3),
+            given(F32, 1.5, 2.0, 3.0, 0.5),
+            given(F32, np.arange(10.0).reshape(5, 2)),
+        ],
+        [real(3, 2)],
+        "EmbeddingLookupSparseOptions",
+        {"Combiner": 1},
+        1e-6,
+        5,
+    ),
+    "embedding lookup sparse sqrtn": Case(
+        "EMBEDDING_LOOKUP_SPARSE",
+        [
+            Tensor(plain(I32, 4)),
+            ints([[0, 0, 1], [0, 1, 2], [0, 1, 2], [1, 0, 1]]),
+            ints(2, 2, 3),
+            given(F32, 1.5, 2.0, 3.0, 0.5),
+            given(F32, np.arange(10.0).reshape(5, 2)),
+        ],
+        [real(2, 2, 2)],
+        "EmbeddingLookupSparseOptions",
+        {"Combiner": 2},
+        1e-6,
+        5,
+    ),
+    "hashtable lookup": Case(
+        "HASHTABLE_LOOKUP",
+        [Tensor(plain(I32, 6)), ints(0, 2, 5, 9), given(F32, np.arange(1.0, 9).reshape(4, 2))],
+        [real(6, 2), plain(U8, 6)],
+        tolerance=0,
+        below=10,
+    ),
+    "lsh projection": Case(
+        "LSH_PROJECTION",
+        [given(F32, [[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]]), Tensor(plain(I32, 5, 2))],
+        [plain(I32, 2)],
+        "LSHProjectionOptions",
+        {"Type": 1},
+        0,
+    ),
+    "lsh projection dense": Case(
+        "LSH_PROJECTION",
+        [
+            given(F32, np.linspace(-1, 1, 16).reshape(4, 4)),
+            Tensor(real(6, 40)),
+            given(F32, 1.0, 0.5, -2.0, 3.0, 0.1, 1.0),
+        ],
+        [plain(I32, 16)],
+        "LSHProjectionOptions",
+        {"Type": 2},
+        0,
+    ),
+    "random uniform": Case(
+        "RANDOM_UNIFORM",
+        [ints(3, 5)],
+        [real(3, 5)],
+        "RandomOptions",
+        {"Seed": 7, "Seed2": 2**40},
+        0,
+    ),
+    "random standard normal": Case(
+        "RANDOM_STANDARD_NORMAL",
+        [ints(20, 5)],
+        [real(20, 5)],
+        "RandomOptions",
+        {"Seed": -3, "Seed2": 9},
+        1e-5,
+    ),
+    "multinomial": Case(
+        "MULTINOMIAL",
+        [Tensor(real(3, 7)), ints(25)],
+        [plain(I64, 3, 25)],
+        "RandomOptions",
+        {"Seed": 123, "Seed2": 4},
+        0,
     ),
     "rfft2d": Case(
         "RFFT2D",

@@ -274,6 +274,7 @@ CASES: dict[str, Case] = {
 
 def run(graph: Graph, arrays: Sequence[Any]) -> list[Any]:
     values = dict(zip(graph.inputs, arrays, strict=True))
+    values.update((state.before, state.initial) for state in graph.states)
     for node, results in graph.reference(values):
         values.update(zip(node.outputs, results, strict=True))
     return [values[v] if v.data is None else v.data for v in graph.outputs]

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from ..errors import InputError, ModelError
 from ..graph import Graph, Shapes
 from .tflite import read_tflite
+from .tflite_ops import REGISTERED
 
 
 class Format(NamedTuple):
@@ -75,7 +76,7 @@ def _read(
 
     graph = format.read(data, name, signature, shapes)
     chosen = repr((signature, sorted(shapes.items())))
-    return graph.read_from(format.name, data, chosen, again=again)
+    return graph.read_from(format.name, data, chosen, *REGISTERED, again=again)
 
 
 def _format(data: bytes, suffix: str) -> Format:

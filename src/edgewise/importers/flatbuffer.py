@@ -17,6 +17,7 @@ UINT8 = struct.Struct("<B")
 UINT16 = struct.Struct("<H")
 INT32 = struct.Struct("<i")
 UINT32 = struct.Struct("<I")
+INT64 = struct.Struct("<q")
 UINT64 = struct.Struct("<Q")
 FLOAT32 = struct.Struct("<f")
 

@@ -31,6 +31,7 @@ from .compare import (
 )
 from .control import Control, If, Interpreted, While
 from .conv import Conv2D, DepthwiseConv2D, TransposeConv
+from .conv3d import Conv3D, Conv3DTranspose
 from .convert import Densify, Dequantize, FakeQuant, Quantize
 from .dense import FullyConnected
 from .detection import DetectionPostProcess, NonMaxSuppressionV4, NonMaxSuppressionV5
@@ -75,7 +76,7 @@ from .movement import (
     Unpack,
 )
 from .normalization import L2Normalization, LocalResponseNormalization, LogSoftmax, Softmax
-from .pool import AveragePool2D, MaxPool2D
+from .pool import AveragePool2D, L2Pool2D, MaxPool2D
 from .random import Multinomial, RandomStandardNormal, RandomUniform
 from .recurrent import Nonlinearity, Recurrent
 from .reduce import (
@@ -175,6 +176,8 @@ __all__ = [
     "Concatenation",
     "Control",
     "Conv2D",
+    "Conv3D",
+    "Conv3DTranspose",
     "Cos",
     "Cumsum",
     "Densify",
@@ -211,6 +214,7 @@ __all__ = [
     "Imag",
     "Interpreted",
     "L2Normalization",
+    "L2Pool2D",
     "LeakyRelu",
     "Less",
     "LessEqual",

@@ -7,7 +7,19 @@ shapes, axes or paddings must be constants, and become attributes.
 from __future__ import annotations
 
 from ..tflite_call import Row
-from . import arithmetic, control, images, indexing, movement, products, recurrent, spectral
+from . import (
+    arithmetic,
+    control,
+    images,
+    indexing,
+    movement,
+    products,
+    random,
+    recurrent,
+    spectral,
+    text,
+)
+from .custom import CUSTOM, REGISTERED, register
 
 OPERATORS: dict[int, Row] = {
     **arithmetic.OPERATORS,
@@ -17,11 +29,10 @@ OPERATORS: dict[int, Row] = {
     **movement.OPERATORS,
     **products.OPERATORS,
     **recurrent.OPERATORS,
+    **random.OPERATORS,
     **spectral.OPERATORS,
+    **text.OPERATORS,
 }
 """Every operator that is read, by its builtin code. A new one is one row, and its function."""
 
-CUSTOM: dict[str, Row] = {}
-"""Custom operators that are read, by their custom code."""
-
-__all__ = ["CUSTOM", "OPERATORS", "Row"]
+__all__ = ["CUSTOM", "OPERATORS", "REGISTERED", "Row", "register"]
