@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,20 @@ def quantized(
     if zero_point is None:
         zero_point = 121 if dtype is DType.UINT8 else -7
     return TensorType(tuple(shape), dtype, QParams.per_tensor(scale, zero_point))
+
+
+class Backwards(Op):
+    """All elements in the opposite order: an operator that never has a kernel."""
+
+    name: ClassVar[str] = "BACKWARDS"
+
+    def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
+        return tuple(inputs)
+
+    def reference(
+        self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
+    ) -> list[Array]:
+        return [np.flip(arrays[0])]
 
 
 class Builder:

@@ -211,6 +211,11 @@ class Graph:
         object.__setattr__(graph, "_again", again)
         return graph
 
+    @property
+    def can_be_resized(self) -> bool:
+        """Whether the graph was read from a file, and not made in another way."""
+        return self._again is not None
+
     def resized(self, shapes: Shapes) -> Graph:
         """This network for inputs of other shapes, by name; inputs that are not named keep theirs.
 

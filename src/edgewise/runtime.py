@@ -2,61 +2,64 @@
 
 from __future__ import annotations
 
-import ctypes
-from collections.abc import Callable
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .codegen import cache, stored
-from .codegen.module import SOURCES, Module, Place, aligned, choose_isa, target_for
+from .codegen.module import choose_isa
 from .codegen.target import host
 from .codegen.threads import ThreadPool
-from .dtype import DType
-from .errors import InputError
-from .graph import Array, Graph, Value
+from .errors import CompileError, EdgewiseError, InputError
+from .execution import Execution, Fallback, Options, Part, plan_for
+from .graph import Array, Graph, Shapes, Value
 from .kernels.isa import Isa
 
 if TYPE_CHECKING:
-    from .plan import HostStep, Plan, View
+    from .plan import Plan
+
+MAX_SHAPES = 8
+"""For how many shapes of its inputs a program keeps code and memory; the least used go."""
+
+REQUANTIZATIONS = ("float", "fixed_point")
+PRECISIONS = (None, "bf16")
+
+Key = tuple[tuple[int, ...], ...]
 
 
 class Program:
     """A network compiled for this machine.
 
-    Call it with the graph's inputs, in order or by name: arrays of exactly their shapes and
-    dtypes. It returns the output, or a tuple of them in order. One call runs at a time; calls
-    from several threads wait for each other.
+    Call it with the graph's inputs, in order or by name: arrays of their dtypes and shapes, which
+    may differ where ``resize`` could be called for them. It returns the output, or a tuple of them
+    in order. One call runs at a time; calls from several threads wait for each other.
+
+    Variables of the network belong to the program: a call starts with what the one before it left,
+    and one that raises leaves them as they were.
 
     Attributes:
-        graph: the network as loaded; its inputs and outputs are the program's.
+        graph: the network as loaded, of the current shapes; its inputs and outputs are the
+            program's.
         isa: the instruction set of the kernels.
         threads: how many run a network, the caller's included.
-        cached: whether the machine code came from the cache.
     """
 
-    def __init__(self, graph: Graph, isa: Isa, threads: int = 1) -> None:
-        self.graph, self.isa, self.threads = graph, isa, threads
-        module = self._module()
-        self.cached = module.cached
-        self._pool = ThreadPool(module.library, threads)
-        self._arena = aligned(module.arena_bytes)
-        self._constants = module.constants
-        self._params = module.params.copy()
-        self._params[module.arena_words] += self._arena.ctypes.data
-        self._params[module.constant_words] += self._constants.ctypes.data
-        self._segments = self._bind(module)
-        self._inputs = [
-            self._array(place, value.type.dtype)
-            for value, place in zip(graph.sources, module.inputs, strict=True)
-        ]
-        self._types = [(array.shape, array.dtype) for array in self._inputs]
-        self._outputs = [
-            self._array(place, value.type.dtype) if isinstance(place, Place) else place
-            for value, place in zip(graph.results, module.outputs, strict=True)
-        ]
+    def __init__(
+        self, graph: Graph, isa: Isa, threads: int = 1, options: Options | None = None
+    ) -> None:
+        self.isa, self.threads = isa, threads
+        self._options = options or Options()
+        self._execution = Execution(graph, isa, self._options)
+        self._pool = ThreadPool(self._execution.module.library, threads)
+        self._known = OrderedDict({_key(graph): self._execution})
         self._names = {value.name: i for i, value in enumerate(graph.inputs)}
+        self._states: list[Array] = []
+        self.reset()
+
+    @property
+    def graph(self) -> Graph:
+        return self._execution.graph
 
     @property
     def inputs(self) -> tuple[Value, ...]:
@@ -66,33 +69,152 @@ class Program:
     def outputs(self) -> tuple[Value, ...]:
         return self.graph.outputs
 
-    @cached_property
+    @property
+    def cached(self) -> bool:
+        """Whether the machine code came from the cache."""
+        return self._execution.module.cached
+
+    @property
     def plan(self) -> Plan:
-        """Steps and memory; made when asked for where the program was taken from the cache."""
-        return plan_for(self.graph, self.isa)
+        """Steps and memory for the current shapes."""
+        return self._execution.plan
+
+    @property
+    def fallbacks(self) -> tuple[Fallback, ...]:
+        """The operators that run without a kernel, and why."""
+        return self._execution.fallbacks
+
+    @property
+    def states(self) -> dict[str, Array]:
+        """Copies of what the variables hold, by name."""
+        with self._pool.lock:
+            pairs = zip(self.graph.states, self._states, strict=True)
+            return {state.before.name: array.copy() for state, array in pairs}
+
+    def reset(self) -> None:
+        """Give all variables their initial values."""
+        with self._pool.lock:
+            self._states = [state.initial for state in self.graph.states]
 
     def __call__(self, *args: Array, **named: Array) -> Any:
         """Run the network once.
 
         Raises:
-            InputError: an input is missing, unknown, given twice, or of another shape or dtype.
+            InputError: an input is missing, unknown, given twice, or of another dtype, or of a
+                shape that the network does not take.
+            RunError: a loop does not end, or an operator cannot take what was computed.
         """
-        arrays = self._arguments(args, named) if named or len(args) != len(self._inputs) else args
-        for i, array in enumerate(arrays):
-            if not isinstance(array, np.ndarray) or (array.shape, array.dtype) != self._types[i]:
-                raise InputError(_mismatch(self.graph.inputs[i], array))
+        execution, arrays = self._prepared(args, named)
         with self._pool.lock:
-            for i, array in enumerate(arrays):
-                self._inputs[i][...] = array
-            pool = self._pool.address
-            for run, entry, context in self._segments:
-                run(pool, entry, context)
-            results = [source.copy() for source in self._outputs]
+            self._enter(execution)
+            if not self._states:
+                results = execution.run(self._pool.address, arrays)
+            else:
+                found = execution.run(self._pool.address, (*arrays, *self._states))
+                count = len(found) - len(self._states)
+                results, self._states = found[:count], found[count:]
         return results[0] if len(results) == 1 else tuple(results)
+
+    def profile(self, *args: Array, **named: Array) -> list[Part]:
+        """Run once and give the time of each part: native steps, or an operator without a kernel.
+
+        Variables stay as they are.
+
+        Raises:
+            InputError, RunError: as a call does.
+        """
+        execution, arrays = self._prepared(args, named)
+        with self._pool.lock:
+            self._enter(execution)
+            return execution.profile(self._pool.address, (*arrays, *self._states))
+
+    def resize(self, shapes: Shapes) -> None:
+        """Take inputs of these shapes, by name, from now on; others keep theirs.
+
+        A new set of shapes is compiled once, and kept while it is among the last `MAX_SHAPES`.
+        Variables keep what they hold where their shape stays, and start anew elsewhere.
+
+        Raises:
+            InputError: no input has such a name, or the network cannot take the shapes.
+        """
+        unknown = sorted(set(shapes) - set(self._names))
+        if unknown:
+            raise InputError(
+                f"no input is named {unknown[0]!r}; the inputs are {list(self._names)}"
+            )
+        execution = self._for(
+            {v.name: tuple(shapes.get(v.name, v.type.shape)) for v in self.inputs}
+        )
+        with self._pool.lock:
+            self._enter(execution)
 
     def close(self) -> None:
         """End the program's threads, after the calls under way; the next call starts new ones."""
         self._pool.stop()
+
+    def _prepared(
+        self, args: tuple[Array, ...], named: dict[str, Array]
+    ) -> tuple[Execution, Sequence[Array]]:
+        """What to run, and its inputs in order."""
+        arrays: Sequence[Array] = args
+        if named or len(args) != len(self._names):
+            arrays = self._arguments(args, named)
+        execution = self._execution
+        for array, expected in zip(arrays, execution.types, strict=True):
+            if not isinstance(array, np.ndarray) or (array.shape, array.dtype) != expected:
+                return self._fitting(execution, arrays), arrays
+        return execution, arrays
+
+    def _enter(self, execution: Execution) -> None:
+        """Make ``execution`` the current one; variables of another shape start anew."""
+        if execution is self._execution:
+            return
+        pairs = zip(self.graph.states, self._states, strict=True)
+        held = {(s.before.name, a.shape, a.dtype): a for s, a in pairs}
+        self._states = [
+            held.get((s.before.name, s.initial.shape, s.initial.dtype), s.initial)
+            for s in execution.graph.states
+        ]
+        self._execution = execution
+
+    def _for(self, shapes: Shapes, batch: tuple[int, int] | None = None) -> Execution:
+        """The network for inputs of these shapes, one each; its outputs follow the batch."""
+        key = tuple(shapes.values())
+        if key not in self._known:
+            graph = self.graph.resized(shapes)
+            if batch is not None:
+                _check_batch(self.graph, graph, *batch)
+            self._known[key] = Execution(graph, self.isa, self._options)
+            while len(self._known) > MAX_SHAPES:
+                self._known.popitem(last=False)
+        self._known.move_to_end(key)
+        return self._known[key]
+
+    def _fitting(self, current: Execution, arrays: Sequence[Array]) -> Execution:
+        """The network for arrays of other shapes than the current ones.
+
+        They may differ in dimensions that the file leaves open, or in the first one of all inputs
+        alike, a batch, where the outputs follow it.
+        """
+        graph = current.graph
+        for value, array in zip(graph.inputs, arrays, strict=True):
+            fits = isinstance(array, np.ndarray) and array.dtype == value.type.dtype.numpy
+            if not fits or array.ndim != len(value.type.shape):
+                raise InputError(_mismatch(value, array))
+        wrong = next(
+            _mismatch(v, a)
+            for v, a in zip(graph.inputs, arrays, strict=True)
+            if a.shape != v.type.shape
+        )
+        shapes = {v.name: a.shape for v, a in zip(graph.inputs, arrays, strict=True)}
+        opened = all(_fits(graph.open.get(v.name, ()), v, shapes[v.name]) for v in graph.inputs)
+        batch = None if opened else _batch(graph, shapes)
+        if not graph.can_be_resized or (not opened and batch is None):
+            raise InputError(wrong)
+        try:
+            return self._for(shapes, batch)
+        except EdgewiseError as error:
+            raise InputError(f"{wrong}; {error}") from error
 
     def _arguments(self, args: tuple[Array, ...], named: dict[str, Array]) -> list[Array]:
         names = list(self._names)
@@ -110,58 +232,34 @@ class Program:
             raise InputError(f"input {missing[0]!r} is missing; the inputs are {names}")
         return [found[name] for name in names]
 
-    def _module(self) -> Module:
-        """The compiled network: as it was kept, or else from the plan."""
-        digest, target = self.graph.digest, target_for(self.isa)
-        key = digest and cache.key("network", SOURCES, str(target), digest)
-        module = stored.load(key) if key else None
-        if module is None:
-            from .codegen.build import build
 
-            module = build(self.plan, self.isa)
-            if key:
-                stored.save(key, module)
-        return module
+def _key(graph: Graph) -> Key:
+    return tuple(value.type.shape for value in graph.inputs)
 
-    def _array(self, place: Place, dtype: DType) -> Array:
-        array: Array = np.ndarray(
-            place.shape, dtype.numpy, self._arena.data, place.offset, place.strides
-        )
-        return array
 
-    def _bind(self, module: Module) -> list[tuple[Callable[..., None], int | None, int]]:
-        """What to call for each segment, with (pool, entry, context)."""
-        call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)(
-            module.library.address("ew_pool_run")
-        )
-        context = self._params.ctypes.data
-        bound: list[tuple[Callable[..., None], int | None, int]] = []
-        for segment in module.segments:
-            if segment.entry is None:
-                bound.append((self._fallback(segment.first), None, 0))
-            else:
-                bound.append((call, module.library.address(segment.entry), context))
-        return bound
+def _fits(open: tuple[int, ...], value: Value, shape: tuple[int, ...]) -> bool:
+    """Whether ``shape`` differs from the current one only in open dimensions."""
+    same = zip(value.type.shape, shape, open or value.type.shape, strict=True)
+    return all(a == b or o == -1 for a, b, o in same)
 
-    def _fallback(self, index: int) -> Callable[..., None]:
-        """Step ``index``, an operator without a kernel, as a function of its numpy reference."""
-        from .codegen.build import place
 
-        step = cast("HostStep", self.plan.steps[index])
-        node = self.plan.nodes[step.node]
+def _batch(graph: Graph, shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, int] | None:
+    """The batch of all inputs now, and in ``shapes``; None where other dimensions differ."""
+    pairs = [(v.type.shape, shapes[v.name]) for v in graph.inputs]
+    if any(not old or old[1:] != new[1:] for old, new in pairs):
+        return None
+    batches = {(old[0], new[0]) for old, new in pairs}
+    return batches.pop() if len(batches) == 1 else None
 
-        def bind(view: View) -> Array:
-            return self._array(place(self.plan, view), view.type.dtype)
 
-        inputs = [v if isinstance(v, np.ndarray) else bind(v) for v in step.inputs]
-        outputs = [bind(v) for v in step.outputs]
-
-        def run(*_: object) -> None:
-            results = node.op.reference(inputs, node.input_types, node.output_types)
-            for target, result in zip(outputs, results, strict=True):
-                target[...] = result
-
-        return run
+def _check_batch(before: Graph, after: Graph, old: int, new: int) -> None:
+    """Check that the outputs have the batch of the inputs; a RESHAPE may have mixed it up."""
+    for a, b in zip(before.outputs, after.outputs, strict=True):
+        if a.type.shape[:1] != (old,) or b.type.shape != (new, *a.type.shape[1:]):
+            raise InputError(
+                f"output {a.name!r} is {list(a.type.shape)}, and {list(b.type.shape)} for a batch "
+                f"of {new}; Program.resize takes it nevertheless"
+            )
 
 
 def _mismatch(value: Value, array: object) -> str:
@@ -174,16 +272,32 @@ def _mismatch(value: Value, array: object) -> str:
     )
 
 
-def compile_graph(graph: Graph, *, threads: int = 1, isa: str | None = None) -> Program:
+def compile_graph(
+    graph: Graph,
+    *,
+    threads: int = 1,
+    isa: str | None = None,
+    strict: bool = False,
+    requantization: str = "float",
+    precision: str | None = None,
+    max_iterations: int = 1_000_000,
+) -> Program:
     """See ``edgewise.compile``."""
-    return Program(graph, choose_isa(host(), isa), threads)
+    if requantization not in REQUANTIZATIONS:
+        raise InputError(
+            f"requantization={requantization!r}; it is one of {', '.join(REQUANTIZATIONS)}"
+        )
+    if precision not in PRECISIONS:
+        raise InputError(f"precision={precision!r}; it is None or 'bf16'")
+    if max_iterations < 1:
+        raise InputError(f"max_iterations={max_iterations}; it must be 1 or more")
+    options = Options(requantization, precision, max_iterations)
+    program = Program(graph, choose_isa(host(), isa), threads, options)
+    if strict and program.fallbacks:
+        lines = [f"{f.node.op.name} {f.node.origin!r}: {f.reason}" for f in program.fallbacks]
+        program.close()
+        raise CompileError("strict=True, and these have no kernel: " + "; ".join(lines))
+    return program
 
 
-def plan_for(graph: Graph, isa: Isa) -> Plan:
-    """The plan of a network as loaded, on any instruction set."""
-    from . import passes
-    from .plan import make_plan
-
-    to_activation = passes.to_uint8 if isa.activation.kind == "u" else passes.to_int8
-    lowered = passes.weights_to_int8(to_activation(passes.optimize(graph)))
-    return make_plan(lowered, isa)
+__all__ = ["Fallback", "Part", "Program", "compile_graph", "plan_for"]

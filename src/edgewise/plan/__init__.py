@@ -77,6 +77,16 @@ def _is_empty(node: Node) -> bool:
     return any(0 in t.shape for t in (*node.input_types, *node.output_types))
 
 
+def _reason(node: Node, isa: Isa) -> str:
+    """Why a node runs by its reference."""
+    if type(node.op) not in LOWERINGS:
+        return "it has no kernel"
+    if _is_empty(node):
+        return "an operand has no elements"
+    types = ", ".join(map(str, node.input_types))
+    return f"its kernels on {isa.name} do not take ({types})"
+
+
 def _lower(graph: Graph, native: dict[Node, bool], layout: Layout, ctx: Context) -> list[Node]:
     """Emit every node's steps; gives the nodes that turn out to have no kernel."""
     filled: set[Value] = set()
@@ -95,7 +105,7 @@ def _lower(graph: Graph, native: dict[Node, bool], layout: Layout, ctx: Context)
         if not native[node]:
             views = tuple(v.data if v.data is not None else layout.views[v] for v in node.inputs)
             outputs = tuple(layout.views[v] for v in node.outputs)
-            ctx.steps.append(HostStep(i, views, outputs))
+            ctx.steps.append(HostStep(i, views, outputs, _reason(node, ctx.isa)))
             continue
         try:
             LOWERINGS[type(node.op)](ctx, node)

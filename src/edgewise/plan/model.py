@@ -12,6 +12,7 @@ import numpy.typing as npt
 from ..graph import Node, TensorType, Value
 from ..kernels.ir import Type
 from ..kernels.views import SLACK
+from ..ops import Control
 
 ALIGN = 64
 
@@ -118,11 +119,12 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class HostStep:
-    """An operator without a kernel: its numpy reference runs it."""
+    """An operator without a kernel: its numpy reference runs it; IF and WHILE, their graphs."""
 
     node: int
     inputs: tuple[View | npt.NDArray[np.generic], ...]
     outputs: tuple[View, ...]
+    reason: str = "it has no kernel"
 
     @property
     def views(self) -> tuple[View, ...]:
@@ -165,7 +167,8 @@ class Plan:
     @property
     def fallbacks(self) -> tuple[Node, ...]:
         """The nodes that run through their numpy reference."""
-        return tuple(self.nodes[s.node] for s in self.steps if isinstance(s, HostStep))
+        nodes = (self.nodes[s.node] for s in self.steps if isinstance(s, HostStep))
+        return tuple(node for node in nodes if not isinstance(node.op, Control))
 
 
 @dataclass

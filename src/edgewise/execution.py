@@ -1,0 +1,276 @@
+"""A network for inputs of fixed shapes, bound to memory: what a program runs.
+
+Most networks are native code from end to end, called once. A node without a kernel runs by its
+reference between two such calls; a condition or a loop runs the networks that it holds, compiled
+like the whole; and operators whose shapes depend on values come last, interpreted.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+import numpy as np
+
+from .codegen import cache, stored
+from .codegen.module import SOURCES, Module, Place, aligned, target_for
+from .dtype import DType
+from .graph import Array, Graph, Node, Value
+from .kernels.isa import Isa
+from .ops import Control, Interpreted
+
+if TYPE_CHECKING:
+    from .plan import HostStep, Plan, View
+
+Run = Callable[[int], object]
+"""One part of a network; it takes the address of the threads' pool."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a network is compiled; see ``edgewise.compile``."""
+
+    requantization: str = "float"
+    precision: str | None = None
+    max_iterations: int = 1_000_000
+
+
+class Fallback(NamedTuple):
+    """An operator that runs without a kernel, and why."""
+
+    node: Node
+    reason: str
+
+
+class Part(NamedTuple):
+    """Seconds that a part of a network took: native steps, or one node without a kernel."""
+
+    name: str
+    seconds: float
+    node: Node | None = None
+
+
+class Execution:
+    """A compiled graph with its memory; one call runs at a time.
+
+    Attributes:
+        graph: as loaded.
+        module: the compiled code.
+    """
+
+    def __init__(self, graph: Graph, isa: Isa, options: Options) -> None:
+        self.graph, self.isa, self.options = graph, isa, options
+        self._core, self._tail = _split(graph)
+        self.types = [(v.type.shape, v.type.dtype.numpy) for v in graph.inputs]
+        self.module = self._load()
+        self._arena = aligned(self.module.arena_bytes)
+        self._params = self.module.params.copy()
+        self._params[self.module.arena_words] += self._arena.ctypes.data
+        self._params[self.module.constant_words] += self.module.constants.ctypes.data
+        self._parts = self._bind()
+        self._sources = [
+            self._array(place, value.type.dtype)
+            for value, place in zip(self._core.sources, self.module.inputs, strict=True)
+        ]
+        self._results = [
+            self._array(place, value.type.dtype) if isinstance(place, Place) else place
+            for value, place in zip(self._core.results, self.module.outputs, strict=True)
+        ]
+
+    @cached_property
+    def plan(self) -> Plan:
+        """Steps and memory; made when asked for where the code was taken from the cache."""
+        return plan_for(self._core, self.isa, self.options)
+
+    @cached_property
+    def fallbacks(self) -> tuple[Fallback, ...]:
+        """The nodes that run without a kernel, those of nested graphs included."""
+        found = [Fallback(self._tail, "its shapes depend on values")] if self._tail else []
+        if any(segment.entry is None for segment in self.module.segments):
+            found = [*_fallbacks(self.plan, self.isa, self.options), *found]
+        return tuple(found)
+
+    def run(self, pool: int, arrays: Sequence[Array]) -> list[Array]:
+        """The graph's results, in memory of their own, for arrays of its sources."""
+        if self._tail is None:
+            for target, array in zip(self._sources, arrays, strict=True):
+                target[...] = array
+            for part in self._parts:
+                part(pool)
+            return [result.copy() for result in self._results]
+        return self._run_with_tail(pool, arrays, self._parts)
+
+    def profile(self, pool: int, arrays: Sequence[Array]) -> list[Part]:
+        """Run once, timing each part."""
+        times: list[Part] = []
+
+        def timed(name: str, run: Run, node: Node | None) -> Run:
+            def measure(pool: int) -> None:
+                start = time.perf_counter()
+                run(pool)
+                times.append(Part(name, time.perf_counter() - start, node))
+
+            return measure
+
+        parts = []
+        for run, segment in zip(self._parts, self.module.segments, strict=True):
+            node = None
+            name = f"{segment.last - segment.first} native steps"
+            if segment.entry is None:
+                node = self.plan.nodes[self.plan.steps[segment.first].node]
+                name = f"{node.op.name} {node.origin}".strip()
+            parts.append(timed(name, run, node))
+        kept, self._parts = self._parts, parts
+        start = time.perf_counter()
+        try:
+            self.run(pool, arrays)
+        finally:
+            self._parts = kept
+        if self._tail is not None:
+            seconds = time.perf_counter() - start - sum(part.seconds for part in times)
+            times.append(Part(str(self._tail.op), seconds, self._tail))
+        return times
+
+    def _run_with_tail(
+        self, pool: int, arrays: Sequence[Array], parts: Sequence[Run]
+    ) -> list[Array]:
+        assert self._tail is not None
+        env = dict(zip(self.graph.sources, arrays, strict=True))
+        for value, target in zip(self._core.sources, self._sources, strict=True):
+            target[...] = env[value]
+        for part in parts:
+            part(pool)
+        for value, result in zip(self._core.results, self._results, strict=True):
+            env[value] = result.copy()
+        assert isinstance(self._tail.op, Interpreted)
+        inputs = [_known(env, value) for value in self._tail.inputs]
+        found = self._tail.op.evaluate(inputs, self.options.max_iterations)
+        env.update(zip(self._tail.outputs, found, strict=True))
+        return [_known(env, value).copy() for value in self.graph.results]
+
+    def _load(self) -> Module:
+        """The compiled network: as it was kept, or else from the plan."""
+        digest, target = self._core.digest, target_for(self.isa)
+        options = f"{self.options.requantization} {self.options.precision}"
+        key = digest and cache.key("network", SOURCES, str(target), digest, options)
+        module = stored.load(key) if key else None
+        if module is None:
+            from .codegen.build import build
+
+            module = build(self.plan, self.isa)
+            if key:
+                stored.save(key, module)
+        return module
+
+    def _array(self, place: Place, dtype: DType) -> Array:
+        array: Array = np.ndarray(
+            place.shape, dtype.numpy, self._arena.data, place.offset, place.strides
+        )
+        return array
+
+    def _bind(self) -> list[Run]:
+        """What to call for each segment."""
+        module = self.module
+        call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)(
+            module.library.address("ew_pool_run")
+        )
+        context = self._params.ctypes.data
+        return [
+            self._host(segment.first)
+            if segment.entry is None
+            else _native(call, module.library.address(segment.entry), context)
+            for segment in module.segments
+        ]
+
+    def _host(self, index: int) -> Run:
+        """Step ``index``, which has no kernel, between its operands in the arena."""
+        from .codegen.build import place
+
+        step = cast("HostStep", self.plan.steps[index])
+        node = self.plan.nodes[step.node]
+
+        def bind(view: View) -> Array:
+            return self._array(place(self.plan, view), view.type.dtype)
+
+        inputs = [v if isinstance(v, np.ndarray) else bind(v) for v in step.inputs]
+        outputs = [bind(v) for v in step.outputs]
+        compute = self._control(node.op) if isinstance(node.op, Control) else _reference(node)
+
+        def run(pool: int) -> None:
+            for target, result in zip(outputs, compute(pool, inputs), strict=True):
+                target[...] = result
+
+        return run
+
+    def _control(self, op: Control) -> Callable[[int, Sequence[Array]], list[Array]]:
+        """A condition or a loop over graphs that are compiled too."""
+        compiled = {graph: Execution(graph, self.isa, self.options) for graph in op.graphs}
+
+        def compute(pool: int, inputs: Sequence[Array]) -> list[Array]:
+            def call(graph: Graph, arrays: Sequence[Array]) -> list[Array]:
+                return compiled[graph].run(pool, arrays)
+
+            return op.run(inputs, call, self.options.max_iterations)
+
+        return compute
+
+
+def plan_for(graph: Graph, isa: Isa, options: Options | None = None) -> Plan:
+    """The plan of a network as loaded, on any instruction set."""
+    from . import passes
+    from .plan import make_plan
+
+    to_activation = passes.to_uint8 if isa.activation.kind == "u" else passes.to_int8
+    lowered = passes.weights_to_int8(to_activation(passes.optimize(graph)))
+    return make_plan(lowered, isa)
+
+
+def _native(call: Callable[..., None], entry: int, context: int) -> Run:
+    return lambda pool: call(pool, entry, context)
+
+
+def _reference(node: Node) -> Callable[[int, Sequence[Array]], list[Array]]:
+    types = node.input_types, node.output_types
+
+    def compute(pool: int, inputs: Sequence[Array]) -> list[Array]:
+        with np.errstate(all="ignore"):
+            return node.op.reference(inputs, *types)
+
+    return compute
+
+
+def _fallbacks(plan: Plan, isa: Isa, options: Options) -> Iterator[Fallback]:
+    for step in plan.steps:
+        reason = getattr(step, "reason", None)
+        if reason is None:
+            continue
+        node = plan.nodes[step.node]
+        if isinstance(node.op, Control):
+            for graph in node.op.graphs:
+                yield from _fallbacks(plan_for(graph, isa, options), isa, options)
+        else:
+            yield Fallback(node, reason)
+
+
+def _split(graph: Graph) -> tuple[Graph, Node | None]:
+    """The part of a graph that is compiled, and the last node where that is interpreted.
+
+    What the last node needs is a result of the rest; strings stay out of it.
+    """
+    tail = graph.nodes[-1] if graph.nodes else None
+    if tail is None or not isinstance(tail.op, Interpreted):
+        return graph, None
+    given = tuple(v for v in graph.sources if v.type.dtype is not DType.STRING)
+    known = {*graph.sources, *tail.outputs}
+    wanted = dict.fromkeys((*graph.results, *tail.inputs))
+    outputs = tuple(v for v in wanted if not v.is_constant and v not in known)
+    core = replace(graph, inputs=given, outputs=outputs, nodes=graph.nodes[:-1], states=())
+    return core, tail
+
+
+def _known(env: dict[Value, Array], value: Value) -> Array:
+    return value.data if value.data is not None else env[value]
