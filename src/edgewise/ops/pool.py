@@ -1,4 +1,7 @@
-"""Pooling over windows of NHWC images: AVERAGE_POOL_2D and MAX_POOL_2D."""
+"""Pooling over windows of NHWC images: AVERAGE_POOL_2D, MAX_POOL_2D and L2_POOL_2D.
+
+The first two take float32, and uint8, int8 and int16 quantized per tensor.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,23 @@ import numpy as np
 from ..dtype import DType
 from ..graph import Array, TensorType
 from .base import Activation, Op
-from .checks import all_quantized, check_inputs, check_rank, pad_image, result, window_extent
+from .checks import (
+    Kind,
+    check_inputs,
+    check_rank,
+    common_kind,
+    pad_image,
+    result,
+    window_extent,
+)
 from .checks import windows as image_windows
 from .requant import activation_range, clamp_float
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class _Pool(Op):
+    kinds: ClassVar[tuple[Kind, ...]] = (Kind.FLOAT, Kind.QUANTIZED)
+
     filter: tuple[int, int] = (1, 1)
     stride: tuple[int, int] = (1, 1)
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
@@ -27,7 +40,7 @@ class _Pool(Op):
         check_inputs(self, inputs, 1)
         x = inputs[0]
         check_rank(self, x, 4, "input")
-        all_quantized(self, inputs)
+        common_kind(self, inputs, self.kinds)
         (kh, kw), (sh, sw) = self.filter, self.stride
         top, bottom, left, right = self.padding
         self.require(
@@ -61,9 +74,7 @@ class AveragePool2D(_Pool):
         wide = x.astype(np.float64) if is_float else x.astype(np.int32) - np.int32(self.raw_zero)
         view = image_windows(pad_image(wide, self.padding), self.filter, self.stride)
         total = view.sum(axis=(4, 5), dtype=wide.dtype)
-        ones = np.ones((1, *x.shape[1:3], 1), np.int32)
-        counts = image_windows(pad_image(ones, self.padding), self.filter, self.stride)
-        count = counts.sum(axis=(4, 5), dtype=np.int32)
+        count = _inside(x.shape, self.padding, self.filter, self.stride)
         if is_float:
             return [clamp_float(total / count, self.activation)]
         mean = np.sign(total) * ((np.abs(total) + count // 2) // count) + self.raw_zero
@@ -92,3 +103,33 @@ class MaxPool2D(_Pool):
             return [clamp_float(greatest, self.activation)]
         lo, hi = activation_range(outputs[0], self.activation)
         return [np.clip(greatest, lo, hi).astype(outputs[0].dtype.numpy)]
+
+
+class L2Pool2D(_Pool):
+    """Square root of the mean square of each window of float32 x[N, H, W, C].
+
+    Padding does not count.
+    """
+
+    name: ClassVar[str] = "L2_POOL_2D"
+    kinds: ClassVar[tuple[Kind, ...]] = (Kind.FLOAT,)
+
+    def reference(
+        self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
+    ) -> list[Array]:
+        squares = np.square(arrays[0].astype(np.float64))
+        view = image_windows(pad_image(squares, self.padding), self.filter, self.stride)
+        count = _inside(arrays[0].shape, self.padding, self.filter, self.stride)
+        return [clamp_float(np.sqrt(view.sum(axis=(4, 5)) / count), self.activation)]
+
+
+def _inside(
+    shape: Sequence[int],
+    padding: tuple[int, int, int, int],
+    taps: tuple[int, int],
+    stride: tuple[int, int],
+) -> Array:
+    """How many elements of each window lie inside images of ``shape``: int32[1, OH, OW, 1]."""
+    ones = np.ones((1, *shape[1:3], 1), np.int32)
+    counts = image_windows(pad_image(ones, padding), taps, stride)
+    return np.asarray(counts.sum(axis=(4, 5), dtype=np.int32))

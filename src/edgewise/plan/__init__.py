@@ -7,6 +7,8 @@ from dataclasses import replace
 from ..errors import UnsupportedError
 from ..graph import Graph, Node, Value
 from ..kernels.isa import Isa
+from ..ops import Rounding
+from ..passes.requantization import rounding_of
 from . import memory
 from .check import check
 from .context import Context, NoKernelError
@@ -41,7 +43,10 @@ def make_plan(graph: Graph, isa: Isa) -> Plan:
         UnsupportedError: the arena would exceed ``MAX_ARENA_BYTES``.
         CompileError: an operand does not lie inside its buffer (see ``plan.check``).
     """
-    native = {node: type(node.op) in LOWERINGS and not _is_empty(node) for node in graph.nodes}
+    native = {
+        node: type(node.op) in LOWERINGS and not _is_empty(node) and _rounds_alike(node)
+        for node in graph.nodes
+    }
     while True:
         layout = lay_out(graph, native)
         ctx = Context(isa, layout.views)
@@ -77,10 +82,17 @@ def _is_empty(node: Node) -> bool:
     return any(0 in t.shape for t in (*node.input_types, *node.output_types))
 
 
+def _rounds_alike(node: Node) -> bool:
+    """Whether an operator requantizes as kernels do, or not at all."""
+    return rounding_of(node.op) in (None, Rounding.FLOAT)
+
+
 def _reason(node: Node, isa: Isa) -> str:
     """Why a node runs by its reference."""
     if type(node.op) not in LOWERINGS:
         return "it has no kernel"
+    if not _rounds_alike(node):
+        return "no kernel requantizes in fixed point"
     if _is_empty(node):
         return "an operand has no elements"
     types = ", ".join(map(str, node.input_types))

@@ -14,6 +14,10 @@ def average_pool_2d(call: Call) -> Built:
     return _pool(call, ops.AveragePool2D), call.operands(0)
 
 
+def l2_pool_2d(call: Call) -> Built:
+    return _pool(call, ops.L2Pool2D), call.operands(0)
+
+
 def max_pool_2d(call: Call) -> Built:
     return _pool(call, ops.MaxPool2D), call.operands(0)
 
@@ -52,6 +56,7 @@ _B = schema.BuiltinOperator
 
 OPERATORS: dict[int, Row] = {
     _B.AVERAGE_POOL_2D: Row("AVERAGE_POOL_2D", average_pool_2d, (1, 1), schema.Pool2DOptions.TAG),
+    _B.L2_POOL_2D: Row("L2_POOL_2D", l2_pool_2d, (1, 1), schema.Pool2DOptions.TAG),
     _B.MAX_POOL_2D: Row("MAX_POOL_2D", max_pool_2d, (1, 1), schema.Pool2DOptions.TAG),
     _B.RESIZE_BILINEAR: Row(
         "RESIZE_BILINEAR", resize_bilinear, (2, 2), schema.ResizeBilinearOptions.TAG

@@ -1,0 +1,150 @@
+"""Convolutions of volumes x[N, D, H, W, C]: CONV_3D and CONV_3D_TRANSPOSE, of float32."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from ..dtype import DType
+from ..graph import Array, TensorType
+from .base import Activation, Op
+from .checks import check_inputs, check_rank, result, window_extent
+from .product import matmul
+from .requant import clamp_float
+
+Triple = tuple[int, int, int]
+Pads = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+
+
+class _Conv3D(Op):
+    stride: Triple
+    dilation: Triple
+    padding: Pads
+    activation: Activation
+
+    def check(self, inputs: Sequence[TensorType], channels: int, depth: int) -> None:
+        """Check dtypes, and that weights of ``depth`` take x, and a bias adds to ``channels``."""
+        for i, t in enumerate(inputs):
+            self.require(t.dtype is DType.FLOAT32, f"input {i} is {t.dtype}; it must be float32")
+        found = inputs[0].shape[4]
+        self.require(
+            found == depth, f"{found} input channels, weights of depth {depth}; they must be equal"
+        )
+        if len(inputs) == 3:
+            bias = inputs[2].shape
+            self.require(
+                bias == (channels,), f"bias has shape {list(bias)}; it must be [{channels}]"
+            )
+
+    def windows_of(self, size: Triple, taps: Sequence[int]) -> Triple:
+        """How many windows fit a volume of ``size`` along each dimension."""
+        d, h, w = (
+            window_extent(self, n, k, s, dil, *pads)
+            for n, k, s, dil, pads in zip(
+                size, taps, self.stride, self.dilation, self.padding, strict=True
+            )
+        )
+        return d, h, w
+
+    def tap_slices(self, tap: Sequence[int], windows: Triple) -> tuple[slice, ...]:
+        """Where one tap of all windows lies in padded volumes [N, D, H, W, C]."""
+        inside = (
+            slice(i * dil, i * dil + (n - 1) * s + 1, s)
+            for i, n, s, dil in zip(tap, windows, self.stride, self.dilation, strict=True)
+        )
+        return (slice(None), *inside)
+
+    def finish(self, acc: Array, arrays: Sequence[Array]) -> list[Array]:
+        return [clamp_float(acc + arrays[2] if len(arrays) == 3 else acc, self.activation)]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Conv3D(_Conv3D):
+    """Convolution of x[N, D, H, W, C] by w[KD, KH, KW, C, O], and bias[O] (optional).
+
+    ``stride`` and ``dilation`` are those of depth, height and width, and ``padding`` is (before,
+    after) of each.
+    """
+
+    name: ClassVar[str] = "CONV_3D"
+
+    stride: Triple = (1, 1, 1)
+    dilation: Triple = (1, 1, 1)
+    padding: Pads = ((0, 0), (0, 0), (0, 0))
+    activation: Activation = Activation.NONE
+
+    def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
+        check_inputs(self, inputs, 2, 3)
+        x, w = inputs[:2]
+        check_rank(self, x, 5, "input")
+        check_rank(self, w, 5, "weights")
+        self.check(inputs, w.shape[4], w.shape[3])
+        size = self.windows_of((x.shape[1], x.shape[2], x.shape[3]), w.shape[:3])
+        return (result(self, (x.shape[0], *size, w.shape[4]), x.dtype),)
+
+    def reference(
+        self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
+    ) -> list[Array]:
+        x, w = arrays[:2]
+        _, d, h, width, _ = outputs[0].shape
+        padded = np.pad(x, ((0, 0), *self.padding, (0, 0)))
+        acc = np.zeros(outputs[0].shape, np.float64)
+        for tap in itertools.product(*map(range, w.shape[:3])):
+            acc += matmul(padded[self.tap_slices(tap, (d, h, width))], w[tap])
+        return self.finish(acc, arrays)
+
+    def macs(self, inputs: Sequence[TensorType], outputs: Sequence[TensorType]) -> int:
+        return outputs[0].size // outputs[0].shape[4] * inputs[1].size
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Conv3DTranspose(_Conv3D):
+    """Transposed convolution of x[N, D, H, W, I] by w[KD, KH, KW, O, I], and bias[O] (optional).
+
+    ``padding`` and ``output_size`` are as in TRANSPOSE_CONV, with three dimensions.
+    """
+
+    name: ClassVar[str] = "CONV_3D_TRANSPOSE"
+
+    stride: Triple = (1, 1, 1)
+    dilation: Triple = (1, 1, 1)
+    padding: Pads = ((0, 0), (0, 0), (0, 0))
+    output_size: Triple = (1, 1, 1)
+    activation: Activation = Activation.NONE
+
+    def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
+        check_inputs(self, inputs, 2, 3)
+        x, w = inputs[:2]
+        check_rank(self, x, 5, "input")
+        check_rank(self, w, 5, "weights")
+        self.check(inputs, w.shape[3], w.shape[4])
+        size = self.windows_of(self.output_size, w.shape[:3])
+        self.require(
+            size == x.shape[1:4],
+            f"input of {list(x.shape[1:4])}; stride, padding and output_size belong to one of "
+            f"{list(size)}",
+        )
+        return (result(self, (x.shape[0], *self.output_size, w.shape[3]), x.dtype),)
+
+    def reference(
+        self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
+    ) -> list[Array]:
+        x, w = arrays[:2]
+        n, d, h, width, _ = x.shape
+        ends = zip((d, h, width), w.shape[:3], self.stride, self.dilation, strict=True)
+        spans = [(size - 1) * s + (k - 1) * dil + 1 for size, k, s, dil in ends]
+        padded = [size + sum(p) for size, p in zip(self.output_size, self.padding, strict=True)]
+        full = np.zeros((n, *map(max, spans, padded), w.shape[3]), np.float64)
+        for tap in itertools.product(*map(range, w.shape[:3])):
+            full[self.tap_slices(tap, (d, h, width))] += matmul(x, w[tap].T)
+        inside = [
+            slice(p[0], p[0] + size) for p, size in zip(self.padding, self.output_size, strict=True)
+        ]
+        return self.finish(full[tuple([slice(None), *inside])], arrays)
+
+    def macs(self, inputs: Sequence[TensorType], outputs: Sequence[TensorType]) -> int:
+        return inputs[0].size // inputs[0].shape[4] * inputs[1].size
