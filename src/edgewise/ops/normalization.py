@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from ..dtype import DType, QParams
 from ..graph import Array, TensorType
 from .base import Op
 from .checks import Kind, check_inputs, check_rank, common_kind, kind_of, result
+from .fixed_functions import inverse_square_root
+from .fixed_point import multiply, multiply_twice_rounded
 from .quantized import dequantized, requantized
-from .requant import per_tensor
+from .requant import centered, per_tensor, wrap_int32
+from .tables import Function, interpolated_table
 
 
 class _LastAxis(Op):
@@ -52,10 +56,13 @@ class _LastAxis(Op):
 class Softmax(_LastAxis):
     """exp(beta * x) / sum(exp(beta * x)) over the last axis.
 
-    Integers, with d = (greatest x of the row) - x, and t = ``table``: the sum s of t[d] over the
+    8 bits, with d = (greatest x of the row) - x, and t = ``table``: the sum s of t[d] over the
     row is exact (int64), r = ``factor`` / float32(s) is one float32 division a row, and
     q = clamp(round_half_even(float32(t[d]) * r) + zero point). Entries are at most 2**23, so that
     their conversion to float32 is exact.
+
+    int16, as TensorFlow Lite: exp over [-10, 0] and 1 / (1 + x) over [0, 1] are interpolated; the
+    output's scale is 2**-15.
     """
 
     name: ClassVar[str] = "SOFTMAX"
@@ -90,7 +97,7 @@ class Softmax(_LastAxis):
 
     def quantized(self, x: Array, t: TensorType, out: TensorType) -> Array:
         if t.dtype.itemsize != 1:
-            return super().quantized(x, t, out)
+            return self._by_tables(x, t, out)
         _, zero = per_tensor(out, f"{self.name}: output")
         low, high = out.dtype.range
         raw = x.astype(np.int32)
@@ -99,6 +106,29 @@ class Softmax(_LastAxis):
         ratio = self.factor(out) / total.astype(np.float32)
         q = np.rint(np.clip(e.astype(np.float32) * ratio, low - zero, high - zero))
         return np.asarray(q + zero)
+
+    def _by_tables(self, x: Array, t: TensorType, out: TensorType) -> Array:
+        """The rule of 16 bits; the output's scale is 2**-15 whatever it states."""
+        scale, _ = per_tensor(t, f"{self.name}: input")
+        beta = np.float32(self.beta)
+        raw = x.astype(np.int64)
+        below = raw - raw.max(axis=-1, keepdims=True)
+        position = multiply(below, float(scale * beta) / (10.0 / 65535.0)) + 32767
+        e = _interpolated(np.exp, 10.0, 32767, self)[np.maximum(position, -(2**15))]
+        total = e.sum(axis=-1, keepdims=True)
+        bits = np.floor(np.log2(total)).astype(np.int64) + 1
+        position = (((total << (31 - bits)) + 2**13) >> 14) - 3 * 2**15
+        inverse = _interpolated(lambda v: 1 / (1 + v), 1.0, -(2**15), self)
+        factor = inverse[np.clip(position, -(2**15), 2**15 - 1)]
+        shift = bits - 1
+        return np.asarray(np.clip((e * factor + ((1 << shift) >> 1)) >> shift, 0, 2**15 - 1))
+
+
+def _interpolated(real: Callable[[Array], Array], reach: float, zero: int, op: Op) -> Array:
+    """Samples of 16 bits of a function over ``reach``, at the scale 2 / 65535 (int64[65536])."""
+    x = TensorType((), DType.INT16, QParams.per_tensor(reach / 65535, zero))
+    y = TensorType((), DType.INT16, QParams.per_tensor(2 / 65535, 0))
+    return interpolated_table(op, Function(real), x, y).astype(np.int64)
 
 
 class LogSoftmax(_LastAxis):
@@ -112,13 +142,31 @@ class LogSoftmax(_LastAxis):
 
 
 class L2Normalization(_LastAxis):
-    """x / max(sqrt(sum(x * x)), 1e-6) over the last axis."""
+    """x / max(sqrt(sum(x * x)), 1e-6) over the last axis.
+
+    8 bits to the scale 1 / 128: TensorFlow Lite's rule, 128 * x by the multiplier of
+    fixed_functions.inverse_square_root; the factor 128 comes first for uint8, last for int8.
+    """
 
     name: ClassVar[str] = "L2_NORMALIZATION"
+    either_sign: ClassVar[bool] = False
 
     def rows(self, x: Array) -> Array:
         norm = np.sqrt(np.square(x).sum(axis=-1, keepdims=True))
         return np.asarray(x / np.maximum(norm, 1e-6))
+
+    def quantized(self, x: Array, t: TensorType, out: TensorType) -> Array:
+        scale, zero = per_tensor(out, f"{self.name}: output")
+        if t.dtype.itemsize != 1 or scale != 1 / 128:
+            return super().quantized(x, t, out)
+        steps = centered(x, t).astype(np.int64)
+        norm = wrap_int32(np.square(steps).sum(axis=-1, keepdims=True))
+        scaled, exponent = inverse_square_root(norm)
+        if t.dtype is DType.UINT8:
+            q = multiply_twice_rounded(128 * steps, scaled, exponent)
+        else:
+            q = multiply_twice_rounded(steps, scaled, exponent + 7)
+        return np.asarray(np.clip(q + zero, *out.dtype.range))
 
 
 @dataclass(frozen=True, eq=False, repr=False)

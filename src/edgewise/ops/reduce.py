@@ -22,8 +22,9 @@ from .checks import (
     kind_of,
     result,
 )
+from .fixed_point import multiplier, multiply_twice_rounded, multiply_wide, round_half_away
 from .quantized import dequantized, requantized
-from .requant import per_tensor
+from .requant import per_tensor, wrap_int32
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -75,8 +76,8 @@ class Reduction(Op):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Mean(Reduction):
-    """Mean over ``axes``; of plain integers cut toward zero.
+class _Sum(Reduction):
+    """Base of SUM and MEAN.
 
     8 bits, with the int32 sum of (q - raw_zero) and ``affine``'s scale and offset:
     q = clamp(round_half_even(float32(sum) * scale + offset)) + raw_zero, in single float32
@@ -85,26 +86,27 @@ class Mean(Reduction):
     no result.
     """
 
-    name: ClassVar[str] = "MEAN"
-
     raw_zero: int = 0
 
     def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
-        self.require(len(self.axes) >= 1, "no axes; it takes the mean over at least one")
         types = super().infer(inputs)
         count = self.count(inputs[0])
         self.require(
             kind_of(inputs[0]) is not Kind.QUANTIZED or count <= 2**23,
-            f"a mean of {count} values; quantized ones are at most {2**23}",
+            f"{count} values; quantized ones are at most {2**23}",
         )
         return types
+
+    def divisor(self, x: TensorType) -> int:
+        """What a sum is divided by."""
+        raise NotImplementedError
 
     def affine(
         self, inputs: Sequence[TensorType], outputs: Sequence[TensorType]
     ) -> tuple[np.float32, np.float32]:
-        """The float32 scale and offset of the integer rule.
+        """The float32 scale and offset of the rule of 8 bits.
 
-        scale = x.scale / out.scale / count; offset = zo - float32(zx * count) * scale, where zx
+        scale = x.scale / out.scale / divisor; offset = zo - float32(zx * count) * scale, where zx
         and zo are the zero points less raw_zero.
 
         Raises:
@@ -114,10 +116,33 @@ class Mean(Reduction):
         out_scale, out_zero = per_tensor(outputs[0], f"{self.name}: output")
         count = self.count(inputs[0])
         with np.errstate(over="ignore", under="ignore"):
-            scale = np.float32(x_scale / out_scale / np.float32(count))
+            scale = np.float32(x_scale / out_scale / np.float32(self.divisor(inputs[0])))
             self.require(bool(scale < 2.0**64), f"its scale is {scale}; it must be below 2**64")
             shift = np.float32((zero - self.raw_zero) * count) * scale
         return scale, np.float32(np.float32(out_zero - self.raw_zero) - shift)
+
+    def quantized(self, x: Array, t: TensorType, out: TensorType) -> Array:
+        scale, offset = self.affine([t], [out])
+        low, high = (bound - self.raw_zero for bound in out.dtype.range)
+        total = x.sum(axis=self.axes, dtype=np.int64) - self.count(t) * self.raw_zero
+        steps = np.asarray(total).astype(np.float32) * scale + offset
+        return np.asarray(np.rint(np.clip(steps, low, high)) + self.raw_zero)
+
+
+class Mean(_Sum):
+    """Mean over ``axes``; of plain integers cut toward zero.
+
+    int16: fixed_point.multiply of the sum, the multiplier divided by the count and cut.
+    """
+
+    name: ClassVar[str] = "MEAN"
+
+    def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
+        self.require(len(self.axes) >= 1, "no axes; it takes the mean over at least one")
+        return super().infer(inputs)
+
+    def divisor(self, x: TensorType) -> int:
+        return self.count(x)
 
     def compute(self, x: Array) -> Array:
         if x.dtype.kind == "f":
@@ -127,34 +152,67 @@ class Mean(Reduction):
         return np.asarray(np.sign(total) * (np.abs(total) // count))
 
     def quantized(self, x: Array, t: TensorType, out: TensorType) -> Array:
-        if t.dtype.itemsize != 1:
+        if t.dtype.itemsize == 1:
             return super().quantized(x, t, out)
-        scale, offset = self.affine([t], [out])
-        low, high = (bound - self.raw_zero for bound in out.dtype.range)
-        total = x.sum(axis=self.axes, dtype=np.int64) - self.count(t) * self.raw_zero
-        steps = np.asarray(total).astype(np.float32) * scale + offset
-        q = np.rint(np.clip(steps, low, high)).astype(np.int32)
-        return np.asarray(q + np.int32(self.raw_zero))
+        (scale, zero), (out_scale, out_zero) = (per_tensor(v, self.name) for v in (t, out))
+        scaled, exponent = multiplier(float(scale) / float(out_scale))
+        count = self.count(t)
+        shift = min(count.bit_length() - 1, 31 + exponent)
+        total = np.asarray(x.sum(axis=self.axes, dtype=np.int64)) - zero * count
+        q = multiply_twice_rounded(total, (scaled << shift) // count, exponent - shift)
+        return np.asarray(np.clip(q + out_zero, *out.dtype.range))
 
 
-class Sum(Reduction):
-    """The sum over ``axes``, of floats in float64."""
+class Sum(_Sum):
+    """The sum over ``axes``, of floats in float64.
+
+    int16: float32(sum) times the float32 ratio of the scales, halves rounded away from 0.
+    """
 
     name: ClassVar[str] = "SUM"
+
+    def divisor(self, x: TensorType) -> int:
+        return 1
 
     def compute(self, x: Array) -> Array:
         dtype = np.float64 if x.dtype.kind == "f" else x.dtype
         return np.asarray(x.sum(axis=self.axes, dtype=dtype))
 
+    def quantized(self, x: Array, t: TensorType, out: TensorType) -> Array:
+        if t.dtype.itemsize == 1:
+            return super().quantized(x, t, out)
+        (scale, zero), (out_scale, out_zero) = (per_tensor(v, self.name) for v in (t, out))
+        total = np.asarray(x.sum(axis=self.axes, dtype=np.int64)) - zero * self.count(t)
+        low, high = (np.float32(bound - out_zero) for bound in out.dtype.range)
+        with np.errstate(over="ignore"):
+            steps = total.astype(np.float32) * (scale / out_scale)
+        return round_half_away(np.clip(steps, low, high)) + out_zero
+
 
 class ReduceProd(Reduction):
-    """The product over ``axes``, of floats in float64."""
+    """The product over ``axes``, of floats in float64.
+
+    Quantized: after each factor, and once more at the end, the product is scaled by
+    x.scale / out.scale ** (1 / count) with fixed_point.multiply_wide, and wraps at 32 bits.
+    """
 
     name: ClassVar[str] = "REDUCE_PROD"
 
     def compute(self, x: Array) -> Array:
         dtype = np.float64 if x.dtype.kind == "f" else x.dtype
         return np.asarray(x.prod(axis=self.axes, dtype=dtype))
+
+    def quantized(self, x: Array, t: TensorType, out: TensorType) -> Array:
+        (scale, zero), (out_scale, out_zero) = (per_tensor(v, self.name) for v in (t, out))
+        count = self.count(t)
+        scaled, exponent = multiplier(float(scale) / float(out_scale) ** (1 / count))
+        kept = [i for i in range(x.ndim) if i not in self.axes]
+        factors = x.transpose(*self.axes, *kept).reshape(count, -1).astype(np.int64) - zero
+        product = factors[0]
+        for factor in factors[1:]:
+            product = wrap_int32(multiply_wide(product * factor, scaled, exponent)).astype(np.int64)
+        q = wrap_int32(multiply_wide(product, scaled, exponent)) + np.int64(out_zero)
+        return np.asarray(np.clip(q, *out.dtype.range))
 
 
 class _Chosen(Reduction):

@@ -24,6 +24,7 @@ from ..ops import (
     Pad,
     Quantize,
     Stage,
+    Sum,
     TransposeConv,
 )
 from .remove_no_ops import remove_no_ops
@@ -186,7 +187,7 @@ class _Conversion:
             return Quantize(self.target)
         if isinstance(op, Pad) and op.value is not None:
             return replace(op, value=int(op.value) + step)
-        if isinstance(op, (AveragePool2D, Mean)):
+        if isinstance(op, (AveragePool2D, Mean, Sum)):
             return replace(op, raw_zero=op.raw_zero + step)
         if isinstance(op, Fused):
             return replace(op, tail=tuple(map(self._convert_stage, op.tail)))
