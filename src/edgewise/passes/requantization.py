@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from typing import Any
 
 from ..graph import Graph, Node
 from ..ops import Fused, Op, Rounding
@@ -24,7 +25,9 @@ def requantize(graph: Graph, rounding: Rounding) -> Graph:
     def with_rounding(node: Node) -> Node:
         if rounding_of(node.op) in (None, rounding):
             return node
-        return replace(node, op=replace(node.op, rounding=rounding))
+        head: Any = node.op.head if isinstance(node.op, Fused) else node.op
+        op = replace(head, rounding=rounding)
+        return replace(node, op=replace(node.op, head=op) if isinstance(node.op, Fused) else op)
 
     return graph.with_nodes([with_rounding(node) for node in graph.nodes])
 
