@@ -101,6 +101,18 @@ IMAGES: dict[str, Case] = {
     "f32 resize bilinear corners": real(ops.ResizeBilinear((11, 15), align_corners=True)),
     "f32 resize bilinear centers": real(ops.ResizeBilinear((4, 17), half_pixel_centers=True)),
     "f32 resize nearest": real(ops.ResizeNearestNeighbor((11, 5))),
+    "f32 softmax": real(ops.Softmax(0.7), (2, 3, 21)),
+    "f32 softmax narrow": real(ops.Softmax(), (9, 3)),
+    "f32 log softmax": real(ops.LogSoftmax(), (2, 3, 21)),
+    "f32 l2 normalization": real(ops.L2Normalization(), (2, 3, 4, 21)),
+    "f32 local response": real(ops.LocalResponseNormalization(2, 1.0, 0.3, 0.75), (1, 3, 4, 21)),
+    "f32 local response wide": real(
+        ops.LocalResponseNormalization(50, 2.0, 0.1, 0.5), (1, 3, 4, 5)
+    ),
+    "f32 cumsum": real(ops.Cumsum(1), (3, 5, 21)),
+    "f32 cumsum of rows": real(ops.Cumsum(2, exclusive=True, reverse=True), (3, 5, 21)),
+    "i32 cumsum": real(ops.Cumsum(0, reverse=True), (3, 5, 21), DType.INT32),
+    "i64 cumsum": real(ops.Cumsum(1, exclusive=True), (3, 50), DType.INT64),
     "any": real(ops.ReduceAny((1,)), (3, 40), DType.BOOL),
     "all": real(ops.ReduceAll((0,)), (3, 40), DType.BOOL),
 }

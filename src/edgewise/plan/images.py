@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..dtype import DType
 from ..graph import Node, TensorType
-from ..kernels import pool, resize, softmax
+from ..kernels import pool, resize
 from ..kernels.image import block_width
 from ..ops import (
     Activation,
@@ -12,12 +12,11 @@ from ..ops import (
     MaxPool2D,
     ResizeBilinear,
     ResizeNearestNeighbor,
-    Softmax,
 )
 from ..ops.requant import activation_range
-from .context import ELEMENTS, Context, node_seconds, real_bounds
+from .context import ELEMENTS, Context, real_bounds
 from .model import Params, View
-from .reductions import mean_rule, pixels, reduce
+from .reductions import mean_rule, reduce
 
 
 def image_fields(name: str, view: View) -> Params:
@@ -76,36 +75,6 @@ def lower_pool(ctx: Context, node: Node) -> None:
     seconds = out.nbytes * height * width * 0.1e-9
     units = out.shape[0] * out.shape[1]
     ctx.emit(variant, params, units, seconds=seconds, reads=(a,), writes=(c,))
-
-
-def lower_softmax(ctx: Context, node: Node) -> None:
-    op, x, out = node.op, node.input_types[0], node.output_types[0]
-    assert isinstance(op, Softmax)
-    ctx.activations(x, out)
-    assert out.quant is not None
-    a, c = ctx.view(node.inputs[0]), ctx.view(node.outputs[0])
-    source, rows, width = pixels(ctx, "a", a, x.shape[:-1])
-    target, target_rows, target_width = pixels(ctx, "c", c, x.shape[:-1])
-    ctx.require((rows, width) == (target_rows, target_width))
-    lo, hi = out.dtype.range
-    params = {
-        **source,
-        **target,
-        "channels": x.shape[-1],
-        "table": ctx.constants.add(op.table(x)),
-        "factor": float(op.factor(out)),
-        "zero_point": out.quant.zero_point[0],
-        "lo": lo,
-        "hi": hi,
-    }
-    ctx.emit(
-        softmax.Softmax(ctx.isa),
-        params,
-        rows,
-        seconds=node_seconds(node, 1e-9),
-        reads=(a,),
-        writes=(c,),
-    )
 
 
 def _resize(ctx: Context, node: Node, out: TensorType) -> tuple[View, View, Params]:

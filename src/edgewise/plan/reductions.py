@@ -1,4 +1,4 @@
-"""Lowering of reductions along axes."""
+"""Lowering of reductions, searches, scans and normalisations along axes."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ from dataclasses import dataclass, replace
 
 from ..dtype import DType
 from ..graph import Node, TensorType
-from ..kernels import argmax, views
+from ..kernels import argmax, normalize, scan, softmax, views
 from ..kernels.reduce import Columns, ReduceOp, Rows
 from ..ops import (
     ArgMax,
     ArgMin,
+    Cumsum,
+    L2Normalization,
+    LocalResponseNormalization,
+    LogSoftmax,
     Mean,
     Op,
     ReduceAll,
@@ -20,12 +24,13 @@ from ..ops import (
     ReduceMax,
     ReduceMin,
     ReduceProd,
+    Softmax,
     Sum,
 )
 from ..ops.reduce import Reduction
 from .context import ELEMENTS, Context
-from .model import Params, View
-from .strided import merge, outer_fields
+from .model import Params, Variant, View
+from .strided import Strides, merge, outer_fields
 
 REDUCTIONS: Mapping[type[Op], ReduceOp] = {
     Mean: "mean",
@@ -43,6 +48,8 @@ LARGE = 1 << 16
 """Elements from which a reduction to few numbers is worth two steps."""
 BLOCK = 256
 """Elements of a unit that finds places of elements side by side."""
+MAX_SCRATCH = 32768
+"""Bytes of stack that a kernel may take."""
 PARTS = 16
 """Work units, at least, of a large reduction."""
 
@@ -248,13 +255,9 @@ def lower_arg(ctx: Context, node: Node) -> None:
         return
     variant = argmax.ArgColumns(ctx.isa, ELEMENTS[x.dtype], result, least)
     kept = [i for i in range(len(x.shape)) if i != op.axis]
-    extents, (steps_a, steps_c) = merge(
-        [x.shape[i] for i in kept], [tuple(a.strides[i] for i in kept), c.strides]
-    )
-    n = 1
-    if extents and (steps_a[-1], steps_c[-1]) == (x.dtype.itemsize, out.dtype.itemsize):
-        extents, n = extents[:-1], extents[-1]
-        steps_a, steps_c = steps_a[:-1], steps_c[:-1]
+    sides = [tuple(a.strides[i] for i in kept), c.strides]
+    sizes = [x.dtype.itemsize, out.dtype.itemsize]
+    extents, (steps_a, steps_c), n = runs([x.shape[i] for i in kept], sides, sizes)
     ctx.require(len(extents) <= views.OUTER)
     block = min(n, BLOCK)
     fields = {"a": (a.address, steps_a), "c": (c.address, steps_c)}
@@ -288,3 +291,89 @@ def pixels(ctx: Context, name: str, view: View, shape: tuple[int, ...]) -> tuple
         "width": width,
     }
     return params, n * height, width
+
+
+def lower_cumsum(ctx: Context, node: Node) -> None:
+    op, x = node.op, node.input_types[0]
+    assert isinstance(op, Cumsum)
+    ctx.require(x.dtype in ELEMENTS and x.dtype.itemsize >= 4)
+    a, c = ctx.view(node.inputs[0]), ctx.view(node.outputs[0])
+    count, step_a, step_c = x.shape[op.axis], a.strides[op.axis], c.strides[op.axis]
+    first_a, first_c = a.address, c.address
+    if op.reverse:
+        first_a, first_c = first_a + (count - 1) * step_a, first_c + (count - 1) * step_c
+        step_a, step_c = -step_a, -step_c
+    kept = [i for i in range(len(x.shape)) if i != op.axis]
+    sides = [tuple(v.strides[i] for i in kept) for v in (a, c)]
+    extents, (outer_a, outer_c), n = runs([x.shape[i] for i in kept], sides, [x.dtype.itemsize] * 2)
+    block = min(n, BLOCK)
+    params: Params = {
+        **outer_fields(views.OUTER, extents, {"a": (first_a, outer_a), "c": (first_c, outer_c)}),
+        "n": n,
+        "block": block,
+        "r": count,
+        "a_r": step_a,
+        "c_r": step_c,
+    }
+    ctx.require(len(extents) <= views.OUTER)
+    variant = scan.Cumsum(ctx.isa, ELEMENTS[x.dtype], op.exclusive, single=n == 1)
+    seconds = x.size * (1e-9 if n == 1 else 0.3e-9)
+    units = views.units(extents, n, block)
+    ctx.emit(variant, params, units, seconds=seconds, reads=(a,), writes=(c,))
+
+
+def runs(
+    shape: Sequence[int], operands: Sequence[Strides], sizes: Sequence[int]
+) -> tuple[tuple[int, ...], list[Strides], int]:
+    """The merged walk but for its last dimension, and that one's extent.
+
+    The last dimension has one element where some operand does not hold its elements, of
+    ``sizes``, side by side.
+    """
+    extents, strides = merge(shape, operands)
+    if extents and all(s[-1] == size for s, size in zip(strides, sizes, strict=True)):
+        return extents[:-1], [s[:-1] for s in strides], extents[-1]
+    return extents, strides, 1
+
+
+NORMALIZATIONS: Mapping[type[Op], normalize.NormalizeOp] = {
+    L2Normalization: "l2_normalization",
+    LogSoftmax: "log_softmax",
+    Softmax: "softmax",
+}
+
+
+def lower_normalization(ctx: Context, node: Node) -> None:
+    """SOFTMAX, of float32 or 8 bits, LOG_SOFTMAX, L2_NORMALIZATION and
+    LOCAL_RESPONSE_NORMALIZATION of float32."""
+    op, x, out = node.op, node.input_types[0], node.output_types[0]
+    a, c = ctx.view(node.inputs[0]), ctx.view(node.outputs[0])
+    source, rows, width = pixels(ctx, "a", a, x.shape[:-1])
+    target, target_rows, target_width = pixels(ctx, "c", c, x.shape[:-1])
+    ctx.require((rows, width) == (target_rows, target_width))
+    params = {**source, **target, "channels": x.shape[-1]}
+    variant: Variant
+    each = 1e-9
+    if x.dtype is DType.FLOAT32 and isinstance(op, LocalResponseNormalization):
+        radius = min(op.radius, x.shape[-1])
+        variant = normalize.LocalResponse(ctx.isa)
+        floats = variant.scratch_floats(x.shape[-1], radius, ctx.isa.lanes)
+        ctx.require(floats <= MAX_SCRATCH // 4)
+        params |= {"radius": radius, "bias": op.bias, "alpha": op.alpha, "beta": op.beta}
+        each = 3e-9
+    elif x.dtype is DType.FLOAT32:
+        variant = normalize.Normalize(ctx.isa, NORMALIZATIONS[type(op)])
+        if isinstance(op, Softmax):
+            params["beta"] = op.beta
+    else:
+        ctx.require(isinstance(op, Softmax))
+        assert isinstance(op, Softmax)
+        ctx.activations(x, out)
+        assert out.quant is not None
+        lo, hi = out.dtype.range
+        table, factor = ctx.constants.add(op.table(x)), float(op.factor(out))
+        params |= {"table": table, "factor": factor, "lo": lo, "hi": hi}
+        params["zero_point"] = out.quant.zero_point[0]
+        variant = softmax.Softmax(ctx.isa)
+        each = 2e-9
+    ctx.emit(variant, params, rows, seconds=x.size * each, reads=(a,), writes=(c,))
