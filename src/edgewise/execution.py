@@ -21,7 +21,7 @@ from .codegen.module import SOURCES, Module, Place, aligned, target_for
 from .dtype import DType
 from .graph import Array, Graph, Node, Value
 from .kernels.isa import Isa
-from .ops import Control, Interpreted
+from .ops import Control, Interpreted, Rounding
 
 if TYPE_CHECKING:
     from .plan import HostStep, Plan, View
@@ -222,8 +222,11 @@ class Execution:
 def plan_for(graph: Graph, isa: Isa, options: Options | None = None) -> Plan:
     """The plan of a network as loaded, on any instruction set."""
     from . import passes
+    from .passes.requantization import requantize
     from .plan import make_plan
 
+    if options is not None and options.requantization == "fixed_point":
+        graph = requantize(graph, Rounding.FIXED_POINT)
     to_activation = passes.to_uint8 if isa.activation.kind == "u" else passes.to_int8
     lowered = passes.weights_to_int8(to_activation(passes.optimize(graph)))
     return make_plan(lowered, isa)

@@ -27,7 +27,7 @@ from edgewise.dtype import QParams
 from edgewise.errors import ModelError
 from edgewise.graph import TensorType
 from edgewise.importers import load
-from tflite_builder import Tensor, single
+from tflite_builder import Tensor, run_litert, single
 
 
 def test_bias_scale_may_differ_as_little_as_litert_allows() -> None:
@@ -41,6 +41,18 @@ def test_bias_scale_may_differ_as_little_as_litert_allows() -> None:
         else:
             with pytest.raises(ModelError, match="bias scale"):
                 load(content)
+
+
+def test_bias_scale_of_an_int8_convolution_does_not_matter() -> None:
+    def change(model: Any) -> None:
+        vars(model.subgraphs[0].tensors[2].quantization).update(scale=[0.1] * 4)
+
+    content = edit(conv(), change)
+    x = np.random.default_rng(0).integers(-128, 128, (1, 8, 8, 3)).astype(np.int8)
+    graph = load(content)
+    ((_, (found,)),) = graph.reference({graph.inputs[0]: x})
+    (expected,) = run_litert(content, [x])
+    assert np.abs(found.astype(int) - expected).max() <= 1
 
 
 def test_bias_may_have_no_scale() -> None:

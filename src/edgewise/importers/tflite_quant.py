@@ -150,15 +150,24 @@ def _zero_points(table: Table) -> tuple[int, ...]:
 
 
 def check_bias(
-    tensor: Table, x: TensorType, w: TensorType, out: TensorType, channels: int, what: str
+    op: ops.Op,
+    tensor: Table,
+    types: Sequence[TensorType],
+    out: TensorType,
+    what: str,
 ) -> None:
     """Check the quantization that a file gives the bias of a quantized product, if it does.
+
+    As in LiteRT, the scale of a convolution's is looked at for uint8 only; where it is not input
+    scale * weight scale, it is ignored.
 
     Raises:
         ModelError: when a zero point is not 0, or a scale not input scale * weight scale.
     """
     o = schema.QuantizationParameters
     table = tensor.table(schema.Tensor.QUANTIZATION, what)
+    x, w, bias = types
+    channels = bias.shape[0]
     if table is None or x.quant is None or w.quant is None or out.quant is None:
         return
     start, count = table.vector(o.SCALE, 4)
@@ -169,6 +178,8 @@ def check_bias(
     zeros = _zero_points(table)
     if any(zeros):
         raise ModelError(f"{what}: its bias has zero points {zeros[:8]}; they must be 0")
+    if x.dtype is not DType.UINT8 and not isinstance(op, ops.FullyConnected):
+        return
     scales = np.frombuffer(table.data, "<f4", count, start)
     products = x.quant.scale[0] * np.array(w.quant.scale)
     if products.astype("<f4").tobytes() == scales.tobytes():

@@ -338,9 +338,8 @@ class Reading:
         results = self._apply(op, operands, declared, "", call.what, call.indices[1])
         check_arithmetic(op, types, [v.type for v in results], call.what)
         if isinstance(op, PRODUCTS) and len(types) == 3 and operands[2] in self.subgraph.tables:
-            x, w, bias = types
             table = self.subgraph.tables[operands[2]]
-            check_bias(table, x, w, results[0].type, bias.shape[0], call.what)
+            check_bias(op, table, types, results[0].type, call.what)
         for index, value in zip(call.indices[1], results, strict=False):
             self.define(index, value, call.what)
         for before, after in zip(kept, results[len(call.outputs) :], strict=True):

@@ -8,6 +8,7 @@ from ..graph import Graph, Node
 from ..ops import (
     Concatenation,
     FullyConnected,
+    Gather,
     Op,
     Pack,
     Reshape,
@@ -40,6 +41,14 @@ def canonicalize(graph: Graph) -> Graph:
     Result:
         %c = CONCATENATION[axis=0](%b)
 
+    GATHER of constant indices that are equally far apart is STRIDED_SLICE.
+
+    Given:
+        const @i : int32[]
+        %b = GATHER[axis=1](%a, @i) : float32[1x40]
+    Result:
+        %b = STRIDED_SLICE[begin=(0, 7, 0), size=(1, 1, 40), shrink_axes=(1,)](%a) : float32[1x40]
+
     FULLY_CONNECTED without ``keep_num_dims`` flattens its input itself.
 
     Given:
@@ -49,6 +58,7 @@ def canonicalize(graph: Graph) -> Graph:
         %c = FULLY_CONNECTED(%a, @w) : int8[1x10]
     """
     graph = rewrite(graph, (Concatenation,), _joins_nothing)
+    graph = rewrite(graph, (Gather,), _takes_a_slice)
     graph = rewrite(graph, RENAMING, _renames_dimensions)
     return rewrite(graph, (FullyConnected,), _reads_flat)
 
@@ -56,6 +66,23 @@ def canonicalize(graph: Graph) -> Graph:
 def _joins_nothing(node: Node, sweep: Sweep) -> Node | None:
     inputs = tuple(v for v in node.inputs if 0 not in v.type.shape)
     return replace(node, inputs=inputs) if 0 < len(inputs) < len(node.inputs) else None
+
+
+def _takes_a_slice(node: Node, sweep: Sweep) -> Node | None:
+    op, (x, indices) = node.op, node.inputs
+    if not isinstance(op, Gather) or op.batch_dims or indices.data is None:
+        return None
+    taken = indices.data.ravel().tolist()
+    step = taken[1] - taken[0] if len(taken) > 1 else 1
+    if indices.data.ndim > 1 or not taken or not step:
+        return None
+    if taken != list(range(taken[0], taken[0] + step * len(taken), step)):
+        return None
+    begin, size, strides = [0] * len(x.type.shape), list(x.type.shape), [1] * len(x.type.shape)
+    begin[op.axis], size[op.axis], strides[op.axis] = taken[0], len(taken), step
+    shrunk = (op.axis,) if indices.data.ndim == 0 else ()
+    slice_ = StridedSlice(tuple(begin), tuple(size), tuple(strides), shrunk)
+    return replace(node, op=slice_, inputs=(x,))
 
 
 def _renames_dimensions(node: Node, sweep: Sweep) -> Node | None:
