@@ -44,12 +44,12 @@ def depthwise(
     return make
 
 
-def bytewise(op: Op, scale: float | None = None) -> Case:
-    """An operator of 8-bit values; its output has their quantization or this scale."""
+def bytewise(op: Op, scale: float | None = None, wide: bool = False) -> Case:
+    """An operator of 8-bit values, or int16; its output has their quantization or this scale."""
 
     def make(dtype: DType) -> Graph:
         b = Builder()
-        t = quantized((2, 5, 6, 19), dtype)
+        t = quantized((2, 5, 6, 19), DType.INT16 if wide else dtype, zero_point=0 if wide else None)
         assert t.quant is not None
         out = t.quant if scale is None else QParams.per_tensor(scale, t.quant.zero_point[0] + 3)
         return b.graph(b.node(op, [b.input(t)], out))
@@ -113,6 +113,10 @@ IMAGES: dict[str, Case] = {
     "f32 cumsum of rows": real(ops.Cumsum(2, exclusive=True, reverse=True), (3, 5, 21)),
     "i32 cumsum": real(ops.Cumsum(0, reverse=True), (3, 5, 21), DType.INT32),
     "i64 cumsum": real(ops.Cumsum(1, exclusive=True), (3, 50), DType.INT64),
+    "f32 l2 pool": real(ops.L2Pool2D((3, 2), (2, 1), (1, 1, 0, 1)), (1, 6, 8, 19)),
+    "i16 average pool": bytewise(ops.AveragePool2D((3, 2), (2, 1), (1, 1, 0, 1)), wide=True),
+    "i16 max pool": bytewise(ops.MaxPool2D((3, 2), (2, 1), (1, 1, 0, 1)), wide=True),
+    "sum": bytewise(ops.Sum((1, 2)), 0.9),
     "any": real(ops.ReduceAny((1,)), (3, 40), DType.BOOL),
     "all": real(ops.ReduceAll((0,)), (3, 40), DType.BOOL),
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ..dtype import DType
 from ..graph import Node, TensorType
 from ..kernels import pool, resize
@@ -9,7 +11,9 @@ from ..kernels.image import block_width
 from ..ops import (
     Activation,
     AveragePool2D,
+    L2Pool2D,
     MaxPool2D,
+    Op,
     ResizeBilinear,
     ResizeNearestNeighbor,
 )
@@ -17,6 +21,12 @@ from ..ops.requant import activation_range
 from .context import ELEMENTS, Context, real_bounds
 from .model import Params, View
 from .reductions import mean_rule, reduce
+
+POOLS: Mapping[type[Op], pool.PoolOp] = {
+    AveragePool2D: "average",
+    L2Pool2D: "l2",
+    MaxPool2D: "max",
+}
 
 
 def image_fields(name: str, view: View) -> Params:
@@ -28,11 +38,11 @@ def image_fields(name: str, view: View) -> Params:
 def lower_pool(ctx: Context, node: Node) -> None:
     """AVERAGE_POOL_2D, MAX_POOL_2D and L2_POOL_2D; a float32 average of a whole image is a mean."""
     op, x, out = node.op, node.input_types[0], node.output_types[0]
-    assert isinstance(op, AveragePool2D | MaxPool2D)
+    assert isinstance(op, AveragePool2D | MaxPool2D | L2Pool2D)
     real = x.dtype is DType.FLOAT32
     a, c = ctx.view(node.inputs[0]), ctx.view(node.outputs[0])
     (height, width), (sh, sw) = op.filter, op.stride
-    name: pool.PoolOp = "average" if isinstance(op, AveragePool2D) else "max"
+    name = POOLS[type(op)]
     bounds: Params = {}
     if real:
         whole = op.filter == x.shape[1:3] and not any(op.padding)

@@ -91,14 +91,14 @@ def _rule(ctx: Context, op: Reduction, x: TensorType, out: TensorType) -> Rule:
     name = REDUCTIONS[type(op)]
     ctx.require(x.dtype in ELEMENTS)
     if x.quant is not None and name not in CHOOSING:
-        ctx.require(isinstance(op, Mean))
-        assert isinstance(op, Mean)
+        ctx.require(isinstance(op, Mean | Sum))
+        assert isinstance(op, Mean | Sum)
         ctx.activations(x, out)
         scale, offset = op.affine([x], [out])
         lo, hi = out.dtype.range
         zero = {"zero": op.raw_zero, "zero_point": op.raw_zero, "lo": lo, "hi": hi}
         affine = {"scale": float(scale), "offset": float(offset), "count": op.count(x)}
-        return Rule(name, x.dtype, {**affine, **zero})
+        return Rule("mean", x.dtype, {**affine, **zero})
     ctx.require(x.quant == out.quant)
     if isinstance(op, Mean):
         return mean_rule(ctx, x, op.count(x))
