@@ -81,22 +81,22 @@ class _Reader:
             return self.key(target)
         if 16 <= kind <= 24:
             return self.vector(target, inner, (kind - 16) // 3 + 2, INT + (kind - 16) % 3, depth)
+        if kind not in (STRING, BLOB, VECTOR, MAP, *TYPED_VECTORS):
+            raise self.fail(f"a value of type {kind}, which the format does not have")
         count = self.count(target, inner)
         if kind in (STRING, BLOB):
             raw = self.data[target : target + count]
             return raw.decode("utf-8", "replace") if kind == STRING else raw
         if kind in TYPED_VECTORS:
             return self.vector(target, inner, count, TYPED_VECTORS[kind], depth)
-        if kind in (VECTOR, MAP):
-            types = target + count * inner
-            if types + count > len(self.data):
-                raise self.fail(f"{count} elements at byte {target}")
-            values = tuple(
-                self.value(target + i * inner, inner, self.data[types + i], depth + 1)
-                for i in range(count)
-            )
-            return values if kind == VECTOR else self.map(target, inner, values)
-        raise self.fail(f"a value of type {kind}, which the format does not have")
+        types = target + count * inner
+        if types + count > len(self.data):
+            raise self.fail(f"{count} elements at byte {target}")
+        values = tuple(
+            self.value(target + i * inner, inner, self.data[types + i], depth + 1)
+            for i in range(count)
+        )
+        return values if kind == VECTOR else self.map(target, inner, values)
 
     def count(self, target: int, width: int) -> int:
         count: int = self.number(target - width, width)
