@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import arithmetic_cases
 import moving_cases
 import numpy as np
 import pytest
@@ -97,6 +98,7 @@ STRIDES = {"StrideH": 2, "StrideW": 3}
 ONES = {"StrideH": 1, "StrideW": 1}
 
 CASES: dict[str, Case] = {
+    **arithmetic_cases.CASES,
     **moving_cases.CASES,
     "conv same": conv((1, 5, 3, 6), **STRIDES),
     "conv valid": conv((1, 4, 2, 6), Padding=VALID, **STRIDES),

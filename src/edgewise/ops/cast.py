@@ -18,7 +18,7 @@ from .checks import check_inputs, result
 class Cast(Op):
     """The same number as ``dtype``; quantized values are cast as raw integers.
 
-    Floats are cut toward zero and saturate, NaN becomes 0; integers wrap; anything but 0 is true;
+    Floats are cut toward zero and saturate, NaN becomes the greatest integer; integers wrap; anything but 0 is true;
     of complex numbers the real part stays, unless they become bool.
     """
 
@@ -50,7 +50,8 @@ def _saturated(x: Array, target: np.dtype[Any]) -> Array:
     """Floats as integers of ``target``, cut toward zero."""
     info = np.iinfo(target)
     high = float(info.max) + 1
-    wide = np.nan_to_num(np.trunc(x.astype(np.float64)), posinf=np.inf, neginf=-np.inf)
+    wide = np.trunc(x.astype(np.float64))
+    wide = np.where(np.isnan(wide), np.inf, wide)
     inside = np.where((wide >= info.min) & (wide < high), wide, 0).astype(target)
     return np.where(wide >= high, info.max, np.where(wide < info.min, info.min, inside)).astype(
         target
