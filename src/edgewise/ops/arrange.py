@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from ..dtype import DType
-from ..errors import InputError
+from ..errors import RunError
 from ..graph import Array, TensorType
 from .base import Op
 from .checks import check_axes, check_axis, check_inputs, check_rank, moved
@@ -134,7 +134,7 @@ class ReverseSequence(Op):
     The operands are x and lengths (int32 or int64, one dimension).
 
     Raises (by ``reference``):
-        InputError: when a length is below 0 or above the size of ``seq_axis``.
+        RunError: when a length is below 0 or above the size of ``seq_axis``.
     """
 
     name: ClassVar[str] = "REVERSE_SEQUENCE"
@@ -176,14 +176,14 @@ def check_indices_type(op: Op, t: TensorType, what: str) -> None:
 
 
 def check_range(op: Op, numbers: Array | None, limit: int, what: str) -> None:
-    """Raise InputError unless every one of ``numbers``, if known, is from 0 to below ``limit``."""
+    """Raise RunError unless every one of ``numbers``, if known, is from 0 to below ``limit``."""
     if numbers is not None and numbers.size and not 0 <= numbers.min() <= numbers.max() < limit:
         bad = numbers[(numbers < 0) | (numbers >= limit)].flat[0]
-        raise InputError(f"{op.name}: {what} {bad}; it must be at least 0, below {limit}")
+        raise RunError(f"{op.name}: {what} {bad}; it must be at least 0, below {limit}")
 
 
 def check_rows(op: Op, places: Array | None, shape: Sequence[int]) -> None:
-    """Raise InputError unless every row of ``places``, if known, is an index into ``shape``."""
+    """Raise RunError unless every row of ``places``, if known, is an index into ``shape``."""
     if places is not None:
         for axis in range(places.shape[-1]):
             check_range(op, places[..., axis], shape[axis], f"index of axis {axis}")

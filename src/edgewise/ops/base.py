@@ -64,7 +64,7 @@ class Op:
         ``reference`` calls it, and importers for constants.
 
         Raises:
-            InputError: when one names what is not there.
+            RunError: when one names what is not there.
         """
 
     def macs(self, inputs: Sequence[TensorType], outputs: Sequence[TensorType]) -> int:

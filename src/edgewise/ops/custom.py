@@ -9,7 +9,7 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 
 from ..dtype import DType
-from ..errors import InputError
+from ..errors import RunError
 from ..graph import Array, TensorType
 from .base import Op
 
@@ -43,7 +43,7 @@ class CustomFunction(Op):
         found = [(a.dtype, a.shape) for a in results]
         wanted = [(t.dtype.numpy, t.shape) for t in outputs]
         if found != wanted:
-            raise InputError(
+            raise RunError(
                 f"{self.name}: its function gives {_describe(found)}; "
                 f"its inference says {_describe(wanted)}"
             )

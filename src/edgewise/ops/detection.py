@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..dtype import DType
-from ..errors import InputError
+from ..errors import RunError
 from ..graph import Array, TensorType
 from .base import Op
 from .checks import EIGHT_BIT, check_inputs, check_rank, result
@@ -211,7 +211,7 @@ class DetectionPostProcess(Op):
         encodings, scores, anchors = map(_real, arrays, inputs)
         boxes = self.decode(encodings[0, :, :4], anchors)
         if np.any(boxes[:, :2] > boxes[:, 2:]):
-            raise InputError(f"{self.name}: a decoded box ends before it begins")
+            raise RunError(f"{self.name}: a decoded box ends before it begins")
         scores = scores[0, :, scores.shape[2] - self.classes :]
         found = self.per_class(boxes, scores) if self.regular else self.fast(boxes, scores)
         n = self.max_detections * self.max_classes

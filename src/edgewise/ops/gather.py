@@ -1,7 +1,7 @@
 """Operators that select elements by index: GATHER, GATHER_ND, ONE_HOT, embedding lookups.
 
 The data take any dtype, and keep it and its quantization. An index that names no element is
-refused by ``reference`` with InputError, as LiteRT does.
+refused by ``reference`` with RunError, as LiteRT does.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from ..dtype import DType
-from ..errors import InputError
+from ..errors import RunError
 from ..graph import Array, TensorType
 from .base import Op
 from .checks import check_inputs, moved, result
@@ -71,7 +71,7 @@ class Range(Op):
         if len(known) == 3:
             start, limit, delta = known
             if delta == 0 or (limit - start) * delta < 0:
-                raise InputError(
+                raise RunError(
                     f"{self.name}: from {start} to {limit} by {delta}; delta leads to the limit, "
                     "and is not 0"
                 )
@@ -87,7 +87,7 @@ class Range(Op):
         else:
             count = -(-abs(limit.item() - start.item()) // abs(delta.item()))
         if count > MAX_RANGE:
-            raise InputError(f"{self.name}: {count} elements; at most {MAX_RANGE}")
+            raise RunError(f"{self.name}: {count} elements; at most {MAX_RANGE}")
         steps = np.full(max(count, 1), delta, start.dtype)
         steps[0] = start
         return [np.add.accumulate(steps, dtype=start.dtype)[:count]]
@@ -156,7 +156,7 @@ class BroadcastArgs(Op):
         if len(known) == 2:
             first, second = _aligned(known)
             if np.any((first != second) & (first != 1) & (second != 1)):
-                raise InputError(
+                raise RunError(
                     f"{self.name}: shapes {known[0].tolist()} and {known[1].tolist()}; dimensions, "
                     "aligned at the last, are 1 or equal"
                 )

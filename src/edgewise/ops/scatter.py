@@ -1,6 +1,6 @@
 """Operators that write or combine elements by index: SCATTER_ND, SEGMENT_SUM and the like.
 
-An index that names no element is refused by ``reference`` with InputError, as LiteRT does.
+An index that names no element is refused by ``reference`` with RunError, as LiteRT does.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import RunError
 from ..graph import Array, TensorType
 from .arrange import check_indices_type, check_range, check_rows
 from .base import Op
@@ -164,7 +164,7 @@ class SegmentSum(Op):
     def check_values(self, arrays: Sequence[Array | None], inputs: Sequence[TensorType]) -> None:
         ids = arrays[1]
         if ids is not None and ids.size and (ids[0] < 0 or np.any(np.diff(ids) < 0)):
-            raise InputError(f"{self.name}: ids {ids[:16].tolist()}; they ascend from at least 0")
+            raise RunError(f"{self.name}: ids {ids[:16].tolist()}; they ascend from at least 0")
         check_range(self, ids, self.rows, "id")
 
     def reference(

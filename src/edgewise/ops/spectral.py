@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..dtype import DType
-from ..errors import InputError
+from ..errors import RunError
 from ..graph import Array, TensorType
 from .base import Op
 from .checks import check_inputs, check_rank, result
@@ -177,7 +177,7 @@ class Mfcc(Op):
     def check_values(self, arrays: Sequence[Array | None], inputs: Sequence[TensorType]) -> None:
         rate, bins = arrays[1], inputs[0].shape[2]
         if rate is not None and not self.high * 2 * (bins - 1) < rate.item() * bins:
-            raise InputError(
+            raise RunError(
                 f"{self.name}: sample rate {rate.item()}; it must be more than "
                 f"{self.high * 2 * (bins - 1) / bins:g}, for frequencies up to {self.high} Hz"
             )

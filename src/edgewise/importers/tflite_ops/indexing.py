@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ... import ops
-from ...errors import InputError, ModelError
+from ...errors import RunError, ModelError
 from ...graph import Value
 from .. import tflite_schema as schema
 from ..flatbuffer import INT8
@@ -17,7 +17,7 @@ def checked(call: Call, op: ops.Op, operands: list[Value]) -> Built:
     op.infer([v.type for v in operands])
     try:
         op.check_values([v.data for v in operands], [v.type for v in operands])
-    except InputError as error:
+    except RunError as error:
         raise ModelError(f"{call.what}: {error}") from error
     return op, operands
 
