@@ -31,16 +31,8 @@ NETWORKS = {
     "deeplabv3_mnv2_pascal_quant": ["bird_segmentation.bmp"],
     "blazeface_front_int8": ["face.jpg", "faces.jpg"],
 }
-"""Networks, and the pictures of data/images that they are tried on besides random inputs."""
-
-UNSUPPORTED = {
-    "face_landmark_192_int8": "MAXIMUM",
-    "mnist_lstm_int8": "UNIDIRECTIONAL_SEQUENCE_LSTM",
-    "movenet_lightning_int8": "CAST",
-    "style_transfer_384_int8": "MIRROR_PAD",
-    "wakeword_hey_jarvis_int8": "CALL_ONCE",
-}
-"""Quantized networks that wait for an operator, the first that the file names."""
+"""Quantized networks, and the pictures of data/images that they are tried on besides random inputs.
+tests/test_models.py runs all networks."""
 
 
 def model_path(data: Path, name: str) -> Path:
@@ -107,18 +99,6 @@ def test_arena_lies_between_the_largest_layer_and_the_sum(name: str, data: Path)
     assert plan.arena_bytes < 2.5 * max(layers)
     weights = {v: v.type.nbytes for node in plan.nodes for v in node.inputs if v.is_constant}
     assert sum(weights.values()) <= plan.constant_bytes < 1.5 * sum(weights.values()) + 20_000
-
-
-@pytest.mark.parametrize("name", UNSUPPORTED)
-def test_operators_of_later_are_named(name: str, data: Path) -> None:
-    with pytest.raises(ew.UnsupportedError, match=rf": {UNSUPPORTED[name]} version"):
-        ew.load(model_path(data, name))
-
-
-def test_every_quantized_network_is_tried(data: Path) -> None:
-    files = {p.stem for p in (data / "models").glob("*.tflite")}
-    quantized = {name for name in files if name.endswith(("_int8", "_quant"))}
-    assert quantized == set(NETWORKS) | set(UNSUPPORTED)
 
 
 def photographs(data: Path, graph: Graph) -> Iterator[tuple[Array, int]]:
