@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgewise.kernels.gemm import STAGES, Gemm
+from edgewise.kernels.gemm import Gemm
 from edgewise.kernels.isa import ISAS, Isa
+from edgewise.kernels.stages import STAGES
 from edgewise.kernels.views import SLACK
 from edgewise.plan import select
 

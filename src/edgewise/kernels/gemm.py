@@ -13,8 +13,8 @@ block stay in a near cache while the pixels pass by.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -22,78 +22,11 @@ import numpy.typing as npt
 from .ir import Kernel, Type, Value, Var, f32, index, ptr
 from .isa import Isa
 from .pixels import FIELDS, pixel_fields, tiles
+from .stages import FLOAT, Place, Stage, placed, store_all, store_part
 from .views import SLACK
-
-FLOAT = 4
-"""Bytes of an element."""
 
 LINE, AHEAD = 64, 1024
 """Bytes of a cache line; how far ahead a product of one row, which waits for B, asks for it."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a stage works: a row of the tile, a vector of it, and the kernel's column there."""
-
-    k: Kernel
-    rows: Mapping[str, Value]
-    column: Value
-    lanes: int
-
-
-@dataclass(frozen=True)
-class Stage:
-    """What may follow the product.
-
-    Attributes:
-        fields: its fields, whose names get the stage's prefix.
-        pixels: whether it reads an operand ``r`` that has a pixel for each output pixel.
-        apply: the new vector of results: (old one, its place, prefix of its fields).
-    """
-
-    apply: Callable[[Value, Place, str], Value]
-    fields: Mapping[str, Type] = field(default_factory=dict)
-    pixels: bool = False
-
-
-def _bound(k: Kernel, name: str, lanes: int) -> Value:
-    return k.once((name, lanes), lambda: k[name].splat(lanes))
-
-
-def _relu(x: Value, at: Place, prefix: str) -> Value:
-    return x.max(0.0)
-
-
-def _clamp(x: Value, at: Place, prefix: str) -> Value:
-    lo, hi = (_bound(at.k, prefix + name, at.lanes) for name in ("lo", "hi"))
-    return x.max(lo).min(hi)
-
-
-def _add(x: Value, at: Place, prefix: str) -> Value:
-    return x + (at.rows[prefix + "r"] + at.column).load(f32[at.lanes])
-
-
-def _prelu(x: Value, at: Place, prefix: str) -> Value:
-    slope = (at.k[prefix + "slope"] + at.column).load(f32[at.lanes])
-    return (x < 0.0).select(x * slope, x)
-
-
-def _leaky(x: Value, at: Place, prefix: str) -> Value:
-    return (x < 0.0).select(x * _bound(at.k, prefix + "alpha", at.lanes), x)
-
-
-def _hard_swish(x: Value, at: Place, prefix: str) -> Value:
-    return x * ((x + 3.0).max(0.0).min(6.0) * (1 / 6))
-
-
-STAGES: Mapping[str, Stage] = {
-    "relu": Stage(_relu),
-    "clamp": Stage(_clamp, {"lo": f32, "hi": f32}),
-    "add": Stage(_add, pixels=True),
-    "prelu": Stage(_prelu, {"slope": ptr}),
-    "leaky": Stage(_leaky, {"alpha": f32}),
-    "hard_swish": Stage(_hard_swish),
-}
 
 
 @dataclass(frozen=True)
@@ -141,7 +74,7 @@ class Gemm:
     @property
     def placed(self) -> list[tuple[str, Stage]]:
         """The stages with the prefixes of their fields."""
-        return [(f"s{i}_", STAGES[name]) for i, name in enumerate(self.stages)]
+        return placed(self.stages)
 
     @property
     def operands(self) -> list[str]:
@@ -251,36 +184,13 @@ class _Builder:
         for i, row in enumerate(sums):
             here = {name: addresses[i] for name, addresses in rows.items()}
             for j in range(nv):
-                place = Place(k, here, first + FLOAT * lanes * j, lanes)
+                place = Place(k, here, first + FLOAT * lanes * j, self.isa)
                 for prefix, stage in v.placed:
                     row[j] = stage.apply(row[j], place, prefix)
         at = [[c + first + FLOAT * lanes * j for j in range(nv)] for c in rows["c"]]
         if not ends:
-            _store(at, sums)
+            store_all(at, sums)
             return
-        _store([row[:-1] for row in at], [row[:-1] for row in sums])
+        store_all([row[:-1] for row in at], [row[:-1] for row in sums])
         left = k["n"] - panel * v.nr - (nv - 1) * lanes
-        _store_part([row[-1] for row in at], [row[-1] for row in sums], left)
-
-
-def _store(at: Sequence[Sequence[Value]], rows: Sequence[Sequence[Value]]) -> None:
-    for addresses, row in zip(at, rows, strict=True):
-        for address, x in zip(addresses, row, strict=True):
-            address.store(x)
-
-
-def _store_part(at: Sequence[Value], xs: Sequence[Value], count: Value) -> None:
-    """The first ``count`` lanes of each vector, at least one."""
-    k, lanes = count.k, xs[0].ty.lanes
-    with k.when(count.compare("ge", lanes)) as whole:
-        _store([at], [xs])
-    with k.when(whole ^ 1):
-        where, data = [k.var(a) for a in at], [k.var(x) for x in xs]
-        n = lanes // 2
-        while n:
-            with k.when((count & n).compare("ne", 0)):
-                for a, x in zip(where, data, strict=True):
-                    a.value.store(x.value.part(0, n) if n > 1 else x.value.lane(0))
-                    x.value = x.value.shuffle([min(i + n, lanes - 1) for i in range(lanes)])
-                    a.value = a.value + n * FLOAT
-            n //= 2
+        store_part([row[-1] for row in at], [row[-1] for row in sums], left)

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .gemm import STAGES, Place, Stage
 from .image import view
 from .ir import Kernel, Type, Value, f32, index, ptr
 from .isa import Isa
 from .pixels import divide
+from .stages import Place, Stage, placed
 from .views import SLACK
 
 
@@ -57,7 +57,7 @@ class TiledConv:
     @property
     def placed(self) -> list[tuple[str, Stage]]:
         """The stages with the prefixes of their fields."""
-        return [(f"s{i}_", STAGES[name]) for i, name in enumerate(self.stages)]
+        return placed(self.stages)
 
     @property
     def fields(self) -> dict[str, Type]:
@@ -181,7 +181,7 @@ class TiledBuilder:
     ) -> tuple[Value, Value]:
         """Where a sum belongs, ``rows`` and ``pixels`` from ``at``, and it after the stages."""
         here = {name: address + self.steps(name, rows, pixels) for name, address in at.items()}
-        place = Place(self.k, here, column * 4, self.lanes)
+        place = Place(self.k, here, column * 4, self.isa)
         for prefix, stage in self.variant.placed:
             value = stage.apply(value, place, prefix)
         return here["c"] + place.column, value
