@@ -72,10 +72,10 @@ def build(
     """A .tflite file with one subgraph of these operators."""
     b = flatbuffers.Builder(1024)
     tensors: list[Tensor] = []
-    for op in operators:
-        for t in (*op.inputs, *op.outputs, *op.intermediates):
-            if t is not None and t not in tensors:
-                tensors.append(t)
+    groups = [(*op.inputs, *op.outputs, *op.intermediates) for op in operators]
+    for t in (t for group in (*groups, inputs, outputs) for t in group):
+        if t is not None and t not in tensors:
+            tensors.append(t)
     index = {id(t): i for i, t in enumerate(tensors)}
     buffers = [_buffer(b, None)] + [_buffer(b, t.data) for t in tensors if t.data is not None]
     number = iter(range(1, len(buffers)))
