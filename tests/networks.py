@@ -132,7 +132,7 @@ def random_inputs(graph: Graph, seed: int = 0) -> list[Array]:
     arrays = []
     for value in graph.inputs:
         t = value.type
-        if t.dtype.is_float:
+        if t.dtype.numpy.kind in "fc":
             data: Array = rng.normal(size=t.shape).astype(t.dtype.numpy)
         else:
             low, high = (0, 1) if t.dtype is DType.BOOL else t.dtype.range

@@ -17,11 +17,12 @@ from edgewise.ops import StridedSlice
 from .harness import Array, Buffer, isas, run
 
 SIZES = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
+COPIED = {**SIZES, 16: np.complex128}
 
 
 def random(shape: tuple[int, ...], nbytes: int = 1) -> Array:
     data = np.random.default_rng(7).integers(0, 256, (*shape, nbytes)).astype(np.uint8)
-    return data.view(SIZES[nbytes])[..., 0]
+    return data.view(COPIED[nbytes])[..., 0]
 
 
 def fields(name: str, whole: Array, part: Array, outer: int) -> tuple[Buffer, dict[str, Any]]:
@@ -54,7 +55,7 @@ def check(
         values |= {"src_step": src[1].strides[-1], "dst_step": dst[1].strides[-1]}
     run(variant, views.units(outer, n, block), values | {"n": n, "block": block}, [result])
     dst[1][...] = src[1] ^ 0x80 if flip else src[1]
-    np.testing.assert_array_equal(result.array, dst[0])
+    np.testing.assert_array_equal(result.array.view(np.uint8), dst[0].view(np.uint8))
 
 
 @isas
@@ -88,7 +89,7 @@ def test_flip_in_place(isa: Isa) -> None:
 
 
 @isas
-@pytest.mark.parametrize("nbytes", SIZES)
+@pytest.mark.parametrize("nbytes", COPIED)
 def test_six_dimensions(isa: Isa, nbytes: int) -> None:
     src, dst = random((2, 3, 2, 3, 2, 7), nbytes), random((2, 2, 3, 3, 2, 8), nbytes)
     check(isa, (src, src), (dst, dst.transpose(0, 2, 1, 3, 4, 5)[..., 1:]))

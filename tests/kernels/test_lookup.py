@@ -9,7 +9,7 @@ from edgewise.dtype import DType, QParams
 from edgewise.graph import TensorType
 from edgewise.kernels import views
 from edgewise.kernels.isa import Isa
-from edgewise.kernels.lookup import Dequantize, Lookup, Quantize
+from edgewise.kernels.lookup import Dequantize, Lookup, LookupWide, Quantize
 from edgewise.ops import Dequantize as DequantizeOp
 from edgewise.ops import Quantize as QuantizeOp
 
@@ -23,7 +23,7 @@ def quantized(isa: Isa, shape: tuple[int, ...], scale: float, zero: int) -> Tens
 
 
 def check(
-    variant: Lookup | Dequantize | Quantize,
+    variant: Lookup | LookupWide | Dequantize | Quantize,
     x: Array,
     expected: Array,
     constants: dict[str, object],
@@ -82,6 +82,38 @@ def test_table_in_place(isa: Isa) -> None:
     values = {"x": buffer, "y": buffer, "table": Buffer(table), **strides, **sizes}
     run(Lookup(isa), 3, values, [buffer])
     np.testing.assert_array_equal(buffer.array, expected)
+
+
+@isas
+@pytest.mark.parametrize("narrow", [False, True])
+@pytest.mark.parametrize("entry", [np.uint8, np.uint16])
+def test_wide_table(isa: Isa, narrow: bool, entry: type[np.generic]) -> None:
+    rng = np.random.default_rng(8)
+    index = np.uint8 if narrow else np.uint16
+    table = rng.integers(0, 60000, np.iinfo(index).max + 1).astype(entry)
+    for n in (1, 7, 8, 21):
+        x = rng.integers(0, table.size, (2, 3, n)).astype(index)
+        x.ravel()[:2] = 0, table.size - 1
+        variant = LookupWide(isa, (False,), table.itemsize, narrow)
+        check(variant, x, table[x], {"table": Buffer(table)}, block=10)
+
+
+@isas
+@pytest.mark.parametrize("fixed", [(False, False), (False, True), (True, False)])
+def test_table_of_pairs(isa: Isa, fixed: tuple[bool, bool]) -> None:
+    rng = np.random.default_rng(9)
+    table = rng.integers(0, 256, 65536).astype(np.uint8)
+    a, b = (rng.integers(0, 256, (2, 3, 1 if f else 37)).astype(np.uint8) for f in fixed)
+    expected = table[a.astype(int) * 256 + b]
+    y = Buffer(np.zeros((2, 3, 40), np.uint8))
+    values: dict[str, object] = {"d1": 2, "d2": 3, "n": 37, "block": 20, "y": y}
+    for name, array in (("a", a), ("b", b)):
+        values |= {name: Buffer(array), f"{name}_0": 0}
+        values |= {f"{name}_{i + 1}": s for i, s in enumerate(array.strides[:2])}
+    values |= {"y_0": 0, "y_1": 120, "y_2": 40, "table": Buffer(table)}
+    run(LookupWide(isa, fixed), views.units((2, 3), 37, 20), values, [y])
+    np.testing.assert_array_equal(y.array[..., :37], expected)
+    assert not y.array[..., 37:].any()
 
 
 @isas

@@ -117,6 +117,25 @@ def check(isa: Isa, name: str, x: Array) -> None:
     np.testing.assert_array_equal(np.signbit(y[zeros]), np.signbit(exact[zeros]))
 
 
+@isas
+def test_power(isa: Isa) -> None:
+    rng = np.random.default_rng(2)
+    edges = [0.0, 1.0, 0.5, 2.0, 3.0, 7.0, 1e-45, 1e30, 3e38, math.inf, math.nan, 16777216.0, 33.5]
+    both = np.array([*edges, *(-x for x in edges)], np.float32)
+    x, y = (part.ravel() for part in np.meshgrid(both, both))
+    bases = np.concatenate([x, np.exp(rng.normal(0, 8, 2000)).astype(np.float32)])
+    powers = np.concatenate([y, rng.normal(0, 6, 2000).astype(np.float32)])
+
+    def emit(k: Kernel, a: Value, b: Value, target: Value) -> None:
+        target.store(kmath.power(isa, a.load(f32[4]), b.load(f32[4])))
+
+    inputs = [bases.reshape(-1, 4), powers.reshape(-1, 4)]
+    (z,) = evaluate(isa, emit, inputs, [((4,), np.float32)])
+    with np.errstate(all="ignore"):
+        exact = np.power(bases.astype(np.float64), powers)
+    assert ulps(z.ravel(), exact).max() <= 0.51
+
+
 def every(step: int, start: int = 0) -> Array:
     """Every ``step``-th float32, by its bits."""
     return np.arange(start, 1 << 32, step, dtype=np.uint32).view(np.float32)

@@ -1,6 +1,7 @@
 """Copies, transposition and fills of strided memory.
 
-They move bytes and know no types: an element is 1, 2, 4 or 8 bytes. ``Copy`` serves where the
+They move bytes and know no types: an element is 1, 2, 4, 8 or, but for transpositions and fills, 16
+bytes. ``Copy`` serves where the
 innermost dimension is contiguous on both sides, ``CopyStrided`` everywhere, ``Transpose`` where the
 contiguous dimension of one side is not that of the other. Source and destination must not overlap,
 except that ``Copy`` may work in place.
@@ -43,12 +44,11 @@ class Copy:
         k = Kernel(self.symbol, self.fields)
         with views.blocks(k, {"src": 1, "dst": 1}, OUTER) as unit:
 
-            def move(offset: Value, nbytes: int) -> None:
-                ty = u8[nbytes] if nbytes > 8 else Type("u", 8 * nbytes)
+            def move(offset: Value, ty: Type) -> None:
                 data = (unit.at["src"] + offset).load(ty)
                 (unit.at["dst"] + offset).store(data ^ self.mask(ty))
 
-            _sweep(k, unit.count, self.isa.bits // 8, move)
+            sweep(k, unit.count, self.isa.bits // 8, move)
         return k.text()
 
     def mask(self, ty: Type) -> int:
@@ -218,25 +218,29 @@ class FillBorder:
 def _fill(k: Kernel, at: Value, count: Value, width: int) -> None:
     value = k["value"]
 
-    def put(offset: Value, nbytes: int) -> None:
-        part = value.splat(nbytes // 8) if nbytes >= 8 else value.to(Type("u", 8 * nbytes))
+    def put(offset: Value, ty: Type) -> None:
+        part = value.splat(ty.nbytes // 8) if ty.nbytes >= 8 else value.to(ty)
         (at + offset).store(part)
 
-    _sweep(k, count, width, put)
+    sweep(k, count, width, put)
 
 
-def _sweep(k: Kernel, count: Value, width: int, body: Callable[[Value, int], None]) -> None:
-    """``body(offset, nbytes)`` over ``count`` bytes: by ``width``, then lesser powers of 2."""
+def sweep(k: Kernel, count: Value, width: int, body: Callable[[Value, Type], None]) -> None:
+    """``body(offset, type)`` over ``count`` bytes: by ``width``, then lesser powers of 2."""
+
+    def chunk(nbytes: int) -> Type:
+        return u8[nbytes] if nbytes > 8 else Type("u", 8 * nbytes)
+
     whole = count & -width
     with k.loop(0, whole, width) as i:
-        body(i, width)
+        body(i, chunk(width))
     offset = k.var(whole)
     with k.when((count & width - 1).compare("ne", 0)):
         while width > 1:
             width //= 2
             with k.when((count & width).compare("ne", 0)):
-                body(offset.value, width)
+                body(offset.value, chunk(width))
                 offset.value = offset.value + width
 
 
-__all__ = ["Copy", "CopyStrided", "Fill", "FillBorder", "Transpose"]
+__all__ = ["Copy", "CopyStrided", "Fill", "FillBorder", "Transpose", "sweep"]

@@ -48,6 +48,8 @@ class Lookup:
 class LookupWide:
     """y = table[x] of 16-bit x, or table[256 a + b] of 8-bit a and b: 65,536 entries.
 
+    A ``narrow`` x has 8 bits.
+
     Attributes:
         fixed: of x, or of a and of b, whether one element stands for its whole run.
         nbytes: of an entry.
@@ -56,6 +58,7 @@ class LookupWide:
     isa: Isa
     fixed: tuple[bool, ...]
     nbytes: int = 1
+    narrow: bool = False
 
     UNROLL: ClassVar[int] = 8
 
@@ -64,17 +67,22 @@ class LookupWide:
         return "x" if len(self.fixed) == 1 else "ab"
 
     @property
+    def index(self) -> Type:
+        return u16 if len(self.fixed) == 1 and not self.narrow else u8
+
+    @property
     def symbol(self) -> str:
         pairs = zip(self.operands, self.fixed, strict=True)
         operands = "".join(f"{name}{'s' if fixed else ''}" for name, fixed in pairs)
-        return f"lookup_wide_{operands}_x{8 * self.nbytes}__{self.isa.name}"
+        bits = 8 if self.index == u8 else 16
+        return f"lookup_wide_{operands}{bits}_x{8 * self.nbytes}__{self.isa.name}"
 
     @property
     def fields(self) -> dict[str, Type]:
         return {**views.fields(*self.operands, "y"), "table": ptr}
 
     def build(self) -> str:
-        k, ty = Kernel(self.symbol, self.fields), u16 if self.operands == "x" else u8
+        k, ty = Kernel(self.symbol, self.fields), self.index
         strides = [0 if fixed else ty.nbytes for fixed in self.fixed]
         pairs = dict(zip(self.operands, strides, strict=True))
         with views.blocks(k, {**pairs, "y": self.nbytes}) as unit:

@@ -129,6 +129,8 @@ FUNCTIONS: Mapping[str, Function] = {
     "add": lambda isa, a, b: a + b,
     "and": lambda isa, a, b: a & b,
     "cast": lambda isa, x: x,
+    "atleast": math.at_least,
+    "atmost": math.at_most,
     "ceil": math.ceil,
     "cos": math.cos,
     "div": _divide,

@@ -73,10 +73,13 @@ class Context:
     def view(self, value: Value) -> View:
         """Where a value lies; a constant is placed among the constants."""
         if value.data is not None:
-            address = self.constants.add(value.data)
-            strides = packed_strides(value.type.shape, value.type.dtype.itemsize)
-            return View(address, value.type, strides)
+            return replace(self.constant(value.data), type=value.type)
         return self.views[value]
+
+    def constant(self, data: npt.NDArray[np.generic]) -> View:
+        """An array, placed among the constants."""
+        t = TensorType(data.shape, DType.of(data))
+        return View(self.constants.add(data), t, packed_strides(t.shape, t.dtype.itemsize))
 
     def scratch(self, name: str, shape: tuple[int, ...], dtype: DType) -> View:
         """A packed tensor that lives within this node."""

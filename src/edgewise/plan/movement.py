@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..dtype import DType
 from ..graph import Node, TensorType
 from ..kernels import copy, views
-from ..ops import Concatenation, Pack, Pad, Split, StridedSlice, Transpose, Unpack
+from ..ops import Concatenation, Pack, Pad, Split, SplitV, StridedSlice, Transpose, Unpack
 from .context import Context
 from .geometry import Sides
 from .model import Params, Variant, View, packed_strides
@@ -27,6 +28,7 @@ def emit_copy(ctx: Context, source: View, target: View, *, flip: bool = False) -
     Raises NoKernelError where the walk needs more outer dimensions than kernels have.
     """
     size = target.type.dtype.itemsize
+    ctx.require(target.type.dtype is not DType.STRING)
     extents, (src, dst) = merge(target.shape, [source.strides, target.strides])
     if not extents:
         extents, src, dst = (1,), (size,), (size,)
@@ -74,7 +76,7 @@ def _transpose(
 ) -> bool:
     """Emit a transposition where each side is contiguous in a dimension of its own."""
     size = target.type.dtype.itemsize
-    if size not in src or size not in dst or len(extents) > views.OUTER + 2:
+    if size > 8 or size not in src or size not in dst or len(extents) > views.OUTER + 2:
         return False
     column, row = src.index(size), dst.index(size)
     if column == row:
@@ -109,7 +111,7 @@ def _transpose(
 
 def repeated(value: int | float, t: TensorType) -> int:
     """An element repeated to 8 bytes, as the fill kernels take it."""
-    raw = np.full(8 // t.dtype.itemsize, value, t.dtype.numpy).tobytes()
+    raw = np.full(max(1, 8 // t.dtype.itemsize), value, t.dtype.numpy).tobytes()[:8]
     return int.from_bytes(raw, "little", signed=True)
 
 
@@ -172,13 +174,13 @@ def around(view: View, sides: Sides) -> View:
     return part(view, (0, -sides.top, -sides.left, 0), (n, tall, wide, channels))
 
 
-def _along(view: View, axis: int, start: int, count: int) -> View:
+def along(view: View, axis: int, start: int, count: int) -> View:
     """``count`` elements of a view from ``start`` along ``axis``, all of them along the others."""
     at = [start if i == axis else 0 for i in range(len(view.shape))]
     return part(view, at, [count if i == axis else n for i, n in enumerate(view.shape)])
 
 
-def _drop(view: View, axes: Sequence[int]) -> View:
+def drop(view: View, axes: Sequence[int]) -> View:
     """A view without ``axes``, which have one element."""
     kept = [i for i in range(len(view.shape)) if i not in axes]
     shape = tuple(view.shape[i] for i in kept)
@@ -221,7 +223,7 @@ def lower_concatenation(ctx: Context, node: Node) -> None:
     start = 0
     for value in node.inputs:
         view, table = ctx.view(value), node.op.table(value.type, node.outputs[0].type)
-        target = _along(whole, axis, start, value.type.shape[axis])
+        target = along(whole, axis, start, value.type.shape[axis])
         start += value.type.shape[axis]
         if table is not None:
             emit_table(ctx, view, target, table.view(np.uint8))
@@ -235,7 +237,7 @@ def lower_pack(ctx: Context, node: Node) -> None:
     axis, whole = node.op.axis, ctx.view(node.outputs[0])
     first = len(ctx.steps)
     for i, value in enumerate(node.inputs):
-        emit_copy(ctx, ctx.view(value), _drop(_along(whole, axis, i, 1), [axis]))
+        emit_copy(ctx, ctx.view(value), drop(along(whole, axis, i, 1), [axis]))
     ctx.together(first)
 
 
@@ -244,17 +246,19 @@ def lower_unpack(ctx: Context, node: Node) -> None:
     axis, whole = node.op.axis, ctx.view(node.inputs[0])
     first = len(ctx.steps)
     for i, value in enumerate(node.outputs):
-        emit_copy(ctx, _drop(_along(whole, axis, i, 1), [axis]), ctx.view(value))
+        emit_copy(ctx, drop(along(whole, axis, i, 1), [axis]), ctx.view(value))
     ctx.together(first)
 
 
 def lower_split(ctx: Context, node: Node) -> None:
-    assert isinstance(node.op, Split)
+    """SPLIT and SPLIT_V."""
+    assert isinstance(node.op, Split | SplitV)
     axis, whole = node.op.axis, ctx.view(node.inputs[0])
-    first = len(ctx.steps)
-    for i, value in enumerate(node.outputs):
+    first, start = len(ctx.steps), 0
+    for value in node.outputs:
         count = value.type.shape[axis]
-        emit_copy(ctx, _along(whole, axis, i * count, count), ctx.view(value))
+        emit_copy(ctx, along(whole, axis, start, count), ctx.view(value))
+        start += count
     ctx.together(first)
 
 
@@ -262,7 +266,7 @@ def lower_strided_slice(ctx: Context, node: Node) -> None:
     op = node.op
     assert isinstance(op, StridedSlice)
     chosen = part(ctx.view(node.inputs[0]), op.begin, op.size, op.strides)
-    emit_copy(ctx, _drop(chosen, op.shrink_axes), ctx.view(node.outputs[0]))
+    emit_copy(ctx, drop(chosen, op.shrink_axes), ctx.view(node.outputs[0]))
 
 
 def lower_transpose(ctx: Context, node: Node) -> None:
@@ -285,15 +289,17 @@ def lower_pad(ctx: Context, node: Node) -> None:
             if count:
                 corner = [at if i == axis else s for i, s in enumerate(start)]
                 extent = [count if i == axis else n for i, n in enumerate(shape)]
-                _fill(ctx, part(c, corner, extent), value)
+                emit_fill(ctx, part(c, corner, extent), value)
         start[axis] += before
         shape[axis] -= before + after
     emit_copy(ctx, a, part(c, start, shape))
     ctx.together(first)
 
 
-def _fill(ctx: Context, target: View, value: int) -> None:
+def emit_fill(ctx: Context, target: View, value: int) -> None:
+    """Fill a view with 8 bytes ``value`` of repeated elements."""
     size = target.type.dtype.itemsize
+    ctx.require(size <= 8 or value == 0)
     extents, (steps,) = merge(target.shape, [target.strides])
     if not extents or steps[-1] != size:
         extents, steps = (*extents, 1), (*steps, size)

@@ -10,10 +10,12 @@ import numpy as np
 from ..dtype import DType
 from ..graph import Array, Node
 from ..kernels import elementwise, lookup
-from ..ops import Add, Dequantize, Mul, Quantize, Sub, Unary
+from ..ops import Add, FakeQuant, Mul, Quantize, Sub, Unary
+from ..ops.checks import EIGHT_BIT
 from .context import Context, constant, node_seconds
 from .model import Params, View
 from .movement import emit_copy
+from .program import Program
 from .strided import Strides, broadcast, emit_table, runs, walk
 
 
@@ -97,11 +99,11 @@ def lower_table(ctx: Context, node: Node) -> None:
     x, out = node.input_types[0], node.output_types[0]
     ctx.require(x.quant is not None and out.quant is not None)
     a, c = ctx.view(node.inputs[0]), ctx.view(node.outputs[0])
-    if x.dtype is out.dtype is DType.INT16:
-        table = node.op.table(x, out)
-        _lookup_wide(ctx, {"x": (a, a.strides), "y": (c, c.strides)}, table)
+    ctx.require(max(x.dtype.itemsize, out.dtype.itemsize) <= 2)
+    if x.dtype not in EIGHT_BIT or out.dtype not in EIGHT_BIT:
+        operands = {"x": (a, a.strides), "y": (c, c.strides)}
+        _lookup_wide(ctx, operands, node.op.table(x, out))
         return
-    ctx.require(x.dtype in EIGHT_BIT and out.dtype in EIGHT_BIT)
     table = node.op.table(x, out).view(np.uint8)
     if np.array_equal(table, np.arange(256) ^ 0x80):
         emit_copy(ctx, a, c, flip=True)
@@ -144,13 +146,13 @@ def _lookup_wide(
     operands: dict[str, tuple[View, Strides]],
     table: Array,
 ) -> None:
-    """By a table of 65,536 entries."""
+    """By a table of 65,536 entries, or of 256 of 16 bits."""
     shape = operands["y"][0].shape
     _, _, strides = runs(shape, operands.values())
     fixed = tuple(s[-1] == 0 for s in strides[:-1])
     walk(
         ctx,
-        lookup.LookupWide(ctx.isa, fixed, table.itemsize),
+        lookup.LookupWide(ctx.isa, fixed, table.itemsize, table.size == 256),
         operands,
         shape,
         {"table": ctx.constants.add(table)},
@@ -158,46 +160,87 @@ def _lookup_wide(
     )
 
 
-EIGHT_BIT = (DType.UINT8, DType.INT8)
-
-
 def lower_quantize(ctx: Context, node: Node) -> None:
-    """QUANTIZE: from 8 bits by table, from float32 by arithmetic."""
+    """QUANTIZE: by table, or from floats by arithmetic."""
     assert isinstance(node.op, Quantize)
     x, out = node.input_types[0], node.output_types[0]
-    if x.dtype is not DType.FLOAT32:
+    if not x.dtype.is_float:
         lower_table(ctx, node)
         return
-    ctx.activations(out)
+    ctx.require(out.quant is not None and x.dtype is not DType.FLOAT64)
     assert out.quant is not None
     a, c = ctx.view(node.inputs[0]), ctx.view(node.outputs[0])
     lo, hi = out.dtype.range
-    walk(
-        ctx,
-        lookup.Quantize(ctx.isa),
-        {"x": (a, a.strides), "y": (c, c.strides)},
-        out.shape,
-        {
-            "scale": out.quant.scale[0],
-            "zero_point": out.quant.zero_point[0],
-            "lo": lo,
-            "hi": hi,
-        },
-        node_seconds(node),
-    )
+    scale, zero = out.quant.scale[0], out.quant.zero_point[0]
+    if x.dtype is DType.FLOAT32 and out.dtype is ctx.activation:
+        walk(
+            ctx,
+            lookup.Quantize(ctx.isa),
+            {"x": (a, a.strides), "y": (c, c.strides)},
+            out.shape,
+            {"scale": scale, "zero_point": zero, "lo": lo, "hi": hi},
+            node_seconds(node),
+        )
+        return
+    program, real = Program(ctx, c.shape), DType.FLOAT32
+    inverse = np.float32(1) / np.float32(scale)
+    y = program.stage("cast", (program.input(a),), real)
+    for function, number in (("mul", inverse), ("max", lo - zero), ("min", hi - zero)):
+        y = program.stage(function, (y, program.scalar(number, real)), real)
+    y = program.stage("cast", (program.stage("round", (y,), real),), DType.INT32)
+    y = program.stage("add", (y, program.scalar(zero, DType.INT32)), DType.INT32)
+    program.stage("cast", (y,), out.dtype)
+    program.emit(c)
 
 
 def lower_dequantize(ctx: Context, node: Node) -> None:
-    assert isinstance(node.op, Dequantize)
-    x = node.input_types[0]
-    ctx.activations(x)
-    assert x.quant is not None
+    x, out = node.input_types[0], node.output_types[0]
+    ctx.require(out.dtype is not DType.FLOAT64 and x.dtype is not DType.FLOAT64)
     a, c = ctx.view(node.inputs[0]), ctx.view(node.outputs[0])
-    walk(
-        ctx,
-        lookup.Dequantize(ctx.isa),
-        {"x": (a, a.strides), "y": (c, c.strides)},
-        x.shape,
-        {"scale": x.quant.scale[0], "zero": x.quant.zero_point[0]},
-        node_seconds(node),
-    )
+    quant = x.quant
+    if (
+        quant is not None
+        and (x.dtype, out.dtype) == (ctx.activation, DType.FLOAT32)
+        and quant.axis is None
+    ):
+        walk(
+            ctx,
+            lookup.Dequantize(ctx.isa),
+            {"x": (a, a.strides), "y": (c, c.strides)},
+            x.shape,
+            {"scale": quant.scale[0], "zero": quant.zero_point[0]},
+            node_seconds(node),
+        )
+        return
+    program, real = Program(ctx, c.shape), DType.FLOAT32
+    y = program.input(a)
+    if quant is not None and not x.dtype.is_float:
+        shape = [-1 if i == quant.axis else 1 for i in range(len(c.shape))]
+        zeros, scales = (
+            program.input(ctx.constant(np.array(numbers, dtype.numpy).reshape(shape)))
+            for numbers, dtype in ((quant.zero_point, DType.INT32), (quant.scale, real))
+        )
+        y = program.stage("cast", (y,), DType.INT32)
+        y = program.stage("cast", (program.stage("sub", (y, zeros), DType.INT32),), real)
+        y = program.stage("mul", (y, scales), real)
+    program.stage("cast", (y,), out.dtype)
+    program.emit(c)
+
+
+def lower_fake_quant(ctx: Context, node: Node) -> None:
+    """FAKE_QUANT: floor((clamp(x) - low) / scale + 1/2) * scale + low."""
+    assert isinstance(node.op, FakeQuant)
+    real = DType.FLOAT32
+    ctx.require(node.input_types[0].dtype is real)
+    low, high, scale = node.op.nudged()
+    a, c = ctx.view(node.inputs[0]), ctx.view(node.outputs[0])
+    program = Program(ctx, c.shape)
+    y = program.input(a)
+    inverse = np.float32(1) / scale
+    steps = [("atleast", low), ("atmost", high), ("sub", low), ("mul", inverse), ("add", 0.5)]
+    for function, number in steps:
+        y = program.stage(function, (y, program.scalar(number, real)), real)
+    y = program.stage("floor", (y,), real)
+    for function, number in (("mul", scale), ("add", low)):
+        y = program.stage(function, (y, program.scalar(number, real)), real)
+    program.emit(c)

@@ -1,0 +1,209 @@
+"""Programs of one operator that works on elements or moves them, of every type it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+
+import edgewise as ew
+from edgewise import ops
+from edgewise.dtype import DType, QParams
+from edgewise.graph import Graph, TensorType
+from edgewise.ops.base import Activation, Op
+from networks import Array, Builder, assert_matches, quantized, random_inputs, reference
+from test_program import NATIVE
+
+U8, I8, I16, I32, I64 = DType.UINT8, DType.INT8, DType.INT16, DType.INT32, DType.INT64
+F16, F32, BOOL = DType.FLOAT16, DType.FLOAT32, DType.BOOL
+Shapes = Sequence[tuple[int, ...]]
+Make = Callable[[], Graph]
+SHAPE = (2, 5, 7, 9)
+
+
+def plain(op: Op, *shapes: tuple[int, ...], dtype: DType = F32) -> Make:
+    """An operator of inputs of one dtype."""
+
+    def make() -> Graph:
+        b = Builder()
+        outputs = b.node(op, [b.input(TensorType(s, dtype)) for s in shapes])
+        return b.graph(*(outputs if isinstance(outputs, list) else [outputs]))
+
+    return make
+
+
+def mixed(op: Op, *operands: TensorType | Array, quant: QParams | None = None) -> Make:
+    """An operator of inputs, given by type, and of constants."""
+
+    def make() -> Graph:
+        b = Builder()
+        values = [b.input(x) if isinstance(x, TensorType) else b.constant(x) for x in operands]
+        return b.graph(b.node(op, values, quant))
+
+    return make
+
+
+def eight_bits(op: Op, dtype: DType, *shapes: tuple[int, ...], constant: bool = False) -> Make:
+    """An operator of quantized inputs, the last of them a constant where that is asked for."""
+
+    def make() -> Graph:
+        b = Builder()
+        xs = [b.input(quantized(s, dtype, 0.03 + 0.01 * i, 3 + i)) for i, s in enumerate(shapes)]
+        if constant:
+            b.inputs.pop()
+            xs[-1] = b.weights(shapes[-1], dtype, None, 5, 0.04)
+        return b.graph(b.node(op, xs, QParams.per_tensor(0.05, 1)))
+
+    return make
+
+
+def chain() -> Graph:
+    """Several float operators, in place and broadcast, of parts of a joined tensor."""
+    b = Builder()
+    x, y = b.input(TensorType(SHAPE, F32)), b.input(TensorType((7, 1), F32))
+    total = b.node(ops.Add(Activation.RELU6), [x, y])
+    scaled = b.node(ops.Mul(), [total, b.constant(np.float32([0.5]))])
+    both = b.node(ops.Concatenation(3), [b.node(ops.Tanh(), [scaled]), b.node(ops.Neg(), [x])])
+    return b.graph(b.node(ops.Maximum(), [both, b.node(ops.Logistic(), [both])]))
+
+
+def halves(target: DType) -> Make:
+    return mixed(ops.Cast(target), TensorType(SHAPE, F16))
+
+
+def requantized(source: DType, target: DType, scale: float) -> Make:
+    t = quantized(SHAPE, source, 0.02, 0 if source is I16 else 3)
+    return mixed(ops.Quantize(target), t, quant=QParams.per_tensor(scale, 0))
+
+
+def per_channel() -> Graph:
+    b = Builder()
+    scales = tuple(float(np.float32(0.01 * (i + 1))) for i in range(9))
+    t = TensorType(SHAPE, I8, QParams(scales, (0,) * 9, 3))
+    return b.graph(b.node(ops.Dequantize(), [b.input(t)]))
+
+
+UNARY = (ops.Abs, ops.Ceil, ops.Cos, ops.Elu, ops.Exp, ops.Floor, ops.HardSwish, ops.Log)
+UNARY += (ops.Logistic, ops.Neg, ops.Relu, ops.Relu0To1, ops.Relu6, ops.ReluN1To1, ops.Round)
+UNARY += (ops.Rsqrt, ops.Sign, ops.Sin, ops.Sqrt, ops.Square, ops.Tanh)
+BINARY = (ops.Add, ops.Div, ops.FloorDiv, ops.FloorMod, ops.Maximum, ops.Minimum, ops.Mul, ops.Pow)
+BINARY += (ops.PRelu, ops.SquaredDifference, ops.Sub)
+COMPARE = (ops.Equal, ops.Greater, ops.GreaterEqual, ops.Less, ops.LessEqual, ops.NotEqual)
+BYTES = (U8, I8)
+MOVED = (U8, I16, F32, I64, DType.COMPLEX128)
+
+INDICES = np.array([4, 0, 0, 2], np.int32)
+INDEX = TensorType((3, 2), I32)
+
+MOVES: dict[str, tuple[Op, tuple[int, ...]]] = {
+    "batch to space": (ops.BatchToSpaceNd((2, 3), ((0, 0), (0, 0))), (12, 3, 4, 5)),
+    "batch to space cropped": (ops.BatchToSpaceNd((2, 3), ((1, 2), (4, 0))), (12, 3, 4, 5)),
+    "batch to space rows": (ops.BatchToSpaceNd((4,), ((3, 1),)), (8, 5, 6)),
+    "broadcast": (ops.BroadcastTo((3, 2, 5, 7)), (2, 1, 7)),
+    "broadcast pixels": (ops.BroadcastTo((4, 6)), (4, 1)),
+    "depth to space": (ops.DepthToSpace(2), (2, 3, 4, 20)),
+    "matrix diagonals": (ops.MatrixDiag(), (3, 5)),
+    "mirror": (ops.MirrorPad(((0, 0), (2, 4), (3, 0), (0, 0))), SHAPE),
+    "mirror all": (ops.MirrorPad(((1, 1), (0, 4), (6, 6), (0, 3))), SHAPE),
+    "mirror symmetric": (ops.MirrorPad(((2, 1), (5, 0), (0, 7), (9, 9)), True), SHAPE),
+    "pad": (ops.Pad(((0, 1), (2, 0), (3, 3), (0, 5))), SHAPE),
+    "reverse": (ops.Reverse((1,)), SHAPE),
+    "reverse last": (ops.Reverse((0, 3)), SHAPE),
+    "space to batch": (ops.SpaceToBatchNd((2, 3), ((0, 0), (0, 0))), (2, 6, 9, 5)),
+    "space to batch padded": (ops.SpaceToBatchNd((2, 3), ((3, 2), (1, 4))), (2, 5, 7, 5)),
+    "space to depth": (ops.SpaceToDepth(3), (2, 6, 9, 4)),
+    "split": (ops.SplitV(2, (1, 4, 2)), SHAPE),
+    "tile": (ops.Tile((2, 1, 3, 2)), (2, 3, 1, 5)),
+    "tile elements": (ops.Tile((1, 6)), (4, 1)),
+    "transpose": (ops.Transpose((0, 3, 1, 2)), SHAPE),
+    "zeros": (ops.ZerosLike(), SHAPE),
+}
+
+CASES: dict[str, Make] = {
+    **{f"{op.name} {t.value}": plain(op(), SHAPE) for op in UNARY for t in (F32,)},
+    **{f"{op.name} {t}": eight_bits(op(), t, SHAPE) for op in UNARY for t in BYTES},
+    **{f"{op.name} int16": eight_bits(op(), I16, SHAPE) for op in (ops.Tanh, ops.Logistic)},
+    **{f"{op.name} float": plain(op(), SHAPE, SHAPE) for op in BINARY if op is not ops.Pow},
+    **{f"{op.name} int": plain(op(), SHAPE, SHAPE, dtype=I32) for op in COMPARE},
+    **{f"{op.name} pairs {t}": eight_bits(op(), t, SHAPE, (9,)) for op in BINARY for t in BYTES},
+    **{f"{op.name} table": eight_bits(op(), U8, SHAPE, (1,), constant=True) for op in BINARY},
+    **{f"{op.name} pairs": eight_bits(op(), U8, SHAPE, (2, 1, 7, 1)) for op in COMPARE},
+    **{f"{name} {t.value}": plain(*case, dtype=t) for name, case in MOVES.items() for t in MOVED},
+    "add relu": plain(ops.Add(Activation.RELU), SHAPE, (1,)),
+    "add n": plain(ops.AddN(), *[SHAPE] * 5),
+    "atan2": plain(ops.Atan2(), SHAPE, SHAPE),
+    "bitcast": mixed(ops.Bitcast(U8), TensorType(SHAPE, F32)),
+    "chain": chain,
+    "dequantize int16": mixed(ops.Dequantize(), quantized(SHAPE, I16, 0.1, 0)),
+    "dequantize half": mixed(ops.Dequantize(), TensorType(SHAPE, F16)),
+    "dequantize per channel": per_channel,
+    "div constant": mixed(ops.Div(Activation.RELU_N1_TO_1), TensorType(SHAPE, F32), np.float32(3)),
+    "embedding": mixed(ops.EmbeddingLookup(), INDICES, TensorType((6, 5, 7), F32)),
+    "fake quant": mixed(ops.FakeQuant(-1.0, 2.0, 8, True), TensorType(SHAPE, F32)),
+    "fill": mixed(ops.Fill((3, 70)), TensorType((), F32)),
+    "gather rows": mixed(ops.Gather(0), TensorType((9, 33), F32), INDICES),
+    "gather columns": mixed(ops.Gather(2), TensorType(SHAPE, U8), INDICES),
+    "gather slice": mixed(ops.Gather(1), TensorType(SHAPE, F32), np.array([4, 2, 0])),
+    "gather scalar": mixed(ops.Gather(1), TensorType(SHAPE, F32), np.array(3)),
+    "gather elements": mixed(ops.Gather(3), TensorType(SHAPE, I64), INDICES[None]),
+    "gather batches": mixed(ops.Gather(2, 1), TensorType(SHAPE, F32), np.int64([[4, 0], [1, 1]])),
+    "gather nd": mixed(ops.GatherNd(), TensorType(SHAPE, F32), np.int32([[1, 4], [0, 0], [1, 2]])),
+    "gather nd elements": mixed(
+        ops.GatherNd(), TensorType((3, 4), U8), np.int64([[[2, 3]], [[0, 1]]])
+    ),
+    "gelu": plain(ops.Gelu(), SHAPE),
+    "gelu tanh": plain(ops.Gelu(True), SHAPE),
+    "gelu bytes": eight_bits(ops.Gelu(), U8, SHAPE),
+    "leaky relu": plain(ops.LeakyRelu(0.3), SHAPE),
+    "logical": plain(ops.LogicalOr(), SHAPE, (9,), dtype=BOOL),
+    "maximum of bytes": plain(ops.Maximum(), SHAPE, SHAPE, dtype=U8),
+    "matrix set diagonals": plain(ops.MatrixSetDiag(), (2, 4, 6), (2, 4)),
+    "narrow": plain(ops.Sub(), (40, 50, 3), (3,)),
+    "one hot": mixed(
+        ops.OneHot(1, 5), np.int32([[0, 4, 2], [7, -1, 3]]), TensorType((), F32), np.float32(0)
+    ),
+    "one hot of inputs": mixed(
+        ops.OneHot(2, 200), TensorType((3, 4), I32), np.float32(2), np.float32(-1)
+    ),
+    "pow": mixed(ops.Pow(), TensorType(SHAPE, F32), np.float32(2.0)),
+    "quantize int16": mixed(
+        ops.Quantize(I16), TensorType(SHAPE, F32), quant=QParams.per_tensor(1e-4, 0)
+    ),
+    "requantize 8 to 16": requantized(I8, I16, 0.0003),
+    "requantize 16 to 8": requantized(I16, I8, 3.0),
+    "requantize 16": requantized(I16, I16, 0.03),
+    "right shift": mixed(ops.RightShift(), TensorType(SHAPE, I32), np.int32(5)),
+    "select": mixed(
+        ops.Select(), TensorType((5, 1, 9), BOOL), TensorType(SHAPE, F32), np.float32(1)
+    ),
+    "select rows": mixed(ops.Select(True), TensorType((2,), BOOL), *[TensorType(SHAPE, U8)] * 2),
+    "six dimensions": plain(ops.Add(), (2, 1, 3, 1, 2, 5), (1, 4, 1, 2, 1, 5)),
+    "update slice": mixed(
+        ops.DynamicUpdateSlice(),
+        TensorType(SHAPE, F32),
+        TensorType((1, 2, 7, 9), F32),
+        np.int32([1, 9, 0, 0]),
+    ),
+    "update slice elements": mixed(
+        ops.DynamicUpdateSlice(), TensorType((5, 6), U8), TensorType((3, 2), U8), np.int64([-4, 3])
+    ),
+}
+FALLBACKS = {"atan2"}
+
+
+@pytest.mark.parametrize("isa", NATIVE)
+@pytest.mark.parametrize("case", CASES)
+def test_operator(case: str, isa: str) -> None:
+    graph = CASES[case]()
+    program = ew.compile(graph, isa=isa)
+    assert bool(program.plan.fallbacks) == (case in FALLBACKS)
+    for seed in range(2):
+        inputs = random_inputs(graph, seed)
+        results = program(*inputs)
+        found = results if isinstance(results, tuple) else (results,)
+        with np.errstate(all="ignore"):
+            expected = reference(graph, inputs)
+        for got, wanted in zip(found, expected, strict=True):
+            assert_matches(got, wanted)
+    program.close()
