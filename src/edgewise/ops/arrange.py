@@ -346,9 +346,10 @@ class BatchToSpaceNd(Op):
 
 
 class MatrixDiag(Op):
-    """Square matrices [..., N, N] whose diagonals are the rows of x[..., N], 0 elsewhere."""
+    """Square matrices [..., N, N] whose diagonals are the rows of x[..., N], raw 0 elsewhere."""
 
     name: ClassVar[str] = "MATRIX_DIAG"
+    either_sign: ClassVar[bool] = False
 
     def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
         check_inputs(self, inputs, 1)

@@ -40,6 +40,7 @@ class ZerosLike(Op):
     """Raw zeros of the operand's shape and dtype."""
 
     name: ClassVar[str] = "ZEROS_LIKE"
+    either_sign: ClassVar[bool] = False
 
     def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
         check_inputs(self, inputs, 1)

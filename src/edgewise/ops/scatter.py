@@ -20,12 +20,13 @@ from .checks import check_axis, check_inputs, moved, result
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ScatterNd(Op):
-    """Zeros of ``shape`` with updates added at the places that rows of indices[..., K] name.
+    """Raw zeros of ``shape`` with updates added at the places that rows of indices[..., K] name.
 
     The operands are indices (int32 or int64) and updates, indices.shape[:-1] + shape[K:].
     """
 
     name: ClassVar[str] = "SCATTER_ND"
+    either_sign: ClassVar[bool] = False
 
     shape: tuple[int, ...] = ()
 
@@ -152,6 +153,7 @@ class SegmentSum(Op):
     """
 
     name: ClassVar[str] = "SEGMENT_SUM"
+    either_sign: ClassVar[bool] = False
 
     rows: int = 1
 
@@ -201,6 +203,8 @@ class _UnsortedSegment(Op):
 
     The operands are x and ids (int32, one a row).
     """
+
+    either_sign: ClassVar[bool] = False
 
     rows: int = 1
 

@@ -6,12 +6,15 @@ from dataclasses import replace
 
 from ..graph import Graph, Node
 from ..ops import (
+    BroadcastTo,
     Concatenation,
     FullyConnected,
     Gather,
     Op,
     Pack,
     Reshape,
+    Split,
+    SplitV,
     Squeeze,
     StridedSlice,
     Transpose,
@@ -19,14 +22,22 @@ from ..ops import (
 )
 from .rewrite import Sweep, fuse_origins, rewrite
 
-RENAMING: tuple[type[Op], ...] = (Squeeze, Pack, Unpack, StridedSlice, Transpose)
+RENAMING: tuple[type[Op], ...] = (
+    BroadcastTo,
+    Squeeze,
+    Pack,
+    Unpack,
+    StridedSlice,
+    Transpose,
+)
 
 
 def canonicalize(graph: Graph) -> Graph:
     """Spell every operator that only renames dimensions as RESHAPE, and read through it.
 
-    These are SQUEEZE, PACK of one, UNPACK into one, STRIDED_SLICE of everything, and TRANSPOSE
-    that moves only axes of size 1.
+    These are SQUEEZE, PACK of one, UNPACK into one, STRIDED_SLICE of everything, BROADCAST_TO that
+    repeats nothing, and TRANSPOSE that moves only axes of size 1. SPLIT_V into equal parts is a
+    SPLIT.
 
     Given:
         %b = SQUEEZE[axes=(1, 2)](%a) : uint8[1x1000]
@@ -59,6 +70,7 @@ def canonicalize(graph: Graph) -> Graph:
     """
     graph = rewrite(graph, (Concatenation,), _joins_nothing)
     graph = rewrite(graph, (Gather,), _takes_a_slice)
+    graph = rewrite(graph, (SplitV,), _splits_evenly)
     graph = rewrite(graph, RENAMING, _renames_dimensions)
     return rewrite(graph, (FullyConnected,), _reads_flat)
 
@@ -85,6 +97,13 @@ def _takes_a_slice(node: Node, sweep: Sweep) -> Node | None:
     return replace(node, op=slice_, inputs=(x,))
 
 
+def _splits_evenly(node: Node, sweep: Sweep) -> Node | None:
+    assert isinstance(node.op, SplitV)
+    if len(set(node.op.sizes)) != 1:
+        return None
+    return replace(node, op=Split(node.op.axis, len(node.op.sizes)))
+
+
 def _renames_dimensions(node: Node, sweep: Sweep) -> Node | None:
     if len(node.inputs) != 1 or len(node.outputs) != 1:
         return None
@@ -93,6 +112,8 @@ def _renames_dimensions(node: Node, sweep: Sweep) -> Node | None:
         steps = zip(op.size, shape, op.strides, strict=True)
         if not all(n == d and (s == 1 or n == 1) for n, d, s in steps):
             return None
+    if isinstance(op, BroadcastTo) and node.inputs[0].type.size != node.outputs[0].type.size:
+        return None
     if isinstance(op, Transpose):
         moved = [axis for axis in op.perm if shape[axis] != 1]
         if moved != sorted(moved):

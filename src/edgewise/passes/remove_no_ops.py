@@ -12,20 +12,35 @@ from ..graph import Graph, Node, TensorType, Value
 from ..ops import (
     Activation,
     AveragePool2D,
+    BatchToSpaceNd,
+    Bitcast,
+    BroadcastTo,
+    Cast,
     Concatenation,
+    Densify,
+    DepthToSpace,
+    Dequantize,
     MaxPool2D,
+    MirrorPad,
     Op,
     Pad,
     Quantize,
     Relu,
+    Relu0To1,
     Relu6,
     ReluN1To1,
     Reshape,
     ResizeBilinear,
     ResizeNearestNeighbor,
+    Reverse,
+    SpaceToBatchNd,
+    SpaceToDepth,
     Split,
+    SplitV,
     StridedSlice,
+    Tile,
     Transpose,
+    Unary,
 )
 from .rewrite import Sweep, fuse_origins, rewrite
 
@@ -42,6 +57,10 @@ def _whole(op: StridedSlice, t: TensorType) -> bool:
     return op.size == t.shape and set(op.strides) <= {1}
 
 
+def _of_one_element(op: Reverse, t: TensorType) -> bool:
+    return all(t.shape[axis] == 1 for axis in op.axes)
+
+
 def _plain_join(op: Concatenation, t: TensorType) -> bool:
     return op.activation is Activation.NONE
 
@@ -51,26 +70,41 @@ def _single_pixel(op: AveragePool2D | MaxPool2D, t: TensorType) -> bool:
     return same and op.activation is Activation.NONE
 
 
-def _clamps_nothing(op: Relu | Relu6 | ReluN1To1, t: TensorType) -> bool:
-    if t.quant is None or t.dtype.itemsize != 1:
+def _clamps_nothing(op: Unary, t: TensorType) -> bool:
+    if t.dtype.is_float:
         return False
-    return np.array_equal(op.table(t, t).view(np.uint8), np.arange(256))
+    table = op.table(t, t)
+    return np.array_equal(table.view(f"u{table.itemsize}"), np.arange(table.size))
 
 
 NO_OPS: dict[type[Op], Callable[[Any, TensorType], bool]] = {
     AveragePool2D: _single_pixel,
+    BatchToSpaceNd: _always,
+    Bitcast: _always,
+    BroadcastTo: _always,
+    Cast: _always,
     Concatenation: _plain_join,
+    Densify: _always,
+    DepthToSpace: _always,
+    Dequantize: _always,
     MaxPool2D: _single_pixel,
+    MirrorPad: _always,
     Pad: _always,
     Quantize: _always,
-    Relu: _clamps_nothing,
     Relu6: _clamps_nothing,
+    Relu: _clamps_nothing,
+    Relu0To1: _clamps_nothing,
     ReluN1To1: _clamps_nothing,
     Reshape: _always,
     ResizeBilinear: _always,
     ResizeNearestNeighbor: _always,
+    Reverse: _of_one_element,
+    SpaceToBatchNd: _always,
+    SpaceToDepth: _always,
     Split: _always,
+    SplitV: _always,
     StridedSlice: _whole,
+    Tile: _always,
     Transpose: _in_order,
 }
 """For an operator whose one input and one output have equal types: when it copies its input."""
