@@ -182,7 +182,7 @@ def initialization(name: str, values: Any) -> bytes:
 
 def accumulator() -> bytes:
     """x -> total: the sum of all x so far, which starts at (1, 2, 3)."""
-    x, h, old, new = f32(3, name="x"), handle("h"), f32(3), f32(3, name="total")
+    x, h, old, new = f32(3, name="x"), handle("h"), f32(3), f32(3, name="sum")
     steps = [
         _once(1),
         _variable("total", h),

@@ -46,7 +46,7 @@ class Control(Op):
     def reference(
         self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
     ) -> list[Array]:
-        return self.run(arrays, evaluate)
+        return self.run(arrays, evaluate, MAX_ITERATIONS)
 
     def macs(self, inputs: Sequence[TensorType], outputs: Sequence[TensorType]) -> int:
         """Those of every graph, once."""

@@ -1,0 +1,194 @@
+"""Programs with variables, loops that do not end, and operators without kernels."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import edgewise as ew
+from edgewise import ops
+from edgewise.dtype import DType, QParams
+from edgewise.errors import CompileError, InputError, RunError
+from edgewise.graph import Array, Graph, State
+from networks import Backwards, Builder, classifier, quantized, random_inputs
+from tflite_networks import accumulator, counter_in_a_loop, endless, loop, nonzero
+
+ONE = np.ones(3, np.float32)
+START = np.array([1, 2, 3], np.float32)
+
+
+class TestStates:
+    def test_survive_calls_belong_to_the_program_and_are_reset(self) -> None:
+        graph = ew.load(accumulator())
+        a, b = ew.compile(graph), ew.compile(graph, threads=2)
+        for turn in range(1, 4):
+            np.testing.assert_array_equal(a(ONE), START + turn)
+        np.testing.assert_array_equal(b(ONE * 5), START + 5)
+        np.testing.assert_array_equal(a.states["total"], START + 3)
+        a.reset()
+        np.testing.assert_array_equal(a.states["total"], START)
+        np.testing.assert_array_equal(a(ONE), START + 1)
+        np.testing.assert_array_equal(b.states["total"], START + 5)
+
+    def test_are_copies(self) -> None:
+        program = ew.compile(ew.load(accumulator()))
+        program.states["total"][...] = 99
+        first = program(ONE)
+        first[...] = 99
+        program.states["total"][...] = 99
+        np.testing.assert_array_equal(program(ONE), START + 2)
+        program.reset()
+        program(ONE)
+        program.reset()
+        np.testing.assert_array_equal(program.states["total"], START)
+
+    def test_names_in_bodies(self) -> None:
+        program = ew.compile(ew.load(counter_in_a_loop()))
+        program(np.array([3], np.int32))
+        assert {name: v.tolist() for name, v in program.states.items()} == {"v": [6.0]}
+
+    def test_a_call_that_raises_leaves_them(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        b = Builder()
+        x, before = b.input(quantized((3,), DType.UINT8)), b.input(quantized((3,), DType.UINT8))
+        after = b.node(Backwards(), [x], x.type.quant)
+        y = b.node(Backwards(), [before], x.type.quant)
+        whole = b.graph(y)
+        state = State(before, after, np.zeros(3, np.uint8))
+        graph = Graph((x,), (y,), whole.nodes, states=(state,))
+        program = ew.compile(graph)
+        data = np.array([1, 2, 3], np.uint8)
+        np.testing.assert_array_equal(program(data), [0, 0, 0])
+        held = program.states[before.name]
+        np.testing.assert_array_equal(held, data[::-1])
+
+        def fail(*_: object) -> list[Array]:
+            raise ValueError("a defect")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Backwards, "reference", fail)
+            with pytest.raises(ValueError, match="a defect"):
+                program(data * 2)
+        np.testing.assert_array_equal(program.states[before.name], held)
+        np.testing.assert_array_equal(program(data), data)
+
+    def test_profile_leaves_them(self) -> None:
+        program = ew.compile(ew.load(accumulator()))
+        assert program.profile(ONE)
+        np.testing.assert_array_equal(program(ONE), START + 1)
+
+    def test_two_that_change_places(self) -> None:
+        """What a state becomes is what the other was: both are read before either is written."""
+        b = Builder()
+        x, p, q = (b.input(quantized((2,), DType.UINT8)) for _ in range(3))
+        whole = b.graph(b.node(Backwards(), [x], x.type.quant))
+        states = (
+            State(p, q, np.array([1, 2], np.uint8)),
+            State(q, p, np.array([3, 4], np.uint8)),
+        )
+        graph = Graph((x,), whole.outputs, whole.nodes, states=states)
+        program = ew.compile(graph)
+        for _ in range(3):
+            before = program.states
+            program(np.zeros(2, np.uint8))
+            np.testing.assert_array_equal(program.states[p.name], before[q.name])
+            np.testing.assert_array_equal(program.states[q.name], before[p.name])
+
+
+class TestEndlessLoop:
+    def test_limit(self) -> None:
+        program = ew.compile(ew.load(endless()), max_iterations=50)
+        with pytest.raises(RunError, match=r"WHILE: its condition still holds after 50 turns"):
+            program(np.zeros(1, np.float32))
+        np.testing.assert_array_equal(program(np.full(1, 1e31, np.float32)), np.float32([1e31]))
+
+    def test_limit_that_is_enough(self) -> None:
+        graph = ew.load(loop(None))
+        arguments = [np.zeros(1, np.int32), np.zeros((2, 3), np.float32), np.array([4], np.int32)]
+        ew.compile(graph, max_iterations=5)(*arguments)
+        with pytest.raises(RunError, match="after 4 turns"):
+            ew.compile(graph, max_iterations=4)(*arguments)
+
+    def test_reference_has_the_default(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        graph = ew.load(endless())
+        (node,) = graph.nodes
+        monkeypatch.setattr("edgewise.ops.control.MAX_ITERATIONS", 7)
+        with pytest.raises(RunError, match="after 7 turns"):
+            node.op.reference([np.zeros(1, np.float32)], node.input_types, node.output_types)
+
+    @pytest.mark.skipif(os.name != "posix", reason="signals of posix")
+    def test_control_c(self) -> None:
+        program = ew.compile(ew.load(endless()), max_iterations=10**9)
+        main = threading.main_thread().ident
+        assert main is not None
+        timer = threading.Timer(0.3, signal.pthread_kill, (main, signal.SIGINT))
+        start = time.monotonic()
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            program(np.zeros(1, np.float32))
+        assert time.monotonic() - start < 20
+        timer.join()
+        np.testing.assert_array_equal(program(np.full(1, 1e31, np.float32)), np.float32([1e31]))
+
+    @pytest.mark.parametrize("turns", [0, -3])
+    def test_limit_out_of_range(self, turns: int) -> None:
+        with pytest.raises(InputError, match=f"max_iterations={turns}"):
+            ew.compile(ew.load(endless()), max_iterations=turns)
+
+
+class TestFallbacks:
+    def test_are_listed_with_reasons(self) -> None:
+        b = Builder()
+        x = b.input(quantized((2, 3), DType.UINT8))
+        program = ew.compile(b.graph(b.node(Backwards(), [x], x.type.quant)))
+        ((node, reason),) = program.fallbacks
+        assert (node.op.name, reason) == ("BACKWARDS", "it has no kernel")
+
+    def test_of_bodies_and_of_what_is_interpreted(self) -> None:
+        (found,) = ew.compile(ew.load(nonzero())).fallbacks
+        assert found.node.op.name == "INTERPRETED"
+        assert found.reason == "its shapes depend on values"
+
+    def test_strict(self) -> None:
+        assert ew.compile(classifier(DType.UINT8), strict=True).fallbacks == ()
+        b = Builder()
+        x = b.input(quantized((2, 3), DType.UINT8))
+        graph = b.graph(b.node(Backwards(), [x], x.type.quant))
+        with pytest.raises(CompileError, match="BACKWARDS 'node0': it has no kernel"):
+            ew.compile(graph, strict=True)
+        with pytest.raises(CompileError, match="INTERPRETED"):
+            ew.compile(ew.load(nonzero()), strict=True)
+
+    def test_profile_names_them(self) -> None:
+        b = Builder()
+        q = QParams.per_tensor(0.05, 121)
+        x = b.input(quantized((1, 64, 64, 3), DType.UINT8))
+        y = b.node(Backwards(), [b.node(ops.Tanh(), [x], q)], q)
+        graph = b.graph(b.node(ops.Tanh(), [y], q))
+        parts = ew.compile(graph).profile(*random_inputs(graph))
+        assert [p.name for p in parts] == ["1 native steps", "BACKWARDS node1", "1 native steps"]
+        assert [p.node is not None for p in parts] == [False, True, False]
+        assert all(0 < p.seconds < 10 for p in parts)
+        last = ew.compile(ew.load(nonzero())).profile(np.zeros((3, 4), np.float32))[-1]
+        assert last.name == "INTERPRETED[WHERE, SHAPE]"
+
+
+def test_options_out_of_range() -> None:
+    graph = classifier(DType.UINT8)
+    with pytest.raises(InputError, match="requantization='exact'; it is one of float, fixed_point"):
+        ew.compile(graph, requantization="exact")
+    with pytest.raises(InputError, match="precision='f8'"):
+        ew.compile(graph, precision="f8")
+
+
+def test_fixed_point_is_another_program() -> None:
+    """Both run; what is kept on disk is told apart."""
+    graph = classifier(DType.INT8)
+    inputs = random_inputs(graph)
+    a = ew.compile(graph)(*inputs)
+    b = ew.compile(graph, requantization="fixed_point")(*inputs)
+    assert max(np.abs(x.astype(int) - y).max() for x, y in zip(a, b, strict=True)) <= 3
