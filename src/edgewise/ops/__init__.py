@@ -75,11 +75,18 @@ from .movement import (
     Transpose,
     Unpack,
 )
-from .normalization import L2Normalization, LocalResponseNormalization, LogSoftmax, Softmax
+from .normalization import (
+    L2Normalization,
+    LastAxis,
+    LocalResponseNormalization,
+    LogSoftmax,
+    Softmax,
+)
 from .pool import AveragePool2D, L2Pool2D, MaxPool2D
 from .random import Multinomial, RandomStandardNormal, RandomUniform
 from .recurrent import Nonlinearity, Recurrent
 from .reduce import (
+    ArgExtreme,
     ArgMax,
     ArgMin,
     Cumsum,
@@ -118,6 +125,7 @@ from .sort import Bucketize, TopK, Unique, Where
 from .spectral import AudioSpectrogram, ComplexAbs, Imag, Mfcc, Real, Rfft2d
 from .svdf import Svdf
 from .table import HashtableFind
+from .tables import raw_values
 from .text import Combiner, EmbeddingLookupSparse, HashtableLookup, LshProjection, SkipGram
 from .unary import (
     Abs,
@@ -152,6 +160,7 @@ __all__ = [
     "Activation",
     "Add",
     "AddN",
+    "ArgExtreme",
     "ArgMax",
     "ArgMin",
     "Atan2",
@@ -215,6 +224,7 @@ __all__ = [
     "Interpreted",
     "L2Normalization",
     "L2Pool2D",
+    "LastAxis",
     "LeakyRelu",
     "Less",
     "LessEqual",
@@ -322,5 +332,6 @@ __all__ = [
     "accumulator_bound",
     "activation_range",
     "fixed_point_requantization",
+    "raw_values",
     "requantization",
 ]

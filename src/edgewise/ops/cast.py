@@ -18,8 +18,8 @@ from .checks import check_inputs, result
 class Cast(Op):
     """The same number as ``dtype``; quantized values are cast as raw integers.
 
-    Floats are cut toward zero and saturate, NaN becomes the greatest integer; integers wrap; anything but 0 is true;
-    of complex numbers the real part stays, unless they become bool.
+    Floats are cut toward zero and saturate, NaN becomes the greatest integer; integers wrap;
+    anything but 0 is true; of complex numbers the real part stays, unless they become bool.
     """
 
     name: ClassVar[str] = "CAST"

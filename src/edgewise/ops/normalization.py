@@ -21,7 +21,7 @@ from .requant import centered, per_tensor, wrap_int32
 from .tables import Function, interpolated_table
 
 
-class _LastAxis(Op):
+class LastAxis(Op):
     """Base of the operators that give each row of the last axis a row of its size."""
 
     kinds: ClassVar[tuple[Kind, ...]] = (Kind.FLOAT, Kind.QUANTIZED)
@@ -53,7 +53,7 @@ class _LastAxis(Op):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Softmax(_LastAxis):
+class Softmax(LastAxis):
     """exp(beta * x) / sum(exp(beta * x)) over the last axis.
 
     8 bits, with d = (greatest x of the row) - x, and t = ``table``: the sum s of t[d] over the
@@ -131,7 +131,7 @@ def _interpolated(real: Callable[[Array], Array], reach: float, zero: int, op: O
     return interpolated_table(op, Function(real), x, y).astype(np.int64)
 
 
-class LogSoftmax(_LastAxis):
+class LogSoftmax(LastAxis):
     """x - log(sum(exp(x))) over the last axis."""
 
     name: ClassVar[str] = "LOG_SOFTMAX"
@@ -141,7 +141,7 @@ class LogSoftmax(_LastAxis):
         return np.asarray(x - np.log(np.exp(x).sum(axis=-1, keepdims=True)))
 
 
-class L2Normalization(_LastAxis):
+class L2Normalization(LastAxis):
     """x / max(sqrt(sum(x * x)), 1e-6) over the last axis.
 
     8 bits to the scale 1 / 128: TensorFlow Lite's rule, 128 * x by the multiplier of
@@ -170,7 +170,7 @@ class L2Normalization(_LastAxis):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class LocalResponseNormalization(_LastAxis):
+class LocalResponseNormalization(LastAxis):
     """x / (bias + alpha * sum(x * x)) ** beta, the sum over ``radius`` channels to both sides."""
 
     name: ClassVar[str] = "LOCAL_RESPONSE_NORMALIZATION"

@@ -293,7 +293,7 @@ class Cumsum(Op):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class _Arg(Op):
+class ArgExtreme(Op):
     """Base of ARG_MAX and ARG_MIN: an index of ``dtype`` along ``axis`` (counted from 0)."""
 
     axis: int = 0
@@ -311,7 +311,7 @@ class _Arg(Op):
         return (result(self, shape[: self.axis] + shape[self.axis + 1 :], self.dtype),)
 
 
-class ArgMax(_Arg):
+class ArgMax(ArgExtreme):
     """Index of the greatest value along ``axis``, the first where several are."""
 
     name: ClassVar[str] = "ARG_MAX"
@@ -322,7 +322,7 @@ class ArgMax(_Arg):
         return [np.asarray(arrays[0].argmax(axis=self.axis), self.dtype.numpy)]
 
 
-class ArgMin(_Arg):
+class ArgMin(ArgExtreme):
     """Index of the smallest value along ``axis``, the first where several are."""
 
     name: ClassVar[str] = "ARG_MIN"

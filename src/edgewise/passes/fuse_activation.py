@@ -13,6 +13,7 @@ from ..ops import (
     AveragePool2D,
     Conv2D,
     DepthwiseConv2D,
+    Div,
     FullyConnected,
     MaxPool2D,
     Mul,
@@ -25,6 +26,7 @@ from ..ops import (
     TransposeConv,
     Unary,
     activation_range,
+    raw_values,
 )
 from .rewrite import Sweep, fuse_origins, rewrite
 
@@ -39,6 +41,7 @@ CLAMPING = (
     AveragePool2D,
     Conv2D,
     DepthwiseConv2D,
+    Div,
     FullyConnected,
     MaxPool2D,
     Mul,
@@ -53,7 +56,7 @@ def fuse_activation(graph: Graph) -> Graph:
 
     Where the operator has one already, some activation clamps as both do. Quantized: the types
     before and after the activation are equal, and the clamp equals the activation's table for all
-    256 values.
+    values.
 
     Given:
         %b = CONV_2D(%a, @w, @bias) : int8[1x8x8x16] {0.02 * (q - -128)}
@@ -99,5 +102,5 @@ def _is_clamp(op: Unary, activation: Activation, x: TensorType, y: TensorType) -
         return False
     if x.dtype.is_float:
         return True
-    values = np.arange(256, dtype=np.uint8).view(x.dtype.numpy)
-    return np.array_equal(op.table(x, y), np.clip(values, *activation_range(y, activation)))
+    clamped = np.clip(raw_values(x), *activation_range(y, activation))
+    return np.array_equal(op.table(x, y), clamped)
