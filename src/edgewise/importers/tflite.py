@@ -137,7 +137,11 @@ class _Network:
         values = [v for v in outputs if isinstance(v, Value)]
         if len(values) < len(outputs):
             raise ModelError(f"{subgraph.what}: an output is the handle of a variable or a table")
-        metadata = FileMetadata(file.data, file.root, {s.name: s for s in signatures})
+        named = {
+            s.name: {"inputs": [*s.inputs.values()], "outputs": [*s.outputs.values()]}
+            for s in signatures
+        }
+        metadata = FileMetadata(file.data, file.root, named)
         opened = zip(inputs, subgraph.inputs, strict=True)
         return Graph(
             inputs=tuple(inputs),
