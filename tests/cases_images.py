@@ -102,6 +102,8 @@ IMAGES: dict[str, Case] = {
     "f32 resize bilinear centers": real(ops.ResizeBilinear((4, 17), half_pixel_centers=True)),
     "f32 resize nearest": real(ops.ResizeNearestNeighbor((11, 5))),
     "f32 softmax": real(ops.Softmax(0.7), (2, 3, 21)),
+    "f32 softmax of two": real(ops.Softmax(), (1, 16, 21, 2)),
+    "f32 softmax of many": real(ops.Softmax(), (1, 16, 21, 5)),
     "f32 softmax narrow": real(ops.Softmax(), (9, 3)),
     "f32 log softmax": real(ops.LogSoftmax(), (2, 3, 21)),
     "f32 l2 normalization": real(ops.L2Normalization(), (2, 3, 4, 21)),

@@ -56,6 +56,7 @@ def check(
             "width": width,
             "channels": channels,
             "blocks": blocks,
+            "parts": -(-blocks // per_unit),
             "per_unit": per_unit,
             "runs": len(offsets),
             "lo": bounds[0],
@@ -108,7 +109,9 @@ def test_not_a_number(isa: Isa) -> None:
     x = np.full((1, 1, 1, isa.lanes), np.nan, np.float32)
     a, c = View.around(x, True), View.empty(x.shape, np.float32, True)
     one = np.ones((1, 1, isa.lanes), np.float32)
-    sizes: dict[str, Any] = dict.fromkeys(("height", "width", "blocks", "per_unit", "runs"), 1)
+    sizes: dict[str, Any] = dict.fromkeys(
+        ("height", "width", "blocks", "parts", "per_unit", "runs"), 1
+    )
     values = {**a.values("a"), **c.values("c"), **sizes, "channels": isa.lanes}
     tables = {"w": Buffer(v.pack(one, one[0, 0])), "taps": Buffer(np.zeros(1, np.int64))}
     run(v, 1, {**values, **tables, "lo": 0.0, "hi": 6.0}, [c.buffer])

@@ -46,6 +46,18 @@ def test_channels(isa: Isa, op: Op) -> None:
 
 @isas
 @pytest.mark.parametrize("op", OPS, ids=str)
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_few_channels(isa: Isa, op: Op, channels: int) -> None:
+    rng = np.random.default_rng(3)
+    variant = Normalize(isa, NORMALIZATIONS[type(op)], few=channels)
+    for width in (1, isa.lanes - 1, isa.lanes, 2 * isa.lanes + 3):
+        x = (rng.normal(size=(2, 2, width, channels)) * 4).astype(np.float32)
+        beta = {"beta": op.beta} if isinstance(op, Softmax) else {}
+        check(variant, op, x, True, **beta)
+
+
+@isas
+@pytest.mark.parametrize("op", OPS, ids=str)
 def test_extremes(isa: Isa, op: Op) -> None:
     """Large numbers and small ones, equal ones, zeros."""
     variant = Normalize(isa, NORMALIZATIONS[type(op)])

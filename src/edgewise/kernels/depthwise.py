@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from . import views
 from .image import clamp_real, row_address, view
 from .ir import Kernel, Type, Value, f32, index, ptr
 from .isa import Isa
@@ -28,6 +29,7 @@ MAX_COLUMNS = 5
 class Depthwise:
     """A variant. A work unit is ``per_unit`` blocks of channels of an output row of one image.
 
+    Neighbouring rows of the same channels follow each other; ``parts`` units make a row.
     ``a_row`` is the step between input rows of neighbouring output rows. ``taps`` is the table of
     the runs' offsets, ``w`` what ``pack`` gives.
 
@@ -55,7 +57,7 @@ class Depthwise:
 
     @property
     def fields(self) -> dict[str, Type]:
-        sizes = ("height", "width", "channels", "blocks", "per_unit", "runs")
+        sizes = ("height", "width", "channels", "blocks", "parts", "per_unit", "runs")
         return {
             **view("a"),
             **view("c"),
@@ -83,11 +85,8 @@ class Depthwise:
 
     def build(self) -> str:
         k = Kernel(self.symbol, self.fields)
-        parts = (k["blocks"] + k["per_unit"] - 1) // k["per_unit"]
         block_bytes = (k["runs"] * self.columns + 1) * (4 * self.lanes)
-        with k.loop(k.begin, k.end) as unit:
-            row, part = unit // parts, unit % parts
-            image, y = row // k["height"], row % k["height"]
+        with views.grid(k, [k["parts"], k["height"]]) as (image, part, y):
             source, target = row_address(k, "a", image, y), row_address(k, "c", image, y)
             first = part * k["per_unit"]
             last = (first + k["per_unit"]).min(k["blocks"])

@@ -6,12 +6,13 @@ LOCAL_RESPONSE_NORMALIZATION. A unit is a row of ``width`` pixels. Sums keep one
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from .image import pixels, view
+from .image import pixels, row_address, view
 from .ir import Kernel, Type, Value, f32, i32, index
 from .isa import Isa
 from .math import at_least, exp, log, sqrt
@@ -27,14 +28,21 @@ LEAST_NORM = 1e-6
 
 @dataclass(frozen=True)
 class Normalize:
-    """A variant. ``beta`` multiplies what softmax takes the exponentials of."""
+    """A variant. ``beta`` multiplies what softmax takes the exponentials of.
+
+    Attributes:
+        few: pixels have so many channels and lie side by side in both operands: a lane does a
+            pixel. 0: a lane does a channel.
+    """
 
     isa: Isa
     op: NormalizeOp
+    few: int = 0
 
     @property
     def symbol(self) -> str:
-        return f"{self.op}_f32_{self.isa.lanes}__{self.isa.name}"
+        form = f"few{self.few}_" if self.few else ""
+        return f"{self.op}_{form}f32_{self.isa.lanes}__{self.isa.name}"
 
     @property
     def fields(self) -> dict[str, Type]:
@@ -47,6 +55,9 @@ class Normalize:
 
     def build(self) -> str:
         k = Kernel(self.symbol, self.fields)
+        if self.few:
+            self.side_by_side(k)
+            return k.text()
         row = _Row(k, self.isa)
         with pixels(k) as (source, target):
             if self.op == "l2_normalization":
@@ -54,6 +65,43 @@ class Normalize:
             else:
                 self.exponentials(row, source, target)
         return k.text()
+
+    def side_by_side(self, k: Kernel) -> None:
+        """Vectors of pixels, apart by channels; then pixel by pixel."""
+        n, lanes = self.few, self.isa.lanes
+        whole = k["width"] & -lanes
+        with k.loop(k.begin, k.end) as unit:
+            image, y = unit // k["height"], unit % k["height"]
+            source, target = row_address(k, "a", image, y), row_address(k, "c", image, y)
+            with k.loop(0, whole, lanes) as x:
+                block = (source + x * (4 * n)).load(f32[lanes * n])
+                apart = [block.shuffle(range(i, lanes * n, n)) for i in range(n)]
+                (target + x * (4 * n)).store(interleaved(self.channels(apart)))
+            with k.loop(whole, k["width"]) as x:
+                at, to = source + x * (4 * n), target + x * (4 * n)
+                results = self.channels([(at + 4 * i).load(f32) for i in range(n)])
+                for i, result in enumerate(results):
+                    (to + 4 * i).store(result)
+
+    def channels(self, xs: Sequence[Value]) -> list[Value]:
+        """The results of channels that are values of their own."""
+        isa, k = self.isa, xs[0].k
+        one = k.const(1.0, xs[0].ty)
+        if self.op == "l2_normalization":
+            squares = functools.reduce(Value.__add__, [x * x for x in xs])
+            factor = one / at_least(isa, sqrt(isa, squares), LEAST_NORM)
+            return [x * factor for x in xs]
+        greatest = functools.reduce(combine(isa, "max", f32), xs)
+        below = [x - greatest for x in xs]
+        if self.scaled:
+            below = [x * k["beta"].splat(x.ty.lanes) for x in below]
+        powers = [exp(isa, x) for x in below]
+        total = functools.reduce(Value.__add__, powers)
+        if self.op == "log_softmax":
+            logarithm = log(isa, total)
+            return [x - logarithm for x in below]
+        factor = one / total
+        return [e * factor for e in powers]
 
     def l2(self, row: _Row, source: Value, target: Value) -> None:
         total = row.sum(source, lambda x: x * x)
@@ -87,6 +135,17 @@ class Normalize:
             (target + at).store((target + at).load(zero.ty) * factor)
         with row.last_vector() as at:
             (target + at).store_partial(last.value * factor, row.rest)
+
+
+def interleaved(parts: Sequence[Value]) -> Value:
+    """Lane 0 of each vector, then lane 1 of each, and so on."""
+    lanes, n = parts[0].ty.lanes, len(parts)
+    joint = parts[0]
+    for part in parts[1:]:
+        known = joint.ty.lanes
+        padded = part.shuffle([min(i, lanes - 1) for i in range(known)])
+        joint = joint.shuffle([*range(known), *range(known, known + lanes)], padded)
+    return joint.shuffle([i * lanes + lane for lane in range(lanes) for i in range(n)])
 
 
 class _Row:

@@ -19,6 +19,9 @@ from .movement import around, emit_copy, fill_halo
 from .products import product
 from .rows import rows, window_runs
 
+UNIT_BYTES = 128
+"""Of a pixel that a float32 unit takes: rows that follow find them in the nearest cache."""
+
 
 def lower_depthwise(ctx: Context, node: Node) -> None:
     """DEPTHWISE_CONV_2D, 8-bit or float32."""
@@ -73,7 +76,8 @@ def _lower_real(ctx: Context, node: Node) -> None:
     v = select.depthwise(ctx.isa, channels, width, kw, sw, dw)
     offsets = [y * dh * row + z * dw * pixel for y in range(kh) for z in range(0, kw, v.columns)]
     blocks = -(-channels // v.lanes)
-    per_unit = max(1, blocks * n * height // 16)
+    per_unit = min(blocks, -(-UNIT_BYTES // (4 * v.lanes)))
+    parts = -(-blocks // per_unit)
     params: Params = {
         **image_fields("a", whole),
         **image_fields("c", c),
@@ -85,13 +89,13 @@ def _lower_real(ctx: Context, node: Node) -> None:
         "width": width,
         "channels": channels,
         "blocks": blocks,
-        "per_unit": min(per_unit, blocks),
+        "parts": parts,
+        "per_unit": per_unit,
         "runs": len(offsets),
         **real_bounds(op.activation),
     }
-    units = n * height * -(-blocks // min(per_unit, blocks))
     seconds = node.macs / (ctx.isa.lanes * select.GHZ * 1e9)
-    ctx.emit(v, params, units, seconds=seconds, reads=(whole,), writes=(c,))
+    ctx.emit(v, params, n * parts * height, seconds=seconds, reads=(whole,), writes=(c,))
 
 
 def _lower_quantized(ctx: Context, node: Node) -> None:

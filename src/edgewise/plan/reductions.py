@@ -50,6 +50,8 @@ BLOCK = 256
 """Elements of a unit that finds places of elements side by side."""
 MAX_SCRATCH = 32768
 """Bytes of stack that a kernel may take."""
+FEW = 4
+"""Channels of pixels that are normalised in vectors of pixels."""
 PARTS = 16
 """Work units, at least, of a large reduction."""
 
@@ -238,18 +240,16 @@ def lower_arg(ctx: Context, node: Node) -> None:
     ctx.require(x.dtype in ELEMENTS and x.dtype.itemsize <= 4)
     least, result = isinstance(op, ArgMin), ELEMENTS[out.dtype]
     a, c = ctx.view(node.inputs[0]), ctx.view(node.outputs[0])
-    outer, inner, count = x.shape[: op.axis], x.shape[op.axis + 1 :], x.shape[op.axis]
+    inner, count = x.shape[op.axis + 1 :], x.shape[op.axis]
     if math.prod(inner) == 1 and (count == 1 or a.strides[op.axis] == x.dtype.itemsize):
-        source, rows, width = pixels(ctx, "a", a, outer)
-        target, target_rows, target_width = pixels(ctx, "c", c, outer)
-        ctx.require((rows, width) == (target_rows, target_width))
+        params, rows = pixels(ctx, a, c, op.axis)
         rowwise: argmax.ArgMax | argmax.ArgRows
         if x.dtype is ctx.activation:
             short = count <= argmax.ArgMax(ctx.isa).vector
             rowwise = argmax.ArgMax(ctx.isa, result, short, least)
         else:
             rowwise = argmax.ArgRows(ctx.isa, ELEMENTS[x.dtype], result, least)
-        params = {**source, **target, "channels": count}
+        params["channels"] = count
         seconds = x.nbytes * 0.2e-9
         ctx.emit(rowwise, params, rows, seconds=seconds, reads=(a,), writes=(c,))
         return
@@ -272,25 +272,26 @@ def lower_arg(ctx: Context, node: Node) -> None:
     ctx.emit(variant, params, units, seconds=x.nbytes * 0.3e-9, reads=(a,), writes=(c,))
 
 
-def pixels(ctx: Context, name: str, view: View, shape: tuple[int, ...]) -> tuple[Params, int, int]:
-    """A tensor of any rank as rows of pixels: the view's fields, the rows and the row's pixels.
+def pixels(ctx: Context, a: View, c: View, rank: int) -> tuple[Params, int]:
+    """The first ``rank`` dimensions of two views as rows of pixels: fields, and how many rows.
 
-    ``shape`` holds the outer dimensions, all but the channels.
+    Few long rows are cut, to make units.
     """
-    extents, (steps,) = merge(shape, [view.strides[: len(shape)]])
+    extents, (steps_a, steps_c) = merge(a.shape[:rank], [v.strides[:rank] for v in (a, c)])
     ctx.require(len(extents) <= 3)
+    if len(extents) in (1, 2) and math.prod(extents[:-1]) < PARTS:
+        pieces = _divisor(extents[-1], PARTS, 16 * PARTS)
+        rest = extents[-1] // pieces
+        extents = (*extents[:-1], pieces, rest)
+        steps_a, steps_c = ((*s[:-1], s[-1] * rest, s[-1]) for s in (steps_a, steps_c))
     pad = 3 - len(extents)
-    image, row, pixel = (0,) * pad + steps
-    n, height, width = (1,) * pad + extents
-    params: Params = {
-        name: view.address,
-        f"{name}_image": image,
-        f"{name}_row": row,
-        f"{name}_x": pixel,
-        "height": height,
-        "width": width,
-    }
-    return params, n * height, width
+    images, height, width = (1,) * pad + extents
+    params: Params = {"height": height, "width": width}
+    for name, view, steps in (("a", a, steps_a), ("c", c, steps_c)):
+        image, row, pixel = (0,) * pad + steps
+        strides = {f"{name}_image": image, f"{name}_row": row, f"{name}_x": pixel}
+        params |= {name: view.address, **strides}
+    return params, images * height
 
 
 def lower_cumsum(ctx: Context, node: Node) -> None:
@@ -348,10 +349,8 @@ def lower_normalization(ctx: Context, node: Node) -> None:
     LOCAL_RESPONSE_NORMALIZATION of float32."""
     op, x, out = node.op, node.input_types[0], node.output_types[0]
     a, c = ctx.view(node.inputs[0]), ctx.view(node.outputs[0])
-    source, rows, width = pixels(ctx, "a", a, x.shape[:-1])
-    target, target_rows, target_width = pixels(ctx, "c", c, x.shape[:-1])
-    ctx.require((rows, width) == (target_rows, target_width))
-    params = {**source, **target, "channels": x.shape[-1]}
+    params, rows = pixels(ctx, a, c, len(x.shape) - 1)
+    params["channels"] = x.shape[-1]
     variant: Variant
     each = 1e-9
     if x.dtype is DType.FLOAT32 and isinstance(op, LocalResponseNormalization):
@@ -362,7 +361,9 @@ def lower_normalization(ctx: Context, node: Node) -> None:
         params |= {"radius": radius, "bias": op.bias, "alpha": op.alpha, "beta": op.beta}
         each = 3e-9
     elif x.dtype is DType.FLOAT32:
-        variant = normalize.Normalize(ctx.isa, NORMALIZATIONS[type(op)])
+        dense = params["a_x"] == params["c_x"] == x.shape[-1] * x.dtype.itemsize
+        few = x.shape[-1] if dense and 2 <= x.shape[-1] <= FEW else 0
+        variant = normalize.Normalize(ctx.isa, NORMALIZATIONS[type(op)], few)
         if isinstance(op, Softmax):
             params["beta"] = op.beta
     else:

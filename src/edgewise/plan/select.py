@@ -97,6 +97,6 @@ def depthwise(
     if dilation == 1:
         run = next(n for n in range(MAX_COLUMNS, 0, -1) if columns % n == 0)
     tiles = range(1, min(width, MAX_PIXELS) + 1)
-    pixels = min(tiles, key=lambda n: -(-width // n) * (n + 1))
+    pixels = min(tiles, key=lambda n: -(-width // n) * (n + 5))
     step = stride if run > 1 else 1
     return Depthwise(isa, pixels, lanes, run, step, partial=channels < lanes)
