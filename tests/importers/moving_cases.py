@@ -517,4 +517,25 @@ CASES: dict[str, Case] = {
     ),
     "real": Case("REAL", [Tensor(plain(COMPLEX, 2, 3))], [real(2, 3)], tolerance=0),
     "imag": Case("IMAG", [Tensor(plain(COMPLEX, 2, 3))], [real(2, 3)], tolerance=0),
+    "resize bilinear int16": resized("RESIZE_BILINEAR", I16, (9, 4)),
+    "resize bilinear int16 half pixels": resized(
+        "RESIZE_BILINEAR", I16, (9, 16), HalfPixelCenters=True
+    ),
+    "resize bilinear int16 corners": resized("RESIZE_BILINEAR", I16, (9, 4), AlignCorners=True),
+    "resize bilinear float": resized("RESIZE_BILINEAR", F32, (9, 4), 1e-5),
+    "resize bilinear float half pixels": resized(
+        "RESIZE_BILINEAR", F32, (3, 17), 1e-5, HalfPixelCenters=True
+    ),
+    "resize bilinear float corners": resized(
+        "RESIZE_BILINEAR", F32, (9, 4), 1e-5, AlignCorners=True
+    ),
+    "resize bilinear unquantized": resized("RESIZE_BILINEAR", U8, (9, 4), 1),
+    "resize nearest float": resized("RESIZE_NEAREST_NEIGHBOR", F32, (9, 4)),
+    "resize nearest int16": resized("RESIZE_NEAREST_NEIGHBOR", I16, (2, 16), AlignCorners=True),
+    "resize nearest int32": resized("RESIZE_NEAREST_NEIGHBOR", I32, (9, 9), HalfPixelCenters=True),
+    "resize nearest float16": resized("RESIZE_NEAREST_NEIGHBOR", F16, (9, 9)),
+    "resize nearest bool": resized("RESIZE_NEAREST_NEIGHBOR", BOOL, (9, 9)),
+    "resize nearest by both flags": resized(
+        "RESIZE_NEAREST_NEIGHBOR", F32, (9, 15), AlignCorners=True, HalfPixelCenters=True
+    ),
 }

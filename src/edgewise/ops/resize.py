@@ -12,7 +12,8 @@ import numpy.typing as npt
 from ..dtype import DType
 from ..graph import Array, TensorType
 from .base import Op
-from .checks import all_quantized, check_inputs, check_rank, moved
+from .checks import check_inputs, check_rank, moved
+from .fixed_point import truncating_shift
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -25,12 +26,11 @@ class _Resize(Op):
         check_inputs(self, inputs, 1)
         (x,) = inputs
         check_rank(self, x, 4, "input")
-        all_quantized(self, inputs)
-        self.require(
-            not (self.align_corners and self.half_pixel_centers),
-            "align_corners and half_pixel_centers; at most one of them is set",
-        )
+        self.check_input(x)
         return (moved(self, x, (x.shape[0], *self.size, x.shape[3])),)
+
+    def check_input(self, x: TensorType) -> None:
+        """Raise GraphError unless the operator takes an input of this type."""
 
     def _scale(self, before: int, after: int) -> np.float32:
         if self.align_corners and after > 1:
@@ -43,10 +43,19 @@ class ResizeBilinear(_Resize):
     """Bilinear interpolation of x[N, H, W, C] to ``size`` (height, width).
 
     Integers: weights have 11 bits of fraction along each axis; the sum is rounded half up. Raw
-    values are interpolated: the output has the input's quantization.
+    values are interpolated: the output has the input's quantization. For int16 positions and
+    weights have 10 bits of fraction, and halves are rounded away from zero.
     """
 
     name: ClassVar[str] = "RESIZE_BILINEAR"
+
+    def check_input(self, x: TensorType) -> None:
+        known = (DType.FLOAT32, DType.UINT8, DType.INT8, DType.INT16)
+        self.require(x.dtype in known, f"input is {x.dtype}; float32, uint8, int8 or int16")
+        self.require(
+            not (self.align_corners and self.half_pixel_centers),
+            "align_corners and half_pixel_centers; at most one of them is set",
+        )
 
     def taps(
         self, before: int, after: int
@@ -67,6 +76,8 @@ class ResizeBilinear(_Resize):
         self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
     ) -> list[Array]:
         (x,) = arrays
+        if inputs[0].dtype is DType.INT16:
+            return [self._resize_int16(x)]
         top, bottom, v = self.taps(x.shape[1], self.size[0])
         left, right, h = self.taps(x.shape[2], self.size[1])
         is_float = inputs[0].dtype is DType.FLOAT32
@@ -83,9 +94,34 @@ class ResizeBilinear(_Resize):
             y = (y + 2**21) >> 22
         return [y.astype(x.dtype)]
 
+    def _fixed_taps(self, before: int, after: int) -> tuple[Array, Array, Array]:
+        """As ``taps``, in integers of 10 bits of fraction: TensorFlow Lite's rule for int16."""
+        numerator, denominator = before << 10, after
+        if self.align_corners and after > 1:
+            numerator, denominator = (before - 1) << 10, after - 1
+        scale = (numerator + denominator // 2) // denominator
+        position = np.arange(after, dtype=np.int64) * scale
+        if self.half_pixel_centers:
+            position = position + scale // 2 - 512
+        first = np.maximum(truncating_shift(position, 10), 0)
+        second = np.minimum(truncating_shift(position + 1023, 10), before - 1)
+        return first, second, position - 1024 * first
+
+    def _resize_int16(self, x: Array) -> Array:
+        top, bottom, v = self._fixed_taps(x.shape[1], self.size[0])
+        left, right, h = self._fixed_taps(x.shape[2], self.size[1])
+        down, across, wide = v[:, None, None], h[:, None], x.astype(np.int64)
+        upper = wide[:, top][:, :, left] * (1024 - across) + wide[:, top][:, :, right] * across
+        lower = (
+            wide[:, bottom][:, :, left] * (1024 - across) + wide[:, bottom][:, :, right] * across
+        )
+        y = upper * (1024 - down) + lower * down
+        rounded = truncating_shift(y + np.where(y > 0, 2**19, -(2**19)), 20)
+        return rounded.astype(np.int16)
+
 
 class ResizeNearestNeighbor(_Resize):
-    """The nearest pixel of x[N, H, W, C] for each pixel of ``size`` (height, width)."""
+    """The nearest pixel of x[N, H, W, C], of any dtype, for each of ``size`` (height, width)."""
 
     name: ClassVar[str] = "RESIZE_NEAREST_NEIGHBOR"
 
