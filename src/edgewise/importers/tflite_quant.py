@@ -84,6 +84,8 @@ def check_arithmetic(
         ModelError: when a product's scales do not fit each other.
     """
     out = outputs[0]
+    if isinstance(op, (ops.Binary, ops.LastAxis, ops.Reduction, ops.Unary)):
+        ops.check_quantized_result(op, inputs, outputs)
     if out.dtype not in EIGHT_BIT:
         return
     match op:
@@ -93,7 +95,7 @@ def check_arithmetic(
             op.fixed_point(inputs, outputs)
         case ops.Mul():
             op.requant(inputs, outputs)
-        case ops.Mean():
+        case ops.Mean() | ops.Sum():
             op.affine(inputs, outputs)
         case ops.Softmax():
             op.factor(out)

@@ -16,6 +16,7 @@ from .arrange import (
 from .base import Activation, Op
 from .batch_matmul import BatchMatMul
 from .cast import Bitcast, Cast
+from .checks import check_quantized_result
 from .compare import (
     BitwiseXor,
     Comparison,
@@ -331,6 +332,7 @@ __all__ = [
     "ZerosLike",
     "accumulator_bound",
     "activation_range",
+    "check_quantized_result",
     "fixed_point_requantization",
     "raw_values",
     "requantization",

@@ -174,3 +174,13 @@ def broadcast_shape(op: Op, inputs: Sequence[TensorType]) -> tuple[int, ...]:
                 op.require(shape[i] == 1, f"shapes {shapes}; they must broadcast")
                 shape[i] = n
     return tuple(shape)
+
+
+def check_quantized_result(
+    op: Op, inputs: Sequence[TensorType], outputs: Sequence[TensorType]
+) -> None:
+    """Require results of 8 or 16 bits of quantized operands to be quantized per tensor."""
+    if inputs and kind_of(inputs[0]) is Kind.QUANTIZED:
+        for t in outputs:
+            if t.dtype in QUANTIZED_DTYPES:
+                per_tensor(t, f"{op.name}: output")
