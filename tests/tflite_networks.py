@@ -364,3 +364,72 @@ def dense_of_any_batch() -> bytes:
     )
     shapes = {"x": [-1, 4], "h": [-1, 4], "r": [-1, 2, 2], "s": [-1, 4], "y": [-1, 4]}
     return opened(data, shapes)
+
+
+def sparse_weights(shape: Sequence[int], blocks: Sequence[int], share: float) -> Any:
+    """Random float32, of which only a ``share`` of the blocks is not zero."""
+    rng = np.random.default_rng(len(shape))
+    rest = [n // b for n, b in zip(shape, blocks, strict=True)]
+    kept = rng.random(rest) < share
+    mask = kept.repeat(blocks[0], 0)
+    for axis in range(1, len(shape)):
+        mask = mask.repeat(blocks[axis], axis)
+    return (rng.integers(1, 9, tuple(shape)) * mask).astype(np.float32)
+
+
+VECTORS = {
+    1: (litert_schema.SparseIndexVector.Int32Vector, litert_schema.Int32VectorT),
+    2: (litert_schema.SparseIndexVector.Uint16Vector, litert_schema.Uint16VectorT),
+    3: (litert_schema.SparseIndexVector.Uint8Vector, litert_schema.Uint8VectorT),
+}
+
+
+def stored_sparse(
+    data: bytes,
+    tensor: int,
+    dense: Any,
+    order: Sequence[int],
+    blocked: Sequence[int],
+    blocks: Sequence[int],
+    width: int,
+    compressed: Sequence[int] | None = None,
+) -> bytes:
+    """The file with a constant stored sparse: dimensions ``compressed`` of the order are CSR.
+
+    Without ``compressed``, that is the last one that is no block.
+    """
+    rank = dense.ndim
+    compressed = (rank - 1,) if compressed is None else compressed
+    sizes = dict(zip(blocked, blocks, strict=True))
+    split = [(n // sizes.get(a, 1), sizes.get(a, 1)) for a, n in enumerate(dense.shape)]
+    stored = dense.reshape([n for pair in split for n in pair])
+    axes = [2 * a if a < rank else 2 * blocked[a - rank] + 1 for a in order]
+    rest = [i for i in range(2 * rank) if i not in axes]
+    stored = stored.transpose([*axes, *rest]).reshape([stored.shape[a] for a in axes])
+
+    parents = [stored]
+    levels = []
+    for place, size in enumerate(stored.shape):
+        level = litert_schema.DimensionMetadataT()
+        level.format, level.denseSize = int(place in compressed), 0 if place in compressed else size
+        children = [[(i, child[i]) for i in range(size)] for child in parents]
+        if place in compressed:
+            children = [[(i, c) for i, c in row if np.any(c)] for row in children]
+            kind, vector = VECTORS[width]
+            segments, indices = vector(), vector()
+            segments.values = np.cumsum([0, *map(len, children)]).tolist()
+            indices.values = [i for row in children for i, _ in row]
+            level.arraySegmentsType = level.arrayIndicesType = kind
+            level.arraySegments, level.arrayIndices = segments, indices
+        parents = [c for row in children for _, c in row]
+        levels.append(level)
+    sparsity = litert_schema.SparsityParametersT()
+    sparsity.traversalOrder, sparsity.blockMap = list(order), list(blocked) or None
+    sparsity.dimMetadata = levels
+
+    model = parse(data)
+    target = model.subgraphs[0].tensors[tensor]
+    target.sparsity = sparsity
+    values = np.array([float(c) for c in parents], dense.dtype)
+    model.buffers[target.buffer].data = list(values.tobytes()) or None
+    return pack(model)

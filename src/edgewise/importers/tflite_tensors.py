@@ -111,13 +111,13 @@ def _constant(buffer: Table, tensor: Table, type: TensorType, code: int, what: s
             raise ModelError(
                 f"{buffer.what}: {size} bytes at byte {start} of a file of {len(buffer.data)}"
             )
-    if size == 0:
+    sparsity = tensor.table(schema.Tensor.SPARSITY, f"{what}: sparsity")
+    if size == 0 and sparsity is None:
         return None
     if type.dtype is DType.STRING:
         array = _strings(buffer.data[start : start + size], math.prod(type.shape), what)
     else:
         positions = None
-        sparsity = tensor.table(schema.Tensor.SPARSITY, f"{what}: sparsity")
         if sparsity is not None:
             positions = dense_positions(sparsity, type.shape, what)
         count = math.prod(type.shape) if positions is None else positions.size
