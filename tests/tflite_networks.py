@@ -384,6 +384,17 @@ VECTORS = {
 }
 
 
+def sparse_sum() -> bytes:
+    """x + w, where w is stored in blocks of 1 x 4."""
+    dense = sparse_weights((6, 8), (1, 4), 0.5)
+    w, x, made, y = constant(dense), f32(6, 8, name="x"), f32(6, 8), f32(6, 8, name="y")
+    operators = [
+        Operator("DENSIFY", [w], [made], "DensifyOptions"),
+        Operator("ADD", [x, made], [y], "AddOptions"),
+    ]
+    return stored_sparse(build(operators, [x], [y]), 0, dense, (0, 1, 2), (1,), (4,), 1)
+
+
 def stored_sparse(
     data: bytes,
     tensor: int,

@@ -12,6 +12,17 @@ from tflite_files import everything, with_files, with_outside_buffers, with_sign
 
 from data_folder import data_folder
 from mutate import Source, mutant
+from tflite_networks import (
+    accumulator,
+    branch,
+    counter_in_a_loop,
+    dense_of_any_batch,
+    lookup,
+    loop,
+    nonzero,
+    quantized_loop,
+    sparse_sum,
+)
 
 WORKER = Path(__file__).with_name("fuzz_worker.py")
 FILES = 5000
@@ -35,6 +46,16 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         "signature": with_signature(plain),
         "outside": with_outside_buffers(plain),
         "labelled": with_files(plain, {"labels.txt": "a\nb\nc\nd\ne\n"}),
+        "loop": loop(3),
+        "computed loop": loop(None),
+        "quantized loop": quantized_loop(),
+        "condition": branch(),
+        "variables": counter_in_a_loop(),
+        "accumulator": accumulator(),
+        "interpreted": nonzero(),
+        "table": lookup(),
+        "open": dense_of_any_batch(),
+        "sparse": sparse_sum(),
     }
     for name, data in files.items():
         (folder / f"{name}.tflite").write_bytes(data)

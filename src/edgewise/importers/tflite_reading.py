@@ -15,7 +15,7 @@ from typing import TypeAlias
 import numpy as np
 
 from ..dtype import DType
-from ..errors import GraphError, InputError, ModelError, UnsupportedError
+from ..errors import GraphError, ModelError, RunError, UnsupportedError
 from ..graph import Array, Node, TensorType, Value
 from ..ops import Control, Op, Reshape
 from .tflite_call import Call, ComputedError
@@ -45,7 +45,7 @@ BY_TYPE = ("SHAPE", "RANK")
 COMPUTED = (DType.FLOAT32, DType.UINT8, DType.INT8, DType.INT32, DType.INT64, DType.BOOL)
 """Types that operators know; one that refuses others lacks something, the file may be right."""
 
-BROKEN = (ArithmeticError, InputError, LookupError, MemoryError, TypeError, ValueError)
+BROKEN = (ArithmeticError, LookupError, MemoryError, RunError, TypeError, ValueError)
 """What a reference raises for values that its operator cannot take."""
 
 Argument: TypeAlias = "Value | Key"
@@ -363,7 +363,7 @@ class Reading:
             raise ComputedError(f"{what}: the shape of its result depends on computed values")
         try:
             op.check_values([v.data for v in operands], types)
-        except InputError as error:
+        except RunError as error:
             raise ModelError(f"{what}: {error}") from error
         if declared and len(inferred) != len(declared):
             wanted = len(inferred) - len(declared) + len(indices)
