@@ -105,7 +105,7 @@ def check(
         "steps": steps,
         "panel_bytes": v.panel_bytes(layer.kc, layer.runs),
         "panels": panels,
-        "blocks": blocks,
+        "tiles": -(-pixels // v.mr),
         "block_panels": each,
         "zero_point": rule.zero_point,
         "lo": rule.lo,

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from .ir import Kernel, Type, Value, Var, f32, index, ptr
 from .isa import Isa
 from .pixels import FIELDS, pixel_fields, tiles
-from .stages import FLOAT, Place, Stage, placed, store_all, store_part
+from .stages import FLOAT, Place, placed, stage_fields, stage_operands, store_all, store_part
 from .views import SLACK
 
 LINE, AHEAD = 64, 1024
@@ -65,21 +65,12 @@ class Gemm:
             **pixel_fields("a"),
             **pixel_fields("c"),
         }
-        for prefix, stage in self.placed:
-            fields |= {prefix + name: ty for name, ty in stage.fields.items()}
-            if stage.pixels:
-                fields |= pixel_fields(prefix + "r")
-        return fields
-
-    @property
-    def placed(self) -> list[tuple[str, Stage]]:
-        """The stages with the prefixes of their fields."""
-        return placed(self.stages)
+        return fields | stage_fields(self.stages, pixel_fields)
 
     @property
     def operands(self) -> list[str]:
         """Those that have a pixel for each output pixel."""
-        return ["a", "c", *(f"{prefix}r" for prefix, stage in self.placed if stage.pixels)]
+        return ["a", "c", *stage_operands(self.stages)]
 
     @classmethod
     def of(cls, isa: Isa, mr: int, nv: int, n: int, stages: tuple[str, ...] = ()) -> Gemm:
@@ -185,7 +176,7 @@ class _Builder:
             here = {name: addresses[i] for name, addresses in rows.items()}
             for j in range(nv):
                 place = Place(k, here, first + FLOAT * lanes * j, self.isa)
-                for prefix, stage in v.placed:
+                for prefix, stage in placed(v.stages):
                     row[j] = stage.apply(row[j], place, prefix)
         at = [[c + first + FLOAT * lanes * j for j in range(nv)] for c in rows["c"]]
         if not ends:

@@ -1,4 +1,4 @@
-"""Quantized matrix product and convolution: 8-bit in, 8-bit out, sums in registers.
+"""Quantized matrix product and convolution: 8-bit in, 8-bit or float32 out, sums in registers.
 
 A row of A is an output pixel's window: ``runs`` pieces of ``kc`` consecutive bytes, each at an
 offset from the pixel's address (one run for a matrix product, one a kernel row for an ordinary
@@ -10,6 +10,9 @@ otherwise the rows of a tile are first gathered, and widened where the dot produ
 into a scratch on the stack that stays in the first-level cache (``qconv``).
 
 Weights with a zero point cost one sum of A a row: sum a*(w - z) = sum a*w - z * sum a.
+
+A ``real`` product has a zero point and a scale for each row of A, which ``dynamic`` finds, at the
+pixel of an operand ``d``: sum (a - z)*w = sum a*w - z * sum w. Its result is float32.
 """
 
 from __future__ import annotations
@@ -21,8 +24,10 @@ import numpy as np
 import numpy.typing as npt
 
 from .dot import Dot
-from .ir import Kernel, Type, Value, f32, i32, index, ptr, u32
+from .ir import Kernel, Type, Value, f32, i32, index, ptr
 from .isa import Clamp, Isa
+from .pixels import FIELDS, pixel_fields, tiles
+from .stages import FLOAT, Place, placed, stage_fields, stage_operands, store_all, store_part
 from .views import SLACK
 
 MAX_SCRATCH = 1 << 18
@@ -38,6 +43,8 @@ class QGemm:
         weight_zero_point: weights are asymmetric.
         add: a residual is added to the result (TFLite's ADD in XNNPACK's fixed point).
         general: the dot product is ``Dot.general``; see ``suited``.
+        real: the result is float32.
+        stages: what follows a real product; see ``stages``.
     """
 
     isa: Isa
@@ -47,6 +54,8 @@ class QGemm:
     weight_zero_point: bool = False
     add: bool = False
     general: bool = False
+    real: bool = False
+    stages: tuple[str, ...] = ()
 
     @property
     def dot(self) -> Dot:
@@ -62,22 +71,27 @@ class QGemm:
         op = ("qconv" if self.gather else "qgemm") + ("_add" if self.add else "")
         weights = "u8" if self.weight_zero_point else "i8"
         kr = f"{self.dot.kr}{'g' if self.general else ''}"
-        return f"{op}_{act}{weights}{act}_{self.mr}x{self.nr}c{kr}__{self.isa.name}"
+        op, out = "_".join((op, *self.stages)), "f32" if self.real else act
+        return f"{op}_{act}{weights}{out}_{self.mr}x{self.nr}c{kr}__{self.isa.name}"
 
     @property
     def fields(self) -> dict[str, Type]:
         fields = {
-            **dict.fromkeys(("a", "w", "c", "runs"), ptr),
-            **dict.fromkeys(("pixels", "width", "height"), index),
-            **dict.fromkeys(("a_x", "a_wrap", "a_image", "c_x", "c_wrap", "c_image"), index),
+            **dict.fromkeys(("w", "runs"), ptr),
+            **FIELDS,
+            **pixel_fields("a"),
+            **pixel_fields("c"),
             **dict.fromkeys(("n", "run_count", "kc", "kstep", "steps"), index),
-            **dict.fromkeys(("panel_bytes", "panels", "blocks", "block_panels"), index),
-            **Clamp.FIELDS,
+            **dict.fromkeys(("panel_bytes", "panels", "block_panels"), index),
         }
+        if self.real:
+            fields |= pixel_fields("d") | stage_fields(self.stages, pixel_fields)
+        else:
+            fields |= Clamp.FIELDS
         if self.weight_zero_point:
             fields |= {"w_zero": i32, "ones": ptr}
         if self.add:
-            fields |= {"r": ptr, **dict.fromkeys(("r_x", "r_wrap", "r_image"), index)}
+            fields |= pixel_fields("r")
             fields |= dict.fromkeys(
                 ("c_mult", "r_mult", "add_bias", "shift", "add_zero_point", "add_lo", "add_hi"), i32
             )
@@ -96,7 +110,23 @@ class QGemm:
         return self.mr * (steps * dot.kr * dot.element.nbytes + SLACK) if self.gather else 0
 
     def panel_bytes(self, kc: int, runs: int) -> int:
-        return self.nr * (8 + self.layout(kc, runs)[1] * self.dot.kr)
+        return self.nr * (self.head_bytes + self.layout(kc, runs)[1] * self.dot.kr)
+
+    @property
+    def head_bytes(self) -> int:
+        """Of a panel, for each column."""
+        return 12 if self.real else 8
+
+    @property
+    def operands(self) -> list[str]:
+        """Those that have a pixel for each output pixel."""
+        more = ["r"] if self.add else []
+        return ["a", "c", *more, *(["d"] if self.real else []), *stage_operands(self.stages)]
+
+    @property
+    def order(self) -> npt.NDArray[np.int64]:
+        """The column that each lane of a panel holds."""
+        return np.array(range(self.nr) if self.real else self.isa.order(self.nv))
 
     def suited(self, weights: npt.NDArray[np.int8]) -> QGemm:
         """This variant, or its general form where the weights int8[n, runs, kc] need that."""
@@ -117,27 +147,30 @@ class QGemm:
         weights: npt.NDArray[np.int8],
         bias: npt.NDArray[np.int32],
         scale: npt.NDArray[np.float32],
+        real_bias: npt.NDArray[np.float32] | None = None,
     ) -> npt.NDArray[np.uint8]:
         """Weights int8[n, runs, kc], bias int32[n] and scale float32[n] as panels.
 
         A panel: bias int32[nr], scale float32[nr], then int8[nr][kr] for each dot step, as
-        ``Dot.arrange`` puts them; columns in ``Isa.order``, K padded with zeros.
+        ``Dot.arrange`` puts them; columns in ``order``, K padded with zeros. Of a real product,
+        ``bias`` is by what zero points are multiplied, and ``real_bias`` follows the scales.
         """
         n, runs, kc = weights.shape
         dot, nr = self.dot, self.nr
         panels = -(-n // nr)
-        order = np.array(self.isa.order(self.nv))
+        order, floats = self.order, [scale] if real_bias is None else [scale, real_bias]
         w = self._padded(weights).reshape(panels, nr, -1, dot.kr)[:, order].transpose(0, 2, 1, 3)
         w = dot.arrange(w)
-        head = np.zeros((2, panels * nr), np.int32)
+        head = np.zeros((1 + len(floats), panels * nr), np.int32)
         head[0, :n] = bias
-        head[1, :n] = scale.astype(np.float32).view(np.int32)
-        head = head.reshape(2, panels, nr)[:, :, order].transpose(1, 0, 2)
+        head[1:, :n] = np.array(floats, np.float32).view(np.int32)
+        head = head.reshape(-1, panels, nr)[:, :, order].transpose(1, 0, 2)
         size = self.panel_bytes(kc, runs)
         out = np.zeros(panels * size + SLACK, np.uint8)
         body = out[: panels * size].reshape(panels, size)
-        body[:, : 8 * nr] = np.ascontiguousarray(head).view(np.uint8).reshape(panels, 8 * nr)
-        body[:, 8 * nr :] = w.reshape(panels, -1).view(np.uint8)
+        split = self.head_bytes * nr
+        body[:, :split] = np.ascontiguousarray(head).view(np.uint8).reshape(panels, split)
+        body[:, split:] = w.reshape(panels, -1).view(np.uint8)
         return out
 
     def ones(self, kc: int, runs: int) -> npt.NDArray[np.uint8]:
@@ -165,9 +198,7 @@ class _Builder:
         if v.gather:
             pitch = k["steps"] * (self.dot.kr * self.dot.element.nbytes) + SLACK
             scratch = k.alloca(pitch * v.mr)
-        with k.loop(k.begin, k.end) as unit:
-            tile, block = divide(unit, k["blocks"])
-            rows = self.rows(tile * v.mr)
+        with tiles(k, v.operands, v.mr) as (block, rows):
             if v.gather:
                 rows["k"] = [scratch + pitch * i for i in range(v.mr)]
                 self.gather(rows["a"], rows["k"])
@@ -179,33 +210,6 @@ class _Builder:
             with k.loop(first, last, once=True) as panel:
                 self.panel(panel, rows, start)
         return k.text()
-
-    def rows(self, pixel: Value) -> dict[str, list[Value]]:
-        """Addresses of the tile's pixels in each operand; past the last, that one again."""
-        k = self.k
-        y, x = divide(pixel, k["width"])
-        image, y = divide(y, k["height"])
-        names = ["a", "c"] + (["r"] if self.v.add else [])
-        addresses: dict[str, list[Value]] = {}
-        at: dict[str, Value] = {}
-        for name in names:
-            step, wrap, plane = k[f"{name}_x"], k[f"{name}_wrap"], k[f"{name}_image"]
-            row = step * k["width"] + wrap
-            at[name] = k[name] + (image * (row * k["height"] + plane) + y * row + x * step)
-            addresses[name] = [at[name]]
-        for i in range(1, self.v.mr):
-            more = (pixel + i).compare("lt", k["pixels"])
-            end_x = (x + 1).compare("eq", k["width"])
-            end_y = (y + 1).compare("eq", k["height"])
-            for name in names:
-                step = k[f"{name}_x"] + end_x.select(
-                    k[f"{name}_wrap"] + end_y.select(k[f"{name}_image"], 0), 0
-                )
-                at[name] = at[name] + more.select(step, 0)
-                addresses[name].append(at[name])
-            y = end_x.select(end_y.select(k.const(0, index), y + 1), y)
-            x = end_x.select(k.const(0, index), x + 1)
-        return addresses
 
     def gather(self, sources: list[Value], targets: list[Value]) -> None:
         k, element = self.k, self.dot.element
@@ -239,8 +243,13 @@ class _Builder:
         k, v, dot, lanes, nr = self.k, self.v, self.dot, self.isa.lanes, self.v.nr
         w = k["w"] + panel * k["panel_bytes"]
         bias = [(w + 4 * lanes * j).load(i32[lanes]) for j in range(v.nv)]
-        acc = [[k.var(b if s is None else b + s.splat(lanes)) for b in bias] for s in start]
-        body = w + 8 * nr
+        if v.real:
+            zeros = [(k.const(0, i32) - d.load(i32)).splat(lanes) for d in rows["d"]]
+            first = [[b * zero for b in bias] for zero in zeros]
+        else:
+            first = [[b if s is None else b + s.splat(lanes) for b in bias] for s in start]
+        acc = [[k.var(x) for x in row] for row in first]
+        body = w + v.head_bytes * nr
         with k.loop(0, k["steps"], dot.ku, once=True) as step:
             a = [dot.load_a(row + step * (dot.kr * dot.element.nbytes)) for row in rows["k"]]
             for u in range(dot.ku):
@@ -249,8 +258,11 @@ class _Builder:
                     for j in range(v.nv):
                         acc[i][j].value = dot.mac(acc[i][j].value, a[i][u], b[j])
         scales = [(w + 4 * (nr + lanes * j)).load(f32[lanes]) for j in range(v.nv)]
-        column = panel * nr
-        out = self.epilogue([[x.value for x in row] for row in acc], scales, rows, column)
+        column, sums = panel * nr, [[x.value for x in row] for row in acc]
+        if v.real:
+            self.store_real(sums, w, rows, column)
+            return
+        out = self.epilogue(sums, scales, rows, column)
         left = k["n"] - column
         with k.when(left.compare("ge", nr)) as full:
             for row, q in zip(rows["c"], out, strict=True):
@@ -258,6 +270,34 @@ class _Builder:
         with k.when(full ^ 1):
             for row, q in zip(rows["c"], out, strict=True):
                 (row + column).store_partial(q, left)
+
+    def store_real(
+        self, accs: list[list[Value]], w: Value, rows: dict[str, list[Value]], column: Value
+    ) -> None:
+        k, v, lanes = self.k, self.v, self.isa.lanes
+        heads = [w + 4 * (v.nr + lanes * j) for j in range(v.nv)]
+        scales = [(at).load(f32[lanes]) for at in heads]
+        biases = [(at + 4 * v.nr).load(f32[lanes]) for at in heads]
+        out: list[list[Value]] = []
+        for i, row in enumerate(accs):
+            here = {name: addresses[i] for name, addresses in rows.items()}
+            scale = (here["d"] + 4).load(f32).splat(lanes)
+            out.append([])
+            for j, acc in enumerate(row):
+                x = acc.to(f32[lanes]) * scale * scales[j] + biases[j]
+                place = Place(k, here, (column + lanes * j) * FLOAT, self.isa)
+                for prefix, stage in placed(v.stages):
+                    x = stage.apply(x, place, prefix)
+                out[-1].append(x)
+        at = [[c + (column + lanes * j) * FLOAT for j in range(v.nv)] for c in rows["c"]]
+        left = k["n"] - column
+        with k.when(left.compare("ge", v.nr)) as full:
+            store_all(at, out)
+        with k.when(full ^ 1):
+            for j in range(v.nv):
+                count = left - j * lanes
+                with k.when(count.compare("gt", 0)):
+                    store_part([row[j] for row in at], [row[j] for row in out], count)
 
     def epilogue(
         self,
@@ -287,9 +327,3 @@ class _Builder:
                 ]
             )
         return isa.pack_rows(sums, Clamp(k, "add_"))
-
-
-def divide(a: Value, b: Value) -> tuple[Value, Value]:
-    """Quotient and remainder of index values below 2**32, by the faster 32-bit division."""
-    narrow, divisor = a.to(u32), b.to(u32)
-    return (narrow // divisor).to(index), (narrow % divisor).to(index)

@@ -87,6 +87,23 @@ def placed(stages: Sequence[str]) -> list[tuple[str, Stage]]:
     return [(f"s{i}_", STAGES[name]) for i, name in enumerate(stages)]
 
 
+def stage_fields(
+    stages: Sequence[str], pixels: Callable[[str], Mapping[str, Type]]
+) -> dict[str, Type]:
+    """The fields of these stages; ``pixels`` gives those of an operand read by pixel."""
+    fields: dict[str, Type] = {}
+    for prefix, stage in placed(stages):
+        fields |= {prefix + name: ty for name, ty in stage.fields.items()}
+        if stage.pixels:
+            fields |= pixels(f"{prefix}r")
+    return fields
+
+
+def stage_operands(stages: Sequence[str]) -> list[str]:
+    """The operands of these stages that are read by pixel."""
+    return [f"{prefix}r" for prefix, stage in placed(stages) if stage.pixels]
+
+
 def store_all(at: Sequence[Sequence[Value]], rows: Sequence[Sequence[Value]]) -> None:
     for addresses, row in zip(at, rows, strict=True):
         for address, x in zip(addresses, row, strict=True):

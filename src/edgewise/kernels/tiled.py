@@ -18,7 +18,7 @@ from .image import view
 from .ir import Kernel, Type, Value, f32, index, ptr
 from .isa import Isa
 from .pixels import divide
-from .stages import Place, Stage, placed
+from .stages import Place, placed, stage_fields
 from .views import SLACK
 
 
@@ -55,11 +55,6 @@ class TiledConv:
         raise NotImplementedError
 
     @property
-    def placed(self) -> list[tuple[str, Stage]]:
-        """The stages with the prefixes of their fields."""
-        return placed(self.stages)
-
-    @property
     def fields(self) -> dict[str, Type]:
         fields = {
             **view("a"),
@@ -69,11 +64,7 @@ class TiledConv:
             **dict.fromkeys(("tiles_y", "tiles_x", "tiles", "block"), index),
             **dict.fromkeys(("panels", "panel_bytes", "pitch"), index),
         }
-        for prefix, stage in self.placed:
-            fields |= {prefix + name: ty for name, ty in stage.fields.items()}
-            if stage.pixels:
-                fields |= view(f"{prefix}r")
-        return fields
+        return fields | stage_fields(self.stages, view)
 
     def build(self) -> str:
         raise NotImplementedError
@@ -161,7 +152,10 @@ class TiledBuilder:
 
     def outputs(self, image: Value, y: Value, x: Value) -> dict[str, Value]:
         """The address of a pixel in the result and in the operands of the stages."""
-        names = ["c", *(f"{prefix}r" for prefix, stage in self.variant.placed if stage.pixels)]
+        names = [
+            "c",
+            *(f"{prefix}r" for prefix, stage in placed(self.variant.stages) if stage.pixels),
+        ]
         return {
             name: self.k[name] + (image * self.k[f"{name}_image"] + self.steps(name, y, x))
             for name in names
@@ -182,7 +176,7 @@ class TiledBuilder:
         """Where a sum belongs, ``rows`` and ``pixels`` from ``at``, and it after the stages."""
         here = {name: address + self.steps(name, rows, pixels) for name, address in at.items()}
         place = Place(self.k, here, column * 4, self.isa)
-        for prefix, stage in self.variant.placed:
+        for prefix, stage in placed(self.variant.stages):
             value = stage.apply(value, place, prefix)
         return here["c"] + place.column, value
 

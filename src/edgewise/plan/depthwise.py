@@ -43,13 +43,14 @@ def _lower_product(ctx: Context, node: Node) -> None:
     p = product(ctx, node.inputs, out.type, op.activation, channels)
     a, c = ctx.view(node.inputs[0]), ctx.view(out)
     shape = out.type.shape[0], out.type.shape[1], out.type.shape[2]
-    runs = window_runs(a, (kh, kw), op.dilation, joined=True)
+    p, whole = p.prepared(ctx, around(a, conv_halo(op, x, w, out.type)))
+    runs = window_runs(whole, (kh, kw), op.dilation, joined=True)
     weights = np.ascontiguousarray(p.weights.reshape(kh * kw, channels).T)
     p.emit(
         ctx,
         weights.reshape(channels, len(runs), -1),
         slice(None),
-        rows(around(a, conv_halo(op, x, w, out.type)), shape[1:], op.stride),
+        rows(whole, shape[1:], op.stride),
         rows(c, shape[1:]),
         shape,
         runs,
@@ -60,6 +61,7 @@ def _lower_product(ctx: Context, node: Node) -> None:
 def _lower_real(ctx: Context, node: Node) -> None:
     op, x, out = node.op, node.input_types[0], node.output_types[0]
     assert isinstance(op, DepthwiseConv2D)
+    ctx.require(node.input_types[1].dtype is DType.FLOAT32)
     w = constant(node.inputs[1])
     _, kh, kw, channels = w.shape
     bias = np.zeros(channels, np.float32)

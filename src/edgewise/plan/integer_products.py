@@ -14,8 +14,8 @@ from ..ops.fused import Stage
 from ..ops.requant import Requant
 from . import select
 from .context import Context, chunk_count
-from .model import Params
-from .rows import Epilogue, Rows, Shape, Weights, rows
+from .model import Params, View
+from .rows import Epilogue, Rows, Shape, Weights, merged, rows
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,10 @@ class IntegerProduct:
     bias: npt.NDArray[np.int32]
     input_zero: int
     requant: Requant
+
+    def prepared(self, ctx: Context, source: View, leading: int = 1) -> tuple[IntegerProduct, View]:
+        """What ``emit`` is to be called on, and the input that it reads."""
+        return self, source
 
     def epilogue(
         self, ctx: Context, tail: Sequence[Stage], others: Sequence[Value], out: Value
@@ -96,16 +100,16 @@ class IntegerProduct:
         kstep, steps = v.layout(kc, run_count)
         tiles, panels = -(-pixels // v.mr), -(-n // v.nr)
         block_panels = -(-panels // min(panels, -(-chunk_count(seconds) // tiles)))
-        blocks = -(-panels // block_panels)
+        everything = {"a": source, "c": target, **epilogue.rows}
+        operands, (_, height, width) = merged(list(everything.values()), shape)
         params: Params = {
-            **source.fields("a"),
-            **target.fields("c"),
             **epilogue.params,
             "w": ctx.constants.add(packed),
             "runs": ctx.constants.add(runs),
             "pixels": pixels,
-            "width": shape[2],
-            "height": shape[1],
+            "width": width,
+            "height": height,
+            "tiles": tiles,
             "n": n,
             "run_count": run_count,
             "kc": kc,
@@ -113,7 +117,6 @@ class IntegerProduct:
             "steps": steps,
             "panel_bytes": v.panel_bytes(kc, run_count),
             "panels": panels,
-            "blocks": blocks,
             "block_panels": block_panels,
             "zero_point": self.requant.zero_point,
             "lo": self.requant.lo,
@@ -121,15 +124,13 @@ class IntegerProduct:
         }
         if self.zero:
             params |= {"w_zero": self.zero, "ones": ctx.constants.add(v.ones(kc, run_count))}
-        reads = [source.view]
-        for name, other in epilogue.rows.items():
-            params |= other.fields(name)
-            reads.append(other.view)
+        for name, operand in zip(everything, operands, strict=True):
+            params |= operand.fields(name)
         ctx.emit(
             v,
             params,
-            tiles * blocks,
+            tiles * -(-panels // block_panels),
             seconds=seconds,
-            reads=tuple(reads),
+            reads=(source.view, *(r.view for r in epilogue.rows.values())),
             writes=(target.view,),
         )

@@ -22,6 +22,7 @@ from ..ops.fused import Stage
 from ..ops.requant import requantization
 from . import select
 from .context import Context, constant
+from .dynamic_products import DynamicProduct, rows_of
 from .geometry import conv_halo, phases, transpose_conv_halo
 from .integer_products import IntegerProduct
 from .movement import around, packed, part
@@ -33,7 +34,7 @@ from .tiled import emit_tiled
 MAX_STEPS = 1024
 """Matrix products that one operator may become: groups, or phases of a transposed convolution."""
 
-Product: TypeAlias = "IntegerProduct | RealProduct"
+Product: TypeAlias = "IntegerProduct | RealProduct | DynamicProduct"
 
 
 def product(
@@ -44,8 +45,13 @@ def product(
     weights = constant(inputs[1])
     bias = constant(inputs[2]) if len(inputs) > 2 else np.zeros(channels, np.int32)
     if x.dtype is DType.FLOAT32:
-        ctx.require(w.dtype is DType.FLOAT32)
-        return RealProduct(weights.astype(np.float32), bias.astype(np.float32), activation)
+        real_bias = bias.astype(np.float32)
+        if w.dtype is DType.FLOAT32:
+            return RealProduct(weights.astype(np.float32), real_bias, activation)
+        ctx.require(w.dtype is DType.INT8 and w.quant is not None and not any(w.quant.zero_point))
+        assert w.quant is not None
+        scale = np.resize(np.array(w.quant.scale, np.float32), channels)
+        return DynamicProduct(weights.view(np.int8), scale, real_bias, activation)
     ctx.activations(x, out)
     assert w.quant is not None
     assert x.quant is not None
@@ -77,10 +83,11 @@ def lower_conv(ctx: Context, node: Node) -> None:
     p = product(ctx, inputs, tail[0].type if tail else out.type, op.activation, n_out)
     epilogue = p.epilogue(ctx, tail, others, out)
     a, c = ctx.view(inputs[0]), ctx.view(out)
-    runs = window_runs(a, (kh, kw), op.dilation, joined=groups == 1)
+    whole = around(a, conv_halo(op, inputs[0].type, inputs[1].type, out.type))
+    p, whole = p.prepared(ctx, whole, min(op.group(inputs[1].type)))
+    runs = window_runs(whole, (kh, kw), op.dilation, joined=groups == 1)
     weights = p.weights.reshape(n_out, len(runs), -1)
     shape = (out.type.shape[0], out.type.shape[1], out.type.shape[2])
-    whole = around(a, conv_halo(op, inputs[0].type, inputs[1].type, out.type))
     if isinstance(p, RealProduct) and groups == 1 and op.stride == op.dilation == (1, 1):
         _, seconds = select.gemm(ctx.isa, math.prod(shape), n_out, kh * kw * depth, epilogue.stages)
         if emit_tiled(ctx, whole, c, p.weights, p.bias, epilogue, seconds):
@@ -103,7 +110,8 @@ def lower_fully_connected(ctx: Context, node: Node) -> None:
     assert isinstance(op, FullyConnected)
     n, depth = inputs[1].type.shape
     p = product(ctx, inputs, tail[0].type if tail else out.type, op.activation, n)
-    a, c = packed(ctx, ctx.view(inputs[0])), ctx.view(out)
+    p, a = p.prepared(ctx, rows_of(packed(ctx, ctx.view(inputs[0])), depth))
+    c = ctx.view(out)
     extents, (steps,) = merge(c.shape[:-1], [c.strides[:-1]])
     ctx.require(len(extents) <= 1)
     size = out.type.dtype.itemsize
@@ -111,7 +119,7 @@ def lower_fully_connected(ctx: Context, node: Node) -> None:
         ctx,
         p.weights.reshape(n, 1, depth),
         slice(None),
-        Rows(a, a.address, depth * size),
+        Rows(a, a.address, a.strides[0]),
         Rows(c, c.address, (steps or (n * size,))[0]),
         (1, 1, out.type.size // n),
         np.zeros(1, np.int64),
@@ -128,7 +136,7 @@ def lower_transpose_conv(ctx: Context, node: Node) -> None:
     epilogue = p.epilogue(ctx, (), (), node.outputs[0])
     a, c = ctx.view(node.inputs[0]), ctx.view(node.outputs[0])
     halo = transpose_conv_halo(op, node.inputs[0].type, node.inputs[1].type)
-    whole = around(a, halo)
+    p, whole = p.prepared(ctx, around(a, halo))
     tall = phases(out.shape[1], kh, op.stride[0], op.padding[0])
     wide = phases(out.shape[2], kw, op.stride[1], op.padding[2])
     ctx.require(len(tall) * len(wide) <= MAX_STEPS)
@@ -138,7 +146,7 @@ def lower_transpose_conv(ctx: Context, node: Node) -> None:
             taps = p.weights[:, list(y.taps)][:, :, list(x.taps)]
             if not taps.size:
                 taps = np.full((n, 1, 1, 1), p.zero, p.weights.dtype)
-            runs = window_runs(a, (taps.shape[1], taps.shape[2]), (1, 1), joined=True)
+            runs = window_runs(whole, (taps.shape[1], taps.shape[2]), (1, 1), joined=True)
             size = (y.count, x.count)
             shape = (out.shape[0], *size)
             phase = part(c, (0, y.first, x.first, 0), (*shape, n), (1, *op.stride, 1))

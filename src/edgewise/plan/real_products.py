@@ -13,7 +13,7 @@ from ..ops import Activation, Add, HardSwish, LeakyRelu, PRelu
 from ..ops.fused import Stage
 from . import select
 from .context import Context, chunk_count, constant, real_bounds
-from .model import Address, Params
+from .model import Address, Params, View
 from .rows import Epilogue, Rows, Shape, Weights, merged, rows
 
 BLOCK_BYTES = 1 << 17
@@ -30,45 +30,15 @@ class RealProduct:
 
     zero = 0.0
 
+    def prepared(self, ctx: Context, source: View, leading: int = 1) -> tuple[RealProduct, View]:
+        """What ``emit`` is to be called on, and the input that it reads."""
+        return self, source
+
     def epilogue(
         self, ctx: Context, tail: Sequence[Stage], others: Sequence[Value], out: Value
     ) -> Epilogue:
         """The activation, then each stage of ``tail``; ``others`` are their other operands."""
-        names: list[str] = []
-        params: Params = {}
-        vectors: dict[str, npt.NDArray[np.float32]] = {}
-        operands: dict[str, Rows] = {}
-        left = list(others)
-
-        def clamp(activation: Activation) -> None:
-            if activation is Activation.RELU:
-                names.append("relu")
-            elif activation is not Activation.NONE:
-                bounds = real_bounds(activation)
-                params.update({f"s{len(names)}_{name}": x for name, x in bounds.items()})
-                names.append("clamp")
-
-        clamp(self.activation)
-        for stage in tail:
-            prefix, op = f"s{len(names)}_", stage.op
-            if isinstance(op, Add):
-                other = left.pop(0)
-                ctx.require(other.type.shape == out.type.shape)
-                view = ctx.view(other)
-                operands[f"{prefix}r"] = rows(view, (view.shape[1], view.shape[2]))
-                names.append("add")
-                clamp(op.activation)
-            elif isinstance(op, PRelu):
-                slope = constant(left.pop(0)).astype(np.float32)
-                vectors[f"{prefix}slope"] = np.resize(slope, out.type.shape[-1])
-                names.append("prelu")
-            elif isinstance(op, LeakyRelu):
-                params[f"{prefix}alpha"] = op.alpha
-                names.append("leaky")
-            else:
-                assert isinstance(op, HardSwish)
-                names.append("hard_swish")
-        return Epilogue(tuple(names), params, vectors, operands)
+        return real_epilogue(ctx, self.activation, tail, others, out)
 
     def emit(
         self,
@@ -90,6 +60,51 @@ class RealProduct:
         v, _ = select.gemm(ctx.isa, pixels, n, run_count * kc, epilogue.stages)
         packed = ctx.constants.add(v.pack(weights, self.bias[channels]))
         emit_gemm(ctx, packed, (n, run_count, kc), source, target, shape, runs, epilogue)
+
+
+def real_epilogue(
+    ctx: Context,
+    activation: Activation,
+    tail: Sequence[Stage],
+    others: Sequence[Value],
+    out: Value,
+) -> Epilogue:
+    """An activation, then each stage of ``tail``; ``others`` are their other operands."""
+    names: list[str] = []
+    params: Params = {}
+    vectors: dict[str, npt.NDArray[np.float32]] = {}
+    operands: dict[str, Rows] = {}
+    left = list(others)
+
+    def clamp(wanted: Activation) -> None:
+        if wanted is Activation.RELU:
+            names.append("relu")
+        elif wanted is not Activation.NONE:
+            bounds = real_bounds(wanted)
+            params.update({f"s{len(names)}_{name}": x for name, x in bounds.items()})
+            names.append("clamp")
+
+    clamp(activation)
+    for stage in tail:
+        prefix, op = f"s{len(names)}_", stage.op
+        if isinstance(op, Add):
+            other = left.pop(0)
+            ctx.require(other.type.shape == out.type.shape)
+            view = ctx.view(other)
+            operands[f"{prefix}r"] = rows(view, (view.shape[1], view.shape[2]))
+            names.append("add")
+            clamp(op.activation)
+        elif isinstance(op, PRelu):
+            slope = constant(left.pop(0)).astype(np.float32)
+            vectors[f"{prefix}slope"] = np.resize(slope, out.type.shape[-1])
+            names.append("prelu")
+        elif isinstance(op, LeakyRelu):
+            params[f"{prefix}alpha"] = op.alpha
+            names.append("leaky")
+        else:
+            assert isinstance(op, HardSwish)
+            names.append("hard_swish")
+    return Epilogue(tuple(names), params, vectors, operands)
 
 
 def emit_gemm(

@@ -1,0 +1,97 @@
+"""Quantizing float32 with a scale and a zero point found from the numbers themselves.
+
+A unit is a group: ``rows`` rows of ``n`` floats, ``a_row`` bytes apart, which become 8 bits side
+by side, ``rows * n`` bytes a group. ``d`` receives eight bytes a group: the zero point as int32,
+and the float32 by which a difference from it is multiplied to get the real number.
+``ops.hybrid.quantize_rows`` defines all of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .ir import Kernel, Type, Value, f32, index, ptr
+from .isa import Isa
+from .math import at_least, at_most
+from .shuffles import halved
+
+GROUP_BYTES = 8
+"""Of ``d``, for each group."""
+
+
+@dataclass(frozen=True)
+class QuantizeGroups:
+    """The only variant of an instruction set."""
+
+    isa: Isa
+
+    @property
+    def symbol(self) -> str:
+        return f"quantize_groups_f32{self.isa.activation}__{self.isa.name}"
+
+    @property
+    def fields(self) -> dict[str, Type]:
+        return {
+            **dict.fromkeys(("a", "c", "d"), ptr),
+            **dict.fromkeys(("rows", "n", "a_row", "a_group"), index),
+        }
+
+    def build(self) -> str:
+        k, isa = Kernel(self.symbol, self.fields), self.isa
+        lanes, act = isa.lanes, isa.activation
+        # Raw values of uint8 are those of int8 plus 128.
+        offset = 128 if act.kind == "u" else 0
+        whole = k["n"] & -lanes
+        with k.loop(k.begin, k.end) as group:
+            a = k["a"] + group * k["a_group"]
+            c = k["c"] + group * (k["rows"] * k["n"])
+            lo, hi = self.extremes(k, a, whole)
+            s, zero = self.parameters(k, lo, hi)
+            d = k["d"] + group * GROUP_BYTES
+            d.store(zero + offset)
+            (d + 4).store(k.const(1.0, f32) / s)
+
+            def quantized(x: Value, s: Value = s, zero: Value = zero) -> Value:
+                n = x.ty.lanes
+                steps = isa.round((x * s.splat(n)).splat(lanes) if n == 1 else x * s.splat(n))
+                steps = steps.lane(0) if n == 1 else steps
+                q = (steps.clamp(-512, 512) + zero.splat(n)).clamp(-128, 127)
+                return (q + offset).to(act[n])
+
+            with k.loop(0, k["rows"], once=True) as row:
+                source, target = a + row * k["a_row"], c + row * k["n"]
+                with k.loop(0, whole, lanes) as i:
+                    (target + i).store(quantized((source + i * 4).load(f32[lanes])))
+                with k.loop(whole, k["n"]) as i:
+                    (target + i).store(quantized((source + i * 4).load(f32)))
+        return k.text()
+
+    def extremes(self, k: Kernel, a: Value, whole: Value) -> tuple[Value, Value]:
+        """The least and the greatest number of a group, and 0."""
+        lanes = self.isa.lanes
+        zero = k.const(0.0, f32[lanes])
+        lo, hi = k.var(zero), k.var(zero)
+        low, high = k.var(k.const(0.0, f32)), k.var(k.const(0.0, f32))
+        with k.loop(0, k["rows"], once=True) as row:
+            source = a + row * k["a_row"]
+            with k.loop(0, whole, lanes) as i:
+                x = (source + i * 4).load(f32[lanes])
+                lo.value, hi.value = x.min(lo.value), x.max(hi.value)
+            with k.loop(whole, k["n"]) as i:
+                x = (source + i * 4).load(f32)
+                low.value, high.value = x.min(low.value), x.max(high.value)
+        least = halved(lo.value, Value.min).min(low.value)
+        return least, halved(hi.value, Value.max).max(high.value)
+
+    def parameters(self, k: Kernel, lo: Value, hi: Value) -> tuple[Value, Value]:
+        """Steps a unit as float32, and the zero point of int8."""
+        one = k.const(1.0, f32)
+        s = lo.compare("eq", hi).select(one, k.const(255.0, f32) / (hi - lo))
+        low, high = k.const(-128.0, f32) + lo * s, k.const(127.0, f32) + hi * s
+        from_low = k.const(-128.0, f32) - lo * s
+        zero = (low + high > 0.0).select(from_low, k.const(127.0, f32) - hi * s)
+        zero = at_most(self.isa, at_least(self.isa, zero, -128.0), 127.0)
+        return s, self.isa.round(zero.splat(self.isa.lanes)).lane(0)
+
+
+__all__ = ["GROUP_BYTES", "QuantizeGroups"]
