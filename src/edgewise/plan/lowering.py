@@ -15,6 +15,7 @@ from . import (
     depthwise,
     gather,
     images,
+    lstm,
     movement,
     pointwise,
     products,
@@ -69,6 +70,7 @@ LOWERINGS: dict[type[ops.Op], Lowering] = {
     ops.Tile: arrange.lower_tile,
     ops.Transpose: movement.lower_transpose,
     ops.TransposeConv: products.lower_transpose_conv,
+    ops.UnidirectionalSequenceLstm: lstm.lower_lstm,
     ops.Unpack: movement.lower_unpack,
     ops.ZerosLike: arrange.lower_zeros,
 }
