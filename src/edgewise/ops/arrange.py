@@ -41,7 +41,7 @@ class MirrorPad(Op):
             "there is one pair an axis",
         )
         for axis, (before, after) in enumerate(self.paddings):
-            most = x.shape[axis] - (not self.symmetric)
+            most = max(x.shape[axis] - (not self.symmetric), 0)
             self.require(
                 min(before, after) >= 0 and max(before, after) <= most,
                 f"padding ({before}, {after}) along axis {axis}; each is 0 to {most}",
