@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from .ir import Kernel, Type, Value, f32, index, ptr
 from .isa import Isa
-from .math import at_least, at_most
 from .shuffles import halved
 
 GROUP_BYTES = 8
@@ -53,10 +52,8 @@ class QuantizeGroups:
 
             def quantized(x: Value, s: Value = s, zero: Value = zero) -> Value:
                 n = x.ty.lanes
-                steps = isa.round((x * s.splat(n)).splat(lanes) if n == 1 else x * s.splat(n))
-                steps = steps.lane(0) if n == 1 else steps
-                q = (steps.clamp(-512, 512) + zero.splat(n)).clamp(-128, 127)
-                return (q + offset).to(act[n])
+                steps = self.rounded(x * s.splat(n), -512, 512)
+                return ((steps + zero.splat(n)).clamp(-128, 127) + offset).to(act[n])
 
             with k.loop(0, k["rows"], once=True) as row:
                 source, target = a + row * k["a_row"], c + row * k["n"]
@@ -90,8 +87,15 @@ class QuantizeGroups:
         low, high = k.const(-128.0, f32) + lo * s, k.const(127.0, f32) + hi * s
         from_low = k.const(-128.0, f32) - lo * s
         zero = (low + high > 0.0).select(from_low, k.const(127.0, f32) - hi * s)
-        zero = at_most(self.isa, at_least(self.isa, zero, -128.0), 127.0)
-        return s, self.isa.round(zero.splat(self.isa.lanes)).lane(0)
+        return s, self.rounded(zero, -128, 127)
+
+    def rounded(self, x: Value, lo: float, hi: float) -> Value:
+        """float32 within bounds as int32, halves to even; NaN as 0."""
+        lanes = self.isa.lanes
+        number = x.compare("eq", x).select(x, 0.0).max(lo).min(hi)
+        if x.ty.lanes == 1:
+            return self.isa.round(number.splat(lanes)).lane(0)
+        return self.isa.round(number)
 
 
 __all__ = ["GROUP_BYTES", "QuantizeGroups"]

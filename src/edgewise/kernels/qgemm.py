@@ -274,30 +274,33 @@ class _Builder:
     def store_real(
         self, accs: list[list[Value]], w: Value, rows: dict[str, list[Value]], column: Value
     ) -> None:
+        """Scale, bias and stages; nothing of columns that do not exist is read or written."""
         k, v, lanes = self.k, self.v, self.isa.lanes
-        heads = [w + 4 * (v.nr + lanes * j) for j in range(v.nv)]
-        scales = [(at).load(f32[lanes]) for at in heads]
-        biases = [(at + 4 * v.nr).load(f32[lanes]) for at in heads]
-        out: list[list[Value]] = []
-        for i, row in enumerate(accs):
-            here = {name: addresses[i] for name, addresses in rows.items()}
-            scale = (here["d"] + 4).load(f32).splat(lanes)
-            out.append([])
-            for j, acc in enumerate(row):
-                x = acc.to(f32[lanes]) * scale * scales[j] + biases[j]
+        scales = [(d + 4).load(f32).splat(lanes) for d in rows["d"]]
+        left = k["n"] - column
+
+        def finish(j: int) -> tuple[list[Value], list[Value]]:
+            """The j-th vector of each row: its addresses and values."""
+            head, at, out = w + 4 * (v.nr + lanes * j), [], []
+            factor, bias = (p.load(f32[lanes]) for p in (head, head + 4 * v.nr))
+            for i, row in enumerate(accs):
+                here = {name: addresses[i] for name, addresses in rows.items()}
                 place = Place(k, here, (column + lanes * j) * FLOAT, self.isa)
+                x = row[j].to(f32[lanes]) * scales[i] * factor + bias
                 for prefix, stage in placed(v.stages):
                     x = stage.apply(x, place, prefix)
-                out[-1].append(x)
-        at = [[c + (column + lanes * j) * FLOAT for j in range(v.nv)] for c in rows["c"]]
-        left = k["n"] - column
+                at.append(here["c"] + place.column)
+                out.append(x)
+            return at, out
+
         with k.when(left.compare("ge", v.nr)) as full:
-            store_all(at, out)
+            for j in range(v.nv):
+                at, values = finish(j)
+                store_all([at], [values])
         with k.when(full ^ 1):
             for j in range(v.nv):
-                count = left - j * lanes
-                with k.when(count.compare("gt", 0)):
-                    store_part([row[j] for row in at], [row[j] for row in out], count)
+                with k.when(left.compare("gt", j * lanes)):
+                    store_part(*finish(j), left - j * lanes)
 
     def epilogue(
         self,
