@@ -68,6 +68,15 @@ def chain() -> Graph:
     return b.graph(b.node(ops.Maximum(), [both, b.node(ops.Logistic(), [both])]))
 
 
+def apart() -> Graph:
+    """Operators of one channel each, which lies apart in a joined tensor."""
+    b = Builder()
+    x = b.input(TensorType((1, 5, 7, 1), F32))
+    parts = [b.node(op(), [x]) for op in (ops.Logistic, ops.Neg, ops.Square)]
+    whole = b.node(ops.Concatenation(3), parts)
+    return b.graph(whole, b.node(ops.Sub(), [parts[0], parts[2]]))
+
+
 def halves(target: DType) -> Make:
     return mixed(ops.Cast(target), TensorType(SHAPE, F16))
 
@@ -94,7 +103,7 @@ BYTES = (U8, I8)
 MOVED = (U8, I16, F32, I64, DType.COMPLEX128)
 
 INDICES = np.array([4, 0, 0, 2], np.int32)
-INDEX = TensorType((3, 2), I32)
+THREE = TensorType((2, 60, 3), I32)
 
 MOVES: dict[str, tuple[Op, tuple[int, ...]]] = {
     "batch to space": (ops.BatchToSpaceNd((2, 3), ((0, 0), (0, 0))), (12, 3, 4, 5)),
@@ -159,6 +168,10 @@ CASES: dict[str, Make] = {
     "logical": plain(ops.LogicalOr(), SHAPE, (9,), dtype=BOOL),
     "maximum of bytes": plain(ops.Maximum(), SHAPE, SHAPE, dtype=U8),
     "matrix set diagonals": plain(ops.MatrixSetDiag(), (2, 4, 6), (2, 4)),
+    "narrow constant": mixed(ops.Mul(), TensorType((2, 60, 3), F32), np.float32([1, 2, 3])),
+    "narrow of batches": plain(ops.Add(), (3, 40, 50, 5), (3, 1, 1, 5)),
+    "narrow and constant": mixed(ops.Add(), np.ones((2, 1, 3), np.int32), THREE),
+    "apart": apart,
     "narrow": plain(ops.Sub(), (40, 50, 3), (3,)),
     "one hot": mixed(
         ops.OneHot(1, 5), np.int32([[0, 4, 2], [7, -1, 3]]), TensorType((), F32), np.float32(0)

@@ -11,7 +11,7 @@ from edgewise.graph import TensorType
 from edgewise.kernels import views
 from edgewise.kernels.ir import Type, bool_, f32, i32
 from edgewise.kernels.isa import Isa
-from edgewise.kernels.pointwise import FUNCTIONS, Pointwise, Stage, stored
+from edgewise.kernels.pointwise import FUNCTIONS, Pointwise, Run, Stage, stored
 from edgewise.plan.program import FUNCTIONS as NAMES
 from edgewise.plan.program import element
 from emulate import machine_for
@@ -113,11 +113,11 @@ def evaluate(
     """The program's result; the arrays broadcast, their runs lie apart."""
     shape = np.broadcast_shapes(*(x.shape for x in arrays))
     *outer, n = (1,) * (outer_dimensions + 1 - len(shape)) + shape
-    fixed = tuple(x.shape[-1] == 1 != n for x in arrays)
-    variant = Pointwise(isa, tuple(types), stages, fixed, outer_dimensions)
+    runs = [Run.FIXED if x.shape[-1] == 1 != n else Run.DENSE for x in arrays]
+    variant = Pointwise(isa, tuple(types), stages, (*runs, Run.DENSE), outer_dimensions)
     fields: dict[str, object] = {f"d{i}": outer[i] for i in range(1, outer_dimensions)}
-    bits = {1: np.dtype(bool)}.get(variant.result.bits)
-    dtype = bits or np.dtype(f"{variant.result.kind}{stored(variant.result).nbytes}")
+    result = variant.types["y"]
+    dtype = np.dtype(bool if result == bool_ else f"{result.kind}{stored(result).nbytes}")
     buffers: list[Buffer] = []
     for i, x in enumerate([*arrays, np.zeros(shape, dtype)]):
         name = f"x{i}" if i < len(arrays) else "y"
@@ -263,6 +263,26 @@ def test_a_program_of_stages_in_place(isa: Isa) -> None:
     whole = (Stage("cast", (0,), i32), Stage("mul", (~0, ~0), i32))
     y = evaluate(isa, whole, [x], [f32], in_place=0)
     np.testing.assert_array_equal(y, x.astype(np.int32) ** 2)
+
+
+@isas
+def test_elements_that_lie_apart(isa: Isa) -> None:
+    """Each combination of operands: every third element, backwards, one for all."""
+    rng = np.random.default_rng(6)
+    x, z = rng.normal(size=(2, 3, 40)).astype(np.float32), np.full((3, 80), 9, bool)
+    stages = (Stage("add", (0, 1), f32), Stage("gt", (~0, 2), bool_))
+    a, b, c = x[0, :, ::3], x[1, :, 13::-1], x[0, :, 5:6]
+    buffers = {"x0": Buffer(x).at(0), "x1": Buffer(x).at(4 * 133), "x2": Buffer(x).at(20)}
+    y = Buffer(z)
+    values: dict[str, object] = {**buffers, "y": y, "n": 14, "block": 9, "d1": 1, "d2": 3}
+    steps = {"x0": 12, "x1": -4, "x2": 0, "y": 5}
+    values |= {f"{name}_step": s for name, s in steps.items() if name != "x2"}
+    for name in steps:
+        values |= {f"{name}_0": 0, f"{name}_1": 0, f"{name}_2": 80 if name == "y" else 160}
+    runs = (Run.APART, Run.APART, Run.FIXED, Run.APART)
+    run(Pointwise(isa, (f32,) * 3, stages, runs), views.units((1, 3), 14, 9), values, [y])
+    z[:, :70:5] = a + b > c
+    np.testing.assert_array_equal(y.array, z)
 
 
 def test_every_function_is_an_operator() -> None:

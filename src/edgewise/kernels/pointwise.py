@@ -7,12 +7,13 @@ last one's result is stored. Operands ``x0``, ``x1``, ... and the result ``y`` a
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from . import math, views
-from .ir import Kernel, Type, Value, bool_, f32, u8, u16
+from .ir import Kernel, Type, Value, bool_, f32, index, u8, u16
 from .isa import Isa
 
 f16 = Type("f", 16)
@@ -215,6 +216,14 @@ class Stage:
         return f"{self.function}.{places}.{self.result}"
 
 
+class Run(enum.Enum):
+    """How the elements of an operand's run lie; the value is for names of variants."""
+
+    DENSE = ""
+    FIXED = "s"
+    APART = "g"
+
+
 @dataclass(frozen=True)
 class Pointwise:
     """A program as a kernel.
@@ -222,26 +231,28 @@ class Pointwise:
     Attributes:
         inputs: element types; bool is stored as a byte, 0 or 1.
         stages: the program.
-        fixed: of each input, whether one element stands for its whole run.
+        runs: of each input and of the result: side by side, ``x0_step`` bytes apart (so for the
+            others), or one element for the whole run.
         outer: outer dimensions of the views.
     """
 
     isa: Isa
     inputs: tuple[Type, ...]
     stages: tuple[Stage, ...]
-    fixed: tuple[bool, ...]
+    runs: tuple[Run, ...]
     outer: int = views.OUTER
 
     @property
-    def symbol(self) -> str:
-        pairs = zip(self.inputs, self.fixed, strict=True)
-        types = "".join(f"{ty}{'s' if fixed else ''}" for ty, fixed in pairs)
-        stages = "_".join(map(str, self.stages))
-        return f"map_{types}_{stages}_x{self.step}d{self.outer}__{self.isa.name}"
+    def types(self) -> dict[str, Type]:
+        """Of each operand, the result last."""
+        return {**{f"x{i}": ty for i, ty in enumerate(self.inputs)}, "y": self.stages[-1].result}
 
     @property
-    def result(self) -> Type:
-        return self.stages[-1].result
+    def symbol(self) -> str:
+        pairs = zip(self.types.values(), self.runs, strict=True)
+        types = "".join(f"{ty}{run.value}" for ty, run in pairs)
+        stages = "_".join(map(str, self.stages))
+        return f"map_{types}_{stages}_x{self.step}d{self.outer}__{self.isa.name}"
 
     @property
     def step(self) -> int:
@@ -250,46 +261,70 @@ class Pointwise:
         Never more than the bytes that may be read past an operand.
         """
         types = [*self.inputs, *(stage.result for stage in self.stages)]
-        heavy = any(stage.function in HEAVY for stage in self.stages)
+        heavy = any(stage.function in HEAVY for stage in self.stages) or Run.APART in self.runs
         nbytes = self.isa.bits // 8 if heavy else views.SLACK
         return nbytes // max(stored(ty).nbytes for ty in types)
 
     @property
     def fields(self) -> dict[str, Type]:
-        names = [f"x{i}" for i in range(len(self.inputs))]
-        return views.fields(*names, "y", outer=self.outer)
+        apart = [f"{n}_step" for n, r in zip(self.types, self.runs, strict=True) if r is Run.APART]
+        return {**views.fields(*self.types, outer=self.outer), **dict.fromkeys(apart, index)}
 
     def build(self) -> str:
         k, step = Kernel(self.symbol, self.fields), self.step
-        sizes = [stored(ty).nbytes for ty in self.inputs]
-        names = [f"x{i}" for i in range(len(self.inputs))]
-        size = stored(self.result).nbytes
-        strides = {n: 0 if f else s for n, f, s in zip(names, self.fixed, sizes, strict=True)}
-        with views.blocks(k, {**strides, "y": size}, self.outer) as unit:
-            addresses = [unit.at[name] for name in names]
-            scalars = [
-                load(self.isa, address, ty, 1).splat(step) if fixed else None
-                for address, ty, fixed in zip(addresses, self.inputs, self.fixed, strict=True)
-            ]
+        strides: dict[str, Value | int] = {
+            name: k[f"{name}_step"] if run is Run.APART else stored(ty).nbytes
+            for (name, ty), run in zip(self.types.items(), self.runs, strict=True)
+        }
+        fixed = [name for name, r in zip(self.types, self.runs, strict=True) if r is Run.FIXED]
+        with views.blocks(k, {**strides, **dict.fromkeys(fixed, 0)}, self.outer) as unit:
+            constants = {name: self.load(unit.at[name], self.types[name], 1, 0) for name in fixed}
 
-            def result(first: Value) -> Value:
-                values = [
-                    load(self.isa, address + first * nbytes, ty, step) if scalar is None else scalar
-                    for address, ty, nbytes, scalar in zip(
-                        addresses, self.inputs, sizes, scalars, strict=True
-                    )
-                ]
+            def result(first: Value, lanes: int) -> Value:
+                values = []
+                for name, ty in list(self.types.items())[:-1]:
+                    if name in constants:
+                        values.append(constants[name].splat(lanes))
+                    else:
+                        at = unit.at[name] + first * strides[name]
+                        values.append(self.load(at, ty, lanes, strides[name]))
                 y = self.compute(values)
-                return y.to(u8[step]) if y.ty.bits == 1 else y
+                return y.to(u8[lanes]) if y.ty.bits == 1 else y
 
-            y = unit.at["y"]
             whole = unit.count & -step
             with k.loop(0, whole, step) as i:
-                (y + i * size).store(result(i))
-            rest = unit.count - whole
-            with k.when(rest.compare("ne", 0)):
-                (y + whole * size).store_partial(result(whole), rest)
+                self.store(unit.at["y"] + i * strides["y"], result(i, step), strides["y"])
+            if Run.APART in self.runs:
+                with k.loop(whole, unit.count) as i:
+                    (unit.at["y"] + i * strides["y"]).store(result(i, 1))
+            else:
+                rest = unit.count - whole
+                with k.when(rest.compare("ne", 0)):
+                    at = unit.at["y"] + whole * strides["y"]
+                    at.store_partial(result(whole, step), rest)
         return k.text()
+
+    def load(self, address: Value, ty: Type, lanes: int, stride: Value | int) -> Value:
+        """Elements ``stride`` bytes apart; bool as 1-bit lanes, float16 as float32."""
+        if isinstance(stride, int) or lanes == 1:
+            value = address.load(stored(ty)[lanes])
+        else:
+            elements = []
+            for _ in range(lanes):
+                elements.append(address.load(stored(ty)))
+                address = address + stride
+            value = address.k.gather(elements)
+        if ty == bool_:
+            return value.compare("ne", 0)
+        return math.from_half(self.isa, value) if ty == f16 else value
+
+    def store(self, address: Value, value: Value, stride: Value | int) -> None:
+        if isinstance(stride, int):
+            address.store(value)
+            return
+        for i in range(value.ty.lanes):
+            address.store(value.lane(i))
+            address = address + stride
 
     def compute(self, values: list[Value]) -> Value:
         """The last stage's value for vectors of the inputs."""
@@ -306,19 +341,11 @@ def stored(ty: Type) -> Type:
     return {bool_: u8, f16: u16}.get(ty, ty)
 
 
-def load(isa: Isa, address: Value, ty: Type, lanes: int) -> Value:
-    """``lanes`` elements at an address; bool as 1-bit lanes, float16 as float32."""
-    value = address.load(stored(ty)[lanes])
-    if ty == bool_:
-        return value.compare("ne", 0)
-    return math.from_half(isa, value) if ty == f16 else value
-
-
 def convert(isa: Isa, x: Value, ty: Type) -> Value:
     """The same numbers as elements of ``ty``.
 
-    Floats are cut toward zero and saturate, NaN becomes 0; integers wrap; anything but 0 is true;
-    float16 is given as its bits.
+    Floats are cut toward zero and saturate, NaN becomes the greatest integer; integers wrap;
+    anything but 0 is true; float16 is given as its bits.
     """
     to = ty[x.ty.lanes]
     if x.ty == to:
@@ -327,10 +354,12 @@ def convert(isa: Isa, x: Value, ty: Type) -> Value:
         return x.compare("ne", 0)
     if x.ty.kind == "f" and ty.kind != "f":
         sign = "s" if ty.kind == "i" else "u"
-        return x.k.intrinsic(f"llvm.fpto{sign}i.sat.{to.suffix}.{x.ty.suffix}", to, x)
+        y = x.k.intrinsic(f"llvm.fpto{sign}i.sat.{to.suffix}.{x.ty.suffix}", to, x)
+        greatest = (1 << ty.bits - (ty.kind == "i")) - 1
+        return x.compare("ne", x).select(x.k.const(greatest, to), y)
     if ty == f16:
         return math.to_half(isa, x.to(f32[x.ty.lanes]))
     return x.to(to)
 
 
-__all__ = ["FUNCTIONS", "Pointwise", "Stage", "convert", "f16", "load", "stored"]
+__all__ = ["FUNCTIONS", "Pointwise", "Run", "Stage", "convert", "f16", "stored"]

@@ -21,7 +21,7 @@ def lower(ctx: Context, node: Node) -> None:
         return
     out = ctx.view(node.outputs[0])
     program = Program(ctx, out.shape)
-    operands = [program.input(_operand(ctx, node, value)) for value in node.inputs]
+    operands = [program.input(_operand(ctx, node, v), v.data) for v in node.inputs]
     program.apply(op, operands, types, out.type.dtype)
     program.emit(out)
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from .. import ops
 from ..dtype import DType
-from ..graph import TensorType
+from ..graph import Array, TensorType
 from ..kernels import copy, views
 from ..kernels.ir import Type, bool_
-from ..kernels.pointwise import HEAVY, Pointwise, Stage
+from ..kernels.pointwise import HEAVY, Pointwise, Run, Stage
 from .context import Context, NoKernelError
 from .model import View
-from .strided import Strides, broadcast, runs, walk
+from .movement import emit_copy
+from .strided import BLOCK, Strides, broadcast, merge, outer_fields
 
 FUNCTIONS: Mapping[type[ops.Op], str] = {
     ops.Abs: "abs",
@@ -97,6 +99,8 @@ FLOAT64 = frozenset(
 """The functions that take float64."""
 
 MAX_INPUTS = 8
+LONG_RUN = 1024
+"""Elements up to which short runs are made longer."""
 
 
 def element(dtype: DType) -> Type:
@@ -115,10 +119,11 @@ class Program:
     ctx: Context
     shape: tuple[int, ...]
     inputs: list[View] = field(default_factory=list)
+    constants: dict[View, Array] = field(default_factory=dict)
     stages: list[Stage] = field(default_factory=list)
 
-    def input(self, view: View) -> int:
-        """The number of an operand, which is new or known."""
+    def input(self, view: View, data: Array | None = None) -> int:
+        """The number of an operand, which is new or known; ``data`` is a constant's."""
         for i, known in enumerate(self.inputs):
             if (known.address, known.strides, known.type) == (
                 view.address,
@@ -128,6 +133,8 @@ class Program:
                 return i
         self.inputs.append(view)
         self.ctx.require(len(self.inputs) <= MAX_INPUTS)
+        if data is not None:
+            self.constants[view] = data
         return len(self.inputs) - 1
 
     def scalar(self, x: float | np.generic, dtype: DType) -> int:
@@ -161,20 +168,90 @@ class Program:
 
     def emit(self, out: View) -> None:
         """Write the last stage's results."""
-        strides = [broadcast(v.shape, v.strides, self.shape) for v in self.inputs]
-        operands: dict[str, tuple[View, Strides]] = {
-            f"x{i}": pair for i, pair in enumerate(zip(self.inputs, strides, strict=True))
-        }
-        operands["y"] = (out, out.strides)
-        outer, _, steps = runs(self.shape, operands.values())
+        walked = [broadcast(v.shape, v.strides, self.shape) for v in self.inputs]
+        extents, strides = merge(self.shape, [*walked, out.strides])
+        operands = [*self.inputs, out]
+        sizes = [v.type.dtype.itemsize for v in operands]
+        if not extents:
+            extents, strides = (1,), [(size,) for size in sizes]
+        else:
+            operands, extents, strides = self._lengthened(operands, extents, strides)
+        *outer, n = extents
+        last = [s[-1] for s in strides]
         kernel = Pointwise(
             self.ctx.isa,
             tuple(element(v.type.dtype) for v in self.inputs),
             tuple(self.stages),
-            tuple(s[-1] == 0 for s in steps[:-1]),
+            tuple(map(run_of, last, sizes)),
             views.OUTER if len(outer) <= views.OUTER else copy.OUTER,
         )
+        self.ctx.require(len(outer) <= kernel.outer)
+        places = zip(kernel.types, operands, strides, strict=True)
+        fields = {name: (view.address, steps[:-1]) for name, view, steps in places}
+        steps = {f"{name}_step": s for name, s in zip(kernel.types, last, strict=True)}
+        block = min(n, BLOCK)
         heavy = sum(stage.function in HEAVY for stage in self.stages)
-        nbytes = sum(v.type.dtype.itemsize for v in (*self.inputs, out))
-        each = nbytes * 0.05e-9 + len(self.stages) * 0.05e-9 + heavy * 0.5e-9
-        walk(self.ctx, kernel, operands, self.shape, {}, out.type.size * each, kernel.outer)
+        each = (sum(sizes) + len(self.stages)) * 0.05e-9 + heavy * 0.5e-9
+        units = views.units(outer, n, block)
+        self.ctx.emit(
+            kernel,
+            {**outer_fields(kernel.outer, outer, fields), **steps, "n": n, "block": block},
+            units,
+            seconds=out.type.size * each + units * 5e-9,
+            reads=tuple(operands[:-1]),
+            writes=(out,),
+        )
+
+    def _lengthened(
+        self, operands: list[View], extents: tuple[int, ...], strides: list[Strides]
+    ) -> tuple[list[View], tuple[int, ...], list[Strides]]:
+        """Longer runs where short ones of some operands repeat while those of others go on.
+
+        The former are written several times, side by side: constants here, others at run time.
+        """
+        same = operands, extents, strides
+        if len(extents) < 2:
+            return same
+        *outer, rows, n = extents
+        goes_on = [s[-2] == n * s[-1] for s in strides]
+        repeats = [s[-2] == 0 != s[-1] for s in strides]
+        if not any(repeats) or not goes_on[-1]:
+            return same
+        if not all(on or again for on, again in zip(goes_on, repeats, strict=True)):
+            return same
+        times = max((r for r in range(1, LONG_RUN // n + 1) if rows % r == 0), default=1)
+        shapes = [
+            (*(e if stride else 1 for e, stride in zip(outer, s[:-2], strict=True)), times, n)
+            for s in strides
+        ]
+        copied = sum(
+            math.prod(shape) for shape, again in zip(shapes, repeats, strict=True) if again
+        )
+        if times == 1 or 4 * copied > math.prod(extents):
+            return same
+        views, walked = [], []
+        for view, s, again, shape in zip(operands, strides, repeats, shapes, strict=True):
+            if again:
+                view = self._repeated(view, shape, (*s[:-2], 0, s[-1]))
+                kept = (p if e > 1 else 0 for p, e in zip(view.strides, shape[:-2], strict=False))
+                s = (*kept, 0, view.strides[-1])
+            else:
+                s = (*s[:-2], times * s[-2], s[-1])
+            views.append(view)
+            walked.append(s)
+        return views, (*outer, rows // times, times * n), walked
+
+    def _repeated(self, view: View, shape: tuple[int, ...], strides: Strides) -> View:
+        """A packed copy of a view as it is read with these strides."""
+        data = self.constants.get(view)
+        if data is not None:
+            return self.ctx.constant(np.lib.stride_tricks.as_strided(data, shape, strides).copy())
+        t = replace(view.type, shape=shape)
+        copied = self.ctx.scratch("repeated", shape, t.dtype)
+        emit_copy(self.ctx, View(view.address, t, strides), copied)
+        return copied
+
+
+def run_of(stride: int, size: int) -> Run:
+    """How elements of ``size`` bytes lie that are ``stride`` bytes apart."""
+    return {0: Run.FIXED, size: Run.DENSE}.get(stride, Run.APART)
