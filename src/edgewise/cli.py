@@ -73,6 +73,19 @@ IsaName = Annotated[
     str | None,
     typer.Option("--isa", metavar="NAME", help="Instruction set; see edgewise doctor."),
 ]
+Signature = Annotated[
+    str | None,
+    typer.Option("--signature", metavar="NAME", help="Which of the file's networks."),
+]
+InputShapes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--shape",
+        metavar="INPUT=N,...",
+        help="Another shape of an input, such as picture=1,320,320,3; may be repeated.",
+    ),
+]
+Strict = Annotated[bool, typer.Option("--strict", help="Refuse operators without a kernel.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document (docs/json.md).")]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Seed of random inputs.")]
 
@@ -149,6 +162,9 @@ def run(
     ] = None,
     threads: Threads = "1",
     isa: IsaName = None,
+    strict: Strict = False,
+    signature: Signature = None,
+    shape: InputShapes = None,
     json: Json = False,
 ) -> None:
     """Run a network on pictures or arrays and show what it sees.
@@ -172,6 +188,9 @@ def run(
         pixels=_pair("--pixels", pixels),
         threads=_threads(threads),
         isa=isa,
+        strict=strict,
+        signature=signature,
+        shapes=_shapes(shape),
     )
     with _progress("Running", len(inputs)) as step:
         facts = runs.run(job, inputs, progress=step)
@@ -186,6 +205,9 @@ def inspect(
     ] = False,
     threads: Threads = "1",
     isa: IsaName = None,
+    strict: Strict = False,
+    signature: Signature = None,
+    shape: InputShapes = None,
     json: Json = False,
 ) -> None:
     """Show a network's operators, sizes, multiply-adds, kernels and memory plan.
@@ -196,14 +218,17 @@ def inspect(
       edgewise inspect mobilenet.tflite --graph
       edgewise inspect mobilenet.tflite --json
     """
-    from . import report
+    from . import compare, profile, report
 
-    imported = ew.load(model)
+    imported = ew.load(model, signature, _shapes(shape))
     if graph and not json:
         typer.echo(f"{imported}\n\n{ew.optimize(imported)}")
         return
-    with contextlib.closing(ew.compile(imported, threads=_threads(threads), isa=isa)) as program:
-        facts = report.inspection(model, imported, program)
+    compiled = ew.compile(imported, threads=_threads(threads), isa=isa, strict=strict)
+    with contextlib.closing(compiled) as program:
+        (arrays,) = compare.random_inputs(imported, 1, 0)
+        slow = profile.slow_operators(program, arrays)
+        facts = report.inspection(model, imported, program, slow)
     if graph:
         facts["graph"] = {"imported": str(imported), "optimized": str(ew.optimize(imported))}
     _print("inspect", facts, json)
@@ -226,6 +251,9 @@ def bench(
     rounds: Annotated[int, typer.Option("--rounds", metavar="N", help="Interleaved rounds.")] = 40,
     seed: Seed = 0,
     isa: IsaName = None,
+    strict: Strict = False,
+    signature: Signature = None,
+    shape: InputShapes = None,
     json: Json = False,
 ) -> None:
     """Time a network, alone or against other runtimes, in interleaved rounds.
@@ -244,7 +272,18 @@ def bench(
 
     counts = [_threads(part) for part in threads.split(",")]
     with _progress("Timing", rounds * len(counts)) as step:
-        facts = runs.bench(ew.load(model), model, counts, against or [], rounds, seed, isa, step)
+        facts = runs.bench(
+            ew.load(model, signature, _shapes(shape)),
+            model,
+            counts,
+            against or [],
+            rounds,
+            seed,
+            isa,
+            step,
+            strict=strict,
+            signature=signature,
+        )
     _print("bench", facts, json)
 
 
@@ -283,6 +322,8 @@ def compare(
     ] = False,
     threads: Threads = "1",
     isa: IsaName = None,
+    signature: Signature = None,
+    shape: InputShapes = None,
     json: Json = False,
 ) -> None:
     """Compare every output and intermediate tensor with another runtime's.
@@ -299,7 +340,7 @@ def compare(
 
     if inputs and random:
         raise InputError("--inputs and --random: give one of them")
-    graph = ew.load(model)
+    graph = ew.load(model, signature, _shapes(shape))
     count = len(inputs) // len(graph.inputs) if inputs else random or 3
     with _progress("Comparing", count) as step:
         facts = runs.compare(
@@ -312,6 +353,7 @@ def compare(
             threads=_threads(threads),
             isa=isa,
             progress=step,
+            signature=signature,
         )
     _print("compare", facts, json, everything=everything)
     if not facts["within_tolerance"]:
@@ -371,6 +413,18 @@ def _threads(text: str) -> int:
     if not text.strip().isdecimal() or not 1 <= int(text) <= MAX_THREADS:
         raise InputError(f"--threads {text}: a whole number from 1 to {MAX_THREADS}")
     return int(text)
+
+
+def _shapes(texts: Sequence[str] | None) -> dict[str, tuple[int, ...]]:
+    """Shapes of inputs by name, from the words INPUT=N,..."""
+    found = {}
+    for text in texts or ():
+        name, _, sizes = text.rpartition("=")
+        parts = [size.strip() for size in sizes.split(",")]
+        if not name or not all(size.isdecimal() and int(size) > 0 for size in parts):
+            raise InputError(f"--shape {text}: an input's name, =, and whole numbers with commas")
+        found[name] = tuple(map(int, parts))
+    return found
 
 
 def _pair(option: str, text: str | None) -> tuple[float, float] | None:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from .errors import InputError, MissingExtraError
-from .graph import Array
+from .graph import Array, Graph
 
 FILE_IDENTIFIER = b"TFL3"
 
@@ -214,14 +214,67 @@ class OpenVINO:
         return self.outputs()
 
 
+class LiteRTSignature:
+    """One signature of a .tflite model in LiteRT, for models of several networks.
+
+    ``inputs`` and ``outputs`` are the signature's names, in the order that arrays have here. LiteRT
+    copies outputs in its call, so that ``invoke`` includes it.
+
+    Raises: as LiteRT.
+    """
+
+    def __init__(
+        self,
+        model: Path,
+        signature: str,
+        inputs: Sequence[str],
+        outputs: Sequence[str],
+        threads: int = 1,
+    ) -> None:
+        interpreter = _litert_module("interpreter").Interpreter
+        try:
+            whole = interpreter(model_content=model.read_bytes(), num_threads=threads)
+            self._run = whole.get_signature_runner(signature)
+        except (RuntimeError, ValueError) as error:
+            raise InputError(f"LiteRT refuses the model: {_reason(error)}") from None
+        self._inputs, self._outputs = inputs, outputs
+        self._arrays: dict[str, Array] = {}
+        self._results: dict[str, Array] = {}
+
+    @property
+    def name(self) -> str:
+        return f"LiteRT {version('ai-edge-litert')}"
+
+    @property
+    def path(self) -> str:
+        return "signature runner"
+
+    def set_inputs(self, arrays: Sequence[Array]) -> None:
+        self._arrays = dict(zip(self._inputs, arrays, strict=True))
+
+    def invoke(self) -> None:
+        try:
+            self._results = self._run(**self._arrays)
+        except (RuntimeError, ValueError) as error:
+            raise InputError(f"LiteRT refuses an input: {_reason(error)}") from None
+
+    def outputs(self) -> list[Array]:
+        return [self._results[name] for name in self._outputs]
+
+    def run(self, arrays: Sequence[Array]) -> list[Array]:
+        self.set_inputs(arrays)
+        self.invoke()
+        return self.outputs()
+
+
 PEERS: dict[str, Callable[..., Peer]] = {"litert": LiteRT, "openvino": OpenVINO}
 """By the names that ``--against`` takes."""
 
 
 def open_peer(
-    name: str, model: Path, threads: int = 1, shapes: Sequence[Sequence[int]] | None = None
+    name: str, model: Path, graph: Graph, threads: int = 1, signature: str | None = None
 ) -> Peer:
-    """The peer called ``name``, for inputs of ``shapes``, or those that the file declares.
+    """The peer called ``name``, for what was read of ``model``: its ``graph``, of ``signature``.
 
     Raises:
         InputError: no such peer, or it refuses the model.
@@ -229,7 +282,12 @@ def open_peer(
     """
     if name not in PEERS:
         raise InputError(f"--against {name}: unknown; known are {', '.join(PEERS)}")
-    return PEERS[name](model, threads, shapes)
+    if signature is None or len(graph.metadata["signatures"]) == 1:
+        return PEERS[name](model, threads, [v.type.shape for v in graph.inputs])
+    if name != "litert":
+        raise InputError(f"--against {name}: it reads a file's first network only")
+    inputs, outputs = ([v.name for v in values] for values in (graph.inputs, graph.outputs))
+    return LiteRTSignature(model, signature, inputs, outputs, threads)
 
 
 def peer_version(package: str) -> str | None:

@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from .graph import Graph, Value
     from .ops import Op
     from .plan import Plan
+    from .profile import Slow
     from .runtime import Program
 
 SCHEMA = 2
@@ -47,8 +49,11 @@ def show(command: str, facts: Facts, out: Console | None = None, **options: Any)
     _SHOWN[command](out, facts, **options)
 
 
-def inspection(model: Path, imported: Graph, program: Program) -> Facts:
-    """The facts of ``edgewise inspect``: the operators as they run, after the passes."""
+def inspection(model: Path, imported: Graph, program: Program, slow: Sequence[Slow] = ()) -> Facts:
+    """The facts of ``edgewise inspect``: the operators as they run, after the passes.
+
+    ``slow`` are the operators without a kernel, with their share of the time.
+    """
     plan = program.plan
     steps = _steps_of_nodes(plan)
     operators = []
@@ -79,9 +84,12 @@ def inspection(model: Path, imported: Graph, program: Program) -> Facts:
         "labels": len(imported.metadata.get("labels") or ()),
         "inputs": [_value_facts(v) for v in imported.inputs],
         "outputs": [_value_facts(v) for v in imported.outputs],
+        "states": [_value_facts(s.before) for s in imported.states],
+        "open": {name: list(shape) for name, shape in imported.open.items()},
+        "signatures": list(imported.metadata.get("signatures") or ()),
         "operators_in_file": len(imported.nodes),
         "operators": operators,
-        "fallbacks": sum(o["fallback"] for o in operators),
+        "fallbacks": [asdict(operator) for operator in slow],
         "macs": sum(o["macs"] for o in operators),
         "weight_bytes": sum(o["weight_bytes"] for o in operators),
         "arena_bytes": plan.arena_bytes,
@@ -141,6 +149,11 @@ def _output_table(output: Facts) -> Table:
             table.add_column(name, justify="right")
         table.add_row(*(_number(output[name]) for name in ("low", "mean", "high")))
         return table
+    if output["kind"] == "texts":
+        table.add_column("text")
+        for text in output["texts"]:
+            table.add_row(escape(text))
+        return table
     heading = {"probabilities": "probability", "scores": "score", "class_map": "area"}
     table.add_column("class", justify="right")
     table.add_column("label")
@@ -169,9 +182,13 @@ def _show_inspect(out: Console, facts: Facts) -> None:
         for o in facts["operators"]
     ]
     _print_table(out, rows, right=("#", "MMAC", "weights"), spare=("origin", "kernels"))
-    for kind in ("inputs", "outputs"):
+    for kind in ("inputs", "outputs", "states"):
         for value in facts[kind]:
-            out.print(f"{kind[:-1]:7} {escape(value['name'])}: {escape(value['type'])}")
+            free = kind == "inputs" and facts["open"].get(value["name"])
+            note = f", of any size where {free} has -1" if free else ""
+            out.print(f"{kind[:-1]:7} {escape(value['name'])}: {escape(value['type'] + note)}")
+    if len(facts["signatures"]) > 1:
+        out.print(f"signatures: {escape(', '.join(facts['signatures']))}; --signature chooses")
     out.print(f"work    {facts['macs'] / 1e6:.1f} million multiply-adds")
     out.print(
         f"memory  arena {_bytes(facts['arena_bytes'])}, constants as packed "
@@ -208,9 +225,26 @@ def _print_table(
 
 
 def _show_fallbacks(out: Console, facts: Facts) -> None:
-    if facts["fallbacks"]:
-        operators = _count(facts["fallbacks"], "operator")
-        out.print(f"[yellow]slow[/]    {operators} without a kernel, computed through numpy")
+    """The operators without a kernel, those that take most of the time first."""
+    found = facts["fallbacks"]
+    if not found:
+        return
+    operators = _count(len(found), "operator")
+    known = sum(o["share"] or 0.0 for o in found)
+    out.print(
+        f"[yellow]slow[/]    {operators} without a kernel, computed through numpy: "
+        f"{known:.0%} of the time"
+    )
+    rows = [
+        {
+            "share": "" if o["share"] is None else f"{o['share']:.1%}",
+            "operator": o["op"],
+            "origin": escape(_short(o["origin"])),
+            "why": escape(o["reason"]),
+        }
+        for o in sorted(found, key=lambda o: -(o["share"] or 0.0))
+    ]
+    _print_table(out, rows, right=("share",), spare=("origin",))
 
 
 def _show_bench(out: Console, facts: Facts) -> None:

@@ -50,11 +50,23 @@ class Numbers:
     high: float
 
 
-Result = Classes | ClassMap | Numbers
+@dataclass(frozen=True)
+class Texts:
+    """The first elements of an output of strings."""
+
+    texts: tuple[str, ...]
+
+
+Result = Classes | ClassMap | Numbers | Texts
 
 
 def dequantize(array: Array, type: TensorType) -> Array:
-    """The real values (float64) of an array of ``type``; plain numbers where not quantized."""
+    """The real values (float64) of an array of ``type``; plain numbers where not quantized.
+
+    Of complex numbers, their magnitudes.
+    """
+    if array.dtype.kind == "c":
+        return np.abs(array).astype(np.float64)
     if type.quant is None:
         return array.astype(np.float64)
     scale, zero_point = np.array(type.quant.scale), np.array(type.quant.zero_point)
@@ -69,9 +81,12 @@ def interpret(array: Array, type: TensorType, labels: Labels, top: int) -> Resul
     """Read one output of a network.
 
     An output with one axis longer than 1 is a list of class scores. Integers [1,H,W] are a map of
-    classes; [1,H,W,C] are scores of C classes at each pixel (C = 3 is a picture, not a map). Any
-    other output is told by its extremes and mean.
+    classes; [1,H,W,C] are scores of C classes at each pixel (C = 3 is a picture, not a map). Of
+    strings, ``top`` are told; any other output by its extremes and mean.
     """
+    if array.dtype.kind == "O":
+        first = array.ravel()[:top]
+        return Texts(tuple(bytes(text).decode("utf-8", "backslashreplace") for text in first))
     long_axes = [n for n in array.shape if n > 1]
     if len(long_axes) == 1 and array.ndim <= 2:
         return _classes(dequantize(array, type).ravel(), labels, top)

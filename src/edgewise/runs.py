@@ -8,7 +8,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,7 +21,8 @@ from . import compare as comparing
 from . import images, peers, results
 from .doctor import usable_cores
 from .errors import InputError
-from .graph import Array, Graph, Value
+from .graph import Array, Graph, Shapes, Value
+from .profile import slow_operators
 
 if TYPE_CHECKING:
     from .runtime import Program
@@ -45,30 +46,39 @@ class Job:
     pixels: tuple[float, float] | None = None
     threads: int = 1
     isa: str | None = None
+    strict: bool = False
+    signature: str | None = None
+    shapes: Shapes = field(default_factory=dict)
 
 
 def run(job: Job, inputs: Sequence[Path], progress: Step = lambda: None) -> dict[str, Any]:
     """Run a model on files and return the facts; writes ``job.save`` and ``job.output``.
 
+    Several sets of files are calls in a row: variables keep what the call before left in them.
+
     Raises:
         EdgewiseError: the model, a file or an option does not fit.
     """
     start = time.perf_counter()
-    graph = ew.load(job.model)
+    graph = ew.load(job.model, job.signature, job.shapes)
     labels = results.read_labels(job.labels) if job.labels else results.labels_of(graph.metadata)
     sets = images.input_files(graph, inputs)
     _check_destinations(job, graph, sets)
     facts: dict[str, Any] = {"model": str(job.model), "threads": job.threads, "runs": []}
     outputs: list[list[Array]] = []
     saves = _pictures_of(job.save, sets) if job.save else []
-    with contextlib.closing(ew.compile(graph, threads=job.threads, isa=job.isa)) as program:
+    compiled = ew.compile(graph, threads=job.threads, isa=job.isa, strict=job.strict)
+    with contextlib.closing(compiled) as program:
         facts["isa"] = program.isa.name
         for files in sets:
             arrays = images.load_inputs(graph, files, job.fit, job.pixels)
+            called = time.perf_counter()
             given = as_list(program(*arrays))
+            latency = time.perf_counter() - called
             if not outputs:
                 facts["first_result_ms"] = (time.perf_counter() - start) * 1e3
-            latency = _latency(program, arrays)
+            if not graph.states:
+                latency = _latency(program, arrays)
             read = [
                 results.interpret(array, value.type, labels, job.top)
                 for value, array in zip(graph.outputs, given, strict=True)
@@ -85,7 +95,7 @@ def run(job: Job, inputs: Sequence[Path], progress: Step = lambda: None) -> dict
             facts["runs"].append(entry)
             outputs.append(given)
             progress()
-        facts["fallbacks"] = _fallbacks(program)
+        facts["fallbacks"] = [asdict(s) for s in slow_operators(program, arrays)]
     if job.output:
         save_outputs(job.output, graph.outputs, outputs)
         facts["output"] = str(job.output)
@@ -101,6 +111,9 @@ def bench(
     seed: int = 0,
     isa: str | None = None,
     progress: Step = lambda: None,
+    *,
+    strict: bool = False,
+    signature: str | None = None,
 ) -> dict[str, Any]:
     """Time a model on random inputs for each number of threads, with the peers ``against``.
 
@@ -116,12 +129,13 @@ def bench(
     }
     for count in threads:
         contestants: dict[str, timing.Call] = {}
-        with contextlib.closing(ew.compile(graph, threads=count, isa=isa)) as program:
+        compiled = ew.compile(graph, threads=count, isa=isa, strict=strict)
+        with contextlib.closing(compiled) as program:
             facts["isa"] = program.isa.name
-            facts["fallbacks"] = _fallbacks(program)
+            facts["fallbacks"] = [asdict(s) for s in slow_operators(program, arrays)]
             contestants["Edgewise"] = functools.partial(program, *arrays)
             for name in dict.fromkeys(against):
-                peer = peers.open_peer(name, model, count, [a.shape for a in arrays])
+                peer = peers.open_peer(name, model, graph, count, signature)
                 peer.set_inputs(arrays)
                 contestants[peer.name] = peer.invoke
             timings = timing.measure(contestants, rounds, seed, progress=progress)
@@ -151,17 +165,17 @@ def compare(
     threads: int = 1,
     isa: str | None = None,
     progress: Step = lambda: None,
+    signature: str | None = None,
 ) -> dict[str, Any]:
     """Compare a model's tensors with a peer's.
 
     Raises:
         EdgewiseError: the model, the peer or an option does not fit.
     """
-    shapes = [value.type.shape for value in graph.inputs]
-    peer = peers.open_peer(against, model, shapes=shapes)
-    names = [value.name for value in graph.outputs]
+    peer = peers.open_peer(against, model, graph, signature=signature)
     tensors: comparing.Tensors = lambda arrays: {}  # noqa: E731
     if isinstance(peer, peers.LiteRT):
+        names, shapes = [v.name for v in graph.outputs], [v.type.shape for v in graph.inputs]
         tensors = peers.LiteRTTensors(model, names, shapes=shapes).run
     elif alone:
         raise InputError(f"--alone: {peer.name} does not show its tensors")
@@ -227,12 +241,6 @@ def save_outputs(path: Path, values: Sequence[Value], runs: Sequence[Sequence[Ar
 
 def as_list(given: Array | tuple[Array, ...]) -> list[Array]:
     return list(given) if isinstance(given, tuple) else [given]
-
-
-def _fallbacks(program: Program) -> int:
-    """How many operators have no kernel; a cached program makes its plan only if some have none."""
-    plan = vars(program).get("plan")
-    return len(plan.fallbacks) if plan else 0
 
 
 def _latency(program: Program, arrays: Sequence[Array]) -> float:
@@ -319,6 +327,8 @@ def _output_facts(value: Value, result: results.Result) -> dict[str, Any]:
         return facts | {"kind": kind, "top": [asdict(s) for s in result.top]}
     if isinstance(result, results.ClassMap):
         return facts | {"kind": "class_map", "top": [asdict(s) for s in result.areas]}
+    if isinstance(result, results.Texts):
+        return facts | {"kind": "texts", "texts": list(result.texts)}
     return facts | {"kind": "numbers"} | {k: _finite(v) for k, v in asdict(result).items()}
 
 

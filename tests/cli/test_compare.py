@@ -288,9 +288,10 @@ class TestOpenVINO:
 
     @pytest.mark.parametrize("shape", [(1, 6, 6, 3), (2, 9, 4, 3)])
     def test_it_computes_as_litert_does(self, convolver: Path, shape: tuple[int, ...]) -> None:
+        graph = ew.load(convolver, shapes={"x": shape})
         array = np.random.default_rng(3).normal(size=shape).astype(np.float32)
         one, other = (
-            peers.open_peer(name, convolver, 2, [shape]).run([array])[0] for name in peers.PEERS
+            peers.open_peer(name, convolver, graph, 2).run([array])[0] for name in peers.PEERS
         )
         assert one.shape == (*shape[:3], 4)
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
@@ -319,18 +320,18 @@ class TestOpenVINO:
         assert "does not show its tensors" in refused.stderr
 
 
-def test_unknown_peers(classifier: Path) -> None:
+def test_unknown_peers(classifier: Path, graph: Graph) -> None:
     with pytest.raises(InputError, match="--against x: unknown; known are litert, openvino"):
-        peers.open_peer("x", classifier)
+        peers.open_peer("x", classifier, graph)
 
 
 @pytest.mark.parametrize("name", peers.PEERS)
 def test_a_peer_that_is_not_installed(
-    name: str, classifier: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, classifier: Path, graph: Graph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def absent(module: str) -> None:
         raise ImportError(module)
 
     monkeypatch.setattr(peers.importlib, "import_module", absent)
     with pytest.raises(MissingExtraError, match=rf"pip install 'edgewise\[{name}\]'"):
-        peers.open_peer(name, classifier)
+        peers.open_peer(name, classifier, graph)
