@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from ..graph import Array
 from .fixed_point import divide_by_power_of_two, high_multiply
+from .tables import sigmoid_samples
 
 Ints = npt.NDArray[np.int64]
 
@@ -56,6 +57,33 @@ def tanh(x: Array, integer_bits: int) -> Ints:
     inverse = _newton(_exp_of_negative(-np.abs(x), integer_bits + 1))
     y = _shifted_left(inverse - ONE_F2, 2)
     return np.asarray(np.where(x == 0, 0, np.where(x < 0, -y, y)))
+
+
+def logistic_by_table(x: Array) -> Ints:
+    """`logistic`, interpolated as TensorFlow Lite Micro and CMSIS-NN do."""
+    scaled = 3 * x.astype(np.int64)
+    y = _interpolated(np.abs(scaled), 9, 0x7FFF << 10)
+    return np.asarray(np.where(scaled >= 0, y + 512, (1 << 25) - y + 511) >> 10)
+
+
+def tanh_by_table(x: Array, left_shift: int = 0) -> Ints:
+    """`tanh` of int16 with 3 - ``left_shift`` integer bits, interpolated likewise."""
+    scaled = 3 * x.astype(np.int64)
+    if left_shift >= 0:
+        scaled = scaled << left_shift
+    else:
+        scaled = (scaled + (1 << (-left_shift - 1))) >> -left_shift
+    y = _interpolated(np.abs(scaled), 8, 0xFFFF << 8)
+    return np.asarray(np.where(scaled >= 0, y - (1 << 23) + 128, -y + (1 << 23) + 127) >> 8)
+
+
+def _interpolated(x: Array, bits: int, greatest: int) -> Ints:
+    """The samples at x / 2**bits, times 2**bits; ``greatest`` from the last one on."""
+    table = sigmoid_samples()
+    entry = np.minimum(x >> bits, 255)
+    low, high = table[entry], table[np.minimum(entry + 1, 255)]
+    between = (low << bits) + (x & ((1 << bits) - 1)) * (high - low)
+    return np.asarray(np.where(entry >= 255, greatest, between))
 
 
 def inverse_square_root(x: Array) -> tuple[Ints, Ints]:

@@ -27,6 +27,7 @@ from .recurrent import (
     logistic,
     sequences,
 )
+from .requant import Rounding
 
 GATES = ("input", "forget", "cell", "output")
 LAYER = (
@@ -200,6 +201,7 @@ class _Lstm(Recurrent):
 
     settings: LstmSettings
     intermediates: tuple[QParams | None, ...]
+    rounding: Rounding
 
     def check(self, types: Mapping[str, TensorType], batch: int) -> int:
         """Check all operands; the size of the output."""
@@ -208,7 +210,7 @@ class _Lstm(Recurrent):
         if x.dtype is DType.FLOAT32:
             self.require_floats(types, WEIGHTS)
         else:
-            IntegerLstm.check(self, types, self.intermediates)
+            IntegerLstm.check(self, types, self.intermediates, self.micro)
         return outputs
 
     def run(
@@ -219,10 +221,14 @@ class _Lstm(Recurrent):
         states = [arrays[name].reshape(batch, -1) for name in STATES]
         if types["input"].dtype is DType.FLOAT32:
             return LstmLayer(self.settings, arrays, types).run(x, states[0], states[1])
-        layer = IntegerLstm(
-            arrays, types, self.intermediates, self.settings.cell_clip, self.settings.proj_clip
-        )
+        clips = self.settings.cell_clip, self.settings.proj_clip
+        layer = IntegerLstm(arrays, types, self.intermediates, *clips, self.micro)
         return layer.run(x, states[0], states[1])
+
+    @property
+    def micro(self) -> bool:
+        """Whether an integer LSTM has the arithmetic of TensorFlow Lite Micro."""
+        return self.rounding is not Rounding.FLOAT
 
     def macs(self, inputs: Sequence[TensorType], outputs: Sequence[TensorType]) -> int:
         types = self.by_name(inputs)
@@ -238,7 +244,8 @@ class UnidirectionalSequenceLstm(_Lstm):
     out where it is 1 - forget gate ("CIFG"). Outputs are the sequence, then the new output_state
     and cell_state. ``intermediates`` are the parameters of the tensors that a file of an integer
     LSTM has for them: those of the four gates, which count with layer normalization only, and of
-    the product of output gate and cell.
+    the product of output gate and cell. ``rounding`` in fixed point means TensorFlow Lite Micro's
+    arithmetic of integers; FLOAT means LiteRT's.
     """
 
     name: ClassVar[str] = "UNIDIRECTIONAL_SEQUENCE_LSTM"
@@ -247,6 +254,7 @@ class UnidirectionalSequenceLstm(_Lstm):
     settings: LstmSettings = LstmSettings()
     time_major: bool = False
     intermediates: tuple[QParams | None, ...] = ()
+    rounding: Rounding = Rounding.FLOAT
 
     def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
         check_inputs(self, inputs, 1, len(NAMES))
@@ -274,6 +282,7 @@ class Lstm(_Lstm):
     present: tuple[bool, ...]
     settings: LstmSettings = LstmSettings()
     intermediates: tuple[QParams | None, ...] = ()
+    rounding: Rounding = Rounding.FLOAT
 
     def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
         check_inputs(self, inputs, 1, len(NAMES))

@@ -17,8 +17,19 @@ import numpy.typing as npt
 from ..dtype import DType, QParams
 from ..graph import Array, TensorType
 from .base import Op
-from .fixed_functions import inverse_square_root, logistic, tanh
-from .fixed_point import divide_by_power_of_two, multiplier, multiply_twice_rounded
+from .fixed_functions import (
+    inverse_square_root,
+    logistic,
+    logistic_by_table,
+    tanh,
+    tanh_by_table,
+)
+from .fixed_point import (
+    divide_by_power_of_two,
+    multiplier,
+    multiply_twice_rounded,
+    multiply_wide,
+)
 from .requant import per_tensor
 
 Ints = npt.NDArray[np.int64]
@@ -33,6 +44,9 @@ class IntegerLstm:
     """One layer: weights by name, and the rescalings between them.
 
     What enters a projection has the negated zero point of the file, as TensorFlow Lite has it.
+    ``micro`` is the arithmetic of TensorFlow Lite Micro and CMSIS-NN: logistic and tanh are
+    interpolated, products of gates and cells are rescaled in fixed point like all others. It also
+    takes int16 inputs and outputs, with int64 sums.
     """
 
     def __init__(
@@ -42,7 +56,11 @@ class IntegerLstm:
         intermediates: Sequence[QParams | None],
         cell_clip: float,
         proj_clip: float,
+        micro: bool = False,
     ) -> None:
+        self.micro = micro
+        self.dtype = types["input"].dtype
+        self.range = self.dtype.range
         self.arrays = {name: a.astype(np.int64) for name, a in arrays.items()}
         self.types = types
         self.cifg = "input_to_input_weights" not in arrays
@@ -63,22 +81,27 @@ class IntegerLstm:
         self.proj_clip = int(np.clip(proj_clip / step, *INT8)) if proj_clip > 0 else 0
 
     @staticmethod
-    def check(op: Op, types: Mapping[str, TensorType], hidden: Sequence[QParams | None]) -> None:
+    def check(
+        op: Op,
+        types: Mapping[str, TensorType],
+        hidden: Sequence[QParams | None],
+        micro: bool = False,
+    ) -> None:
         """Check the types of all operands.
 
         Raises:
             GraphError: when one is not of the dtype or quantization that the arithmetic has.
         """
         for name, t in types.items():
-            wanted = _dtype(name)
+            wanted = _dtype(name, micro and types["input"].dtype is DType.INT16)
             op.require(t.dtype is wanted, f"{name} is {t.dtype}; it must be {wanted}")
-            if wanted is not DType.INT32:
+            if "bias" not in name:
                 per_tensor(t, f"{op.name}: {name}")
         quant = types["cell_state"].quant
         assert quant is not None
         bits = math.log2(quant.scale[0])
         op.require(
-            abs(bits - round(bits)) < 1e-3 and -15 <= round(bits) <= -9,
+            (micro or abs(bits - round(bits)) < 1e-3) and -15 <= round(bits) <= -9,
             f"cell_state has scale {quant.scale[0]}; it must be a power of 2, 2**-15 to 2**-9",
         )
         has_norm = "forget_layer_norm_coefficients" in types
@@ -92,27 +115,32 @@ class IntegerLstm:
 
     def run(self, x: Array, output: Array, cell: Array) -> tuple[Array, Array, Array]:
         """Outputs [T, B, O] of x[T, B, I], and both states after the last step."""
-        outputs = np.empty((len(x), *output.shape), np.int8)
+        outputs = np.empty((len(x), *output.shape), self.dtype.numpy)
         for t, row in enumerate(x):
             output, cell = self.step(row.astype(np.int64), output, cell)
             outputs[t] = output
-        return outputs, output.astype(np.int8), cell.astype(np.int16)
+        return outputs, output.astype(outputs.dtype), cell.astype(np.int16)
 
     def step(self, x: Array, output: Array, cell: Array) -> tuple[Ints, Ints]:
         """Both states after one step of x[B, I]."""
         output, cell = output.astype(np.int64), cell.astype(np.int64)
-        forget = logistic(self.gate("forget", x, output, cell))
-        new = tanh(self.gate("cell", x, output, None), 3)
-        keep = INT16[1] - forget if self.cifg else logistic(self.gate("input", x, output, cell))
-        kept = divide_by_power_of_two(forget * cell, 15)
-        added = divide_by_power_of_two(keep * new, 30 + self.cell_bits)
+        forget = self._logistic(self.gate("forget", x, output, cell))
+        new = self._tanh(self.gate("cell", x, output, None), -12)
+        keep = self._logistic(self.gate("input", x, output, cell)) if not self.cifg else None
+        keep = INT16[1] - forget if keep is None else keep
+        if self.micro:
+            kept = self._rescale(forget * cell, 2.0**-15)
+            added = self._rescale(keep * new, 2.0**-30 / self._scale("cell_state"))
+        else:
+            kept = divide_by_power_of_two(forget * cell, 15)
+            added = divide_by_power_of_two(keep * new, 30 + self.cell_bits)
         cell = _clamp(_clamp(kept, INT16) + _clamp(added, INT16), INT16)
         if self.cell_clip:
             cell = np.clip(cell, -self.cell_clip, self.cell_clip)
-        gate = logistic(self.gate("output", x, output, cell))
-        hidden = gate * tanh(cell, 15 + self.cell_bits)
+        gate = self._logistic(self.gate("output", x, output, cell))
+        hidden = gate * self._tanh(cell, self.cell_bits)
         hidden = self._rescale(hidden, 2.0**-30 / self.hidden_scale)
-        hidden = _clamp(hidden + self.hidden_zero, INT8)
+        hidden = _clamp(hidden + self.hidden_zero, self.range)
         return (self.project(hidden) if self.projects else hidden), cell
 
     def gate(self, name: str, x: Array, output: Array, cell: Array | None) -> Ints:
@@ -138,12 +166,21 @@ class IntegerLstm:
         result = _clamp(self._rescale(sums, real) + zero, INT8)
         return np.clip(result, -self.proj_clip, self.proj_clip) if self.proj_clip else result
 
+    def _logistic(self, x: Ints) -> Ints:
+        return logistic_by_table(x) if self.micro else logistic(x)
+
+    def _tanh(self, x: Ints, bits: int) -> Ints:
+        """tanh of x * 2**bits."""
+        return tanh_by_table(x, bits + 12) if self.micro else tanh(x, bits + 15)
+
     def _product(self, x: Array, source: str, gate: str, bias: Array | int) -> Ints:
         """x less its zero point times weights, in the gate's scale."""
         name = f"{source}_to_{gate}_weights"
         given = "input" if source == "input" else "output_state"
         sums = (x - self._zero(given)) @ self.arrays[name].T + bias
         real = self._scale(name) * self._scale(given) / self.gate_scales[gate]
+        if self.dtype is DType.INT16:
+            return np.asarray(multiply_wide(sums, *multiplier(real)), np.int64)
         return self._rescale(sums, real)
 
     def _normalized(self, name: str, total: Ints) -> Ints:
@@ -182,9 +219,11 @@ class IntegerLstm:
         return quant.zero_point[0]
 
 
-def _dtype(name: str) -> DType:
+def _dtype(name: str, micro16: bool) -> DType:
     if "bias" in name:
-        return DType.INT32
+        return DType.INT64 if micro16 else DType.INT32
+    if micro16 and name in ("input", "output_state"):
+        return DType.INT16
     is_wide = name.startswith("cell") or "layer_norm" in name
     return DType.INT16 if is_wide else DType.INT8
 
