@@ -235,7 +235,10 @@ class Reading:
 
     def add(self, op: Op, operands: list[Value], indices: Sequence[int], what: str) -> list[Value]:
         """The results of an operator, named as the tensors ``indices``, but not yet defined."""
-        return self._apply(op, operands, [], "", what, indices)
+        types = op.infer([v.type for v in operands])
+        declared = [self.subgraph.declared(i).type for i in indices]
+        known = [t or found for t, found in zip(declared, types, strict=False)]
+        return self._apply(op, operands, [*known, *types[len(known) :]], "", what, indices)
 
     def mark(self) -> tuple[int, int, dict[Key, Value], int]:
         """A state to return to."""
@@ -439,7 +442,7 @@ class Reading:
         if self.session.eager:
             return self._label(index)
         label = self.subgraph.declared(index).label
-        return self.names.get(index) or self.session.file.names.unique(label, index)
+        return self.names.pop(index, "") or self.session.file.names.unique(label, index)
 
     def _unique(self, label: str) -> str:
         return label if self.session.eager else self.session.file.names.unique(label, 0)
