@@ -27,12 +27,12 @@ QUANTIZED = (*EIGHT_BIT, DType.INT16, DType.UINT16)
 
 
 def read_quantization(
-    tensor: Table, shape: tuple[int, ...], dtype: DType, what: str
+    tensor: Table, shape: tuple[int, ...], dtype: DType, what: str, computed: bool = False
 ) -> QParams | None:
     """The quantization of an 8 or 16-bit tensor; None for others, and where the file has no scale.
 
     An int32 bias has none in the graph: its scale is input scale * weight scale by definition, and
-    ``check_bias`` compares the file's with that.
+    ``check_bias`` compares the file's with that. A ``computed`` int32 tensor has its own.
 
     Raises:
         ModelError: for a scale that is not positive and finite, a zero point that ``dtype`` cannot
@@ -40,7 +40,7 @@ def read_quantization(
         UnsupportedError: for block-wise or custom quantization.
     """
     o = schema.QuantizationParameters
-    if dtype not in QUANTIZED:
+    if dtype not in QUANTIZED and not (computed and dtype is DType.INT32):
         return None
     table = tensor.table(schema.Tensor.QUANTIZATION, what)
     if table is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import struct
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -72,6 +73,8 @@ def declare(table: Table, index: int, buffers: Tables) -> Declared:
     type = TensorType(shape, dtype, read_quantization(table, shape, dtype, what))
     buffer = table.number(o.BUFFER, UINT32)
     data = _constant(buffers[buffer], table, type, code, what) if buffer else None
+    if data is None and dtype is DType.INT32:
+        type = replace(type, quant=read_quantization(table, shape, dtype, what, computed=True))
     variable = table.flag(o.IS_VARIABLE)
     if variable and data is not None:
         raise UnsupportedError(f"{what}: a variable with a value of its own is not supported")

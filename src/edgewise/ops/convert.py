@@ -25,7 +25,7 @@ class Quantize(Unary):
 
     From floats: clamp(round_half_even(x * (1 / scale)) + zero point), in float32; NaN gives the
     least value. From 8 bits to 8 bits: a multiplier with 8 bits of fraction where the ratio of
-    scales allows it, else, and for 16 bits, fixed_point.multiply.
+    scales allows it, else, and for 16 bits and int32, fixed_point.multiply.
     """
 
     name: ClassVar[str] = "QUANTIZE"
@@ -34,7 +34,8 @@ class Quantize(Unary):
 
     def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
         check_inputs(self, inputs, 1)
-        common_kind(self, inputs, (Kind.FLOAT, Kind.QUANTIZED))
+        if inputs[0].dtype is not DType.INT32 or inputs[0].quant is None:
+            common_kind(self, inputs, (Kind.FLOAT, Kind.QUANTIZED))
         self.require(
             self.dtype in QUANTIZED_DTYPES, f"to {self.dtype}; it must be uint8, int8 or int16"
         )
@@ -57,6 +58,12 @@ class Quantize(Unary):
             return super().reference(arrays, inputs, outputs)
         scale, zero = per_tensor(outputs[0], f"{self.name}: output")
         low, high = outputs[0].dtype.range
+        given = inputs[0].quant
+        if given is not None:
+            steps = multiply(
+                x.astype(np.int64) - given.zero_point[0], given.scale[0] / float(scale)
+            )
+            return [np.clip(steps + zero, low, high).astype(outputs[0].dtype.numpy)]
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             steps = x.astype(np.float32) * (np.float32(1) / scale)
         steps = np.where(np.isnan(steps), np.float32(low - zero), steps)
