@@ -12,32 +12,56 @@ from small_graphs import SAME, Net, Q, check
 from edgewise.dtype import DType, QParams
 from edgewise.graph import Graph, Value
 from edgewise.ops import (
+    Abs,
     Activation,
     Add,
     ArgMax,
+    Atan2,
     AveragePool2D,
     Concatenation,
     Conv2D,
     DepthwiseConv2D,
+    Div,
+    Elu,
+    Equal,
+    Exp,
     FullyConnected,
+    Gelu,
+    GreaterEqual,
     HardSwish,
+    L2Normalization,
+    LeakyRelu,
+    Less,
     Logistic,
+    LogSoftmax,
+    Maximum,
     MaxPool2D,
     Mean,
+    Minimum,
     Mul,
+    Neg,
     Pad,
+    PRelu,
     Quantize,
+    ReduceMax,
+    ReduceMin,
     Relu,
+    Relu0To1,
     Relu6,
     ReluN1To1,
     Reshape,
     ResizeBilinear,
     ResizeNearestNeighbor,
+    Rsqrt,
+    Select,
     Softmax,
     Split,
+    Sqrt,
+    SquaredDifference,
     Squeeze,
     StridedSlice,
     Sub,
+    Sum,
     Transpose,
     TransposeConv,
 )
@@ -139,8 +163,36 @@ def residual(r: RandomNet, x: Value, quant: QParams | None) -> Value:
 
 
 def binary(r: RandomNet, x: Value, quant: QParams | None) -> Value:
-    op = r.draw(st.sampled_from((Add, Sub, Mul)))(r.activation())
+    op = r.draw(st.sampled_from((Add, Sub, Mul, Div)))(r.activation())
     return r.net(op, x, r.operand(x), quant=quant)
+
+
+def compared(r: RandomNet, x: Value, quant: QParams | None) -> Value:
+    """One of x and another value, chosen by a comparison of both."""
+    other = r.operand(x)
+    choice = r.net(r.draw(st.sampled_from((Equal, Less, GreaterEqual)))(), x, other)
+    other = r.net(Quantize(x.type.dtype), other, quant=x.type.quant)
+    return r.net(Select(), choice, x, other, quant=x.type.quant)
+
+
+def arithmetic(r: RandomNet, x: Value, quant: QParams | None) -> Value:
+    op = r.draw(st.sampled_from((Maximum(), Minimum(), SquaredDifference(), PRelu(), Atan2())))
+    return r.net(op, x, r.operand(x), quant=quant)
+
+
+def function(r: RandomNet, x: Value, quant: QParams | None) -> Value:
+    functions = (Abs(), Elu(), Exp(), Gelu(), LeakyRelu(0.3), Neg(), Relu0To1(), Rsqrt(), Sqrt())
+    return r.net(r.draw(st.sampled_from(functions)), x, quant=quant)
+
+
+def reduced(r: RandomNet, x: Value, quant: QParams | None) -> Value:
+    """A reduction, added to x."""
+    op = r.draw(st.sampled_from((Mean, ReduceMax, ReduceMin, Sum)))((1, 2), True)
+    return r.net(Add(), x, r.net(op, x, quant=quant), quant=quant)
+
+
+def normalized(r: RandomNet, x: Value, quant: QParams | None) -> Value:
+    return r.net(r.draw(st.sampled_from((L2Normalization(), LogSoftmax()))), x, quant=Q(1 / 128, 0))
 
 
 def pooled(r: RandomNet, x: Value, quant: QParams | None) -> Value:
@@ -201,7 +253,12 @@ STEPS: dict[str, Step] = {
         padded,
         transposed_conv,
         residual,
+        arithmetic,
         binary,
+        compared,
+        function,
+        normalized,
+        reduced,
         pooled,
         halved,
         there_and_back,

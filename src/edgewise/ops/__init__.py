@@ -16,6 +16,7 @@ from .arrange import (
 from .base import Activation, Op
 from .batch_matmul import BatchMatMul
 from .cast import Bitcast, Cast
+from .chain import Chain
 from .checks import check_quantized_result
 from .compare import (
     BitwiseXor,
@@ -180,6 +181,7 @@ __all__ = [
     "Bucketize",
     "Cast",
     "Ceil",
+    "Chain",
     "Combiner",
     "Comparison",
     "ComplexAbs",

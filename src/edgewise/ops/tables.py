@@ -86,7 +86,8 @@ class Function:
 def whole_table(op: Op, function: Function, x: TensorType, out: TensorType) -> Array:
     """Entry: clamp(round(function(x.scale * (q - zero point)) * (1 / out.scale) + zero point)).
 
-    Every step is one of float32. With ``halves_away`` the zero point is added after rounding.
+    Every step is one of float32, with the zero point that the output has as int8. With
+    ``halves_away`` it is added after rounding.
     """
     scale, zero = per_tensor(x, f"{op.name}: input")
     out_scale, out_zero = per_tensor(out, f"{op.name}: output")
@@ -96,7 +97,8 @@ def whole_table(op: Op, function: Function, x: TensorType, out: TensorType) -> A
     steps = np.clip(steps, np.float32(-1024), np.float32(1024))
     if function.halves_away:
         return entries(round_half_away(steps), out_zero, out)
-    return entries(np.rint(steps + np.float32(out_zero)), 0, out)
+    middle = out.dtype.range[0] + 128
+    return entries(np.rint(steps + np.float32(out_zero - middle)), middle, out)
 
 
 def interpolated_table(op: Op, function: Function, x: TensorType, out: TensorType) -> Array:
