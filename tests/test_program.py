@@ -8,6 +8,7 @@ import pytest
 
 import edgewise as ew
 from cases_images import IMAGES
+from cases_products import PRODUCTS
 from edgewise import ops
 from edgewise.codegen.target import host
 from edgewise.dtype import DType, QParams
@@ -264,6 +265,7 @@ CASES: dict[str, Callable[[DType], Graph]] = {
     "pack": stack_of_inputs,
     "unpack": same(ops.Unpack(1)),
     **IMAGES,
+    **PRODUCTS,
 }
 
 

@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ..dtype import DType
-from ..graph import TensorType, Value
+from ..graph import Value
 from ..kernels.dynamic import GROUP_BYTES, QuantizeGroups
 from ..ops import Activation
 from ..ops.fused import Stage
 from . import select
 from .context import Context, chunk_count
-from .model import Params, View, packed_strides
+from .model import Params, View
 from .movement import packed
 from .real_products import real_epilogue
 from .rows import Epilogue, Rows, Shape, Weights, merged
@@ -153,9 +153,3 @@ def _groups(x: View, leading: int) -> tuple[int, int, int, int, int] | None:
     rows, n = ([1, 1, *inner])[-2:]
     row_stride = steps[0] if len(inner) > 1 else 0
     return (*outer, 1)[0], (*apart, 0)[0], rows, row_stride, n
-
-
-def rows_of(view: View, depth: int) -> View:
-    """A packed view as rows of ``depth`` elements."""
-    t = TensorType((view.type.size // depth, depth), view.type.dtype)
-    return View(view.address, t, packed_strides(t.shape, t.dtype.itemsize))

@@ -22,12 +22,13 @@ from ..ops.fused import Stage
 from ..ops.requant import requantization
 from . import select
 from .context import Context, constant
-from .dynamic_products import DynamicProduct, rows_of
+from .dynamic_products import DynamicProduct
 from .geometry import conv_halo, phases, transpose_conv_halo
 from .integer_products import IntegerProduct
+from .matmul import lower_computed_weights
 from .movement import around, packed, part
 from .real_products import RealProduct
-from .rows import Rows, rows, window_runs
+from .rows import Rows, rows, rows_of, window_runs
 from .strided import merge
 from .tiled import emit_tiled
 
@@ -108,6 +109,9 @@ def lower_fully_connected(ctx: Context, node: Node) -> None:
     op, tail, inputs, others = head_and_tail(node)
     out = node.outputs[0]
     assert isinstance(op, FullyConnected)
+    if not inputs[1].is_constant and not tail:
+        lower_computed_weights(ctx, node)
+        return
     n, depth = inputs[1].type.shape
     p = product(ctx, inputs, tail[0].type if tail else out.type, op.activation, n)
     p, a = p.prepared(ctx, rows_of(packed(ctx, ctx.view(inputs[0])), depth))

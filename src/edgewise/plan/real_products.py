@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..graph import Value
+from ..kernels.gemm import Gemm
 from ..ops import Activation, Add, HardSwish, LeakyRelu, PRelu
 from ..ops.fused import Stage
 from . import select
@@ -56,10 +58,9 @@ class RealProduct:
         ``channels`` are those of the operator that ``weights`` gives.
         """
         n, run_count, kc = weights.shape
-        pixels = shape[0] * shape[1] * shape[2]
-        v, _ = select.gemm(ctx.isa, pixels, n, run_count * kc, epilogue.stages)
+        v, _ = select.gemm(ctx.isa, math.prod(shape), n, run_count * kc, epilogue.stages)
         packed = ctx.constants.add(v.pack(weights, self.bias[channels]))
-        emit_gemm(ctx, packed, (n, run_count, kc), source, target, shape, runs, epilogue)
+        emit_gemm(ctx, v, packed, weights.shape, source, target, shape, runs, epilogue)
 
 
 def real_epilogue(
@@ -109,6 +110,7 @@ def real_epilogue(
 
 def emit_gemm(
     ctx: Context,
+    v: Gemm,
     packed: Address,
     size: tuple[int, int, int],
     source: Rows,
@@ -116,11 +118,16 @@ def emit_gemm(
     shape: Shape,
     runs: npt.NDArray[np.int64],
     epilogue: Epilogue,
+    panels_view: View | None = None,
 ) -> None:
-    """The product of packed weights of ``size`` (n, runs, kc), chosen as ``select.gemm`` does."""
+    """The product over the pixels of ``shape`` by weights of ``size`` (n, runs, kc).
+
+    ``packed`` is where they lie as ``v.pack`` lays them out, within ``panels_view`` where they are
+    computed.
+    """
     n, run_count, kc = size
-    pixels = shape[0] * shape[1] * shape[2]
-    v, seconds = select.gemm(ctx.isa, pixels, n, run_count * kc, epilogue.stages)
+    pixels = math.prod(shape)
+    seconds = select.real_cycles(v, pixels, n, run_count * kc) / (select.GHZ * 1e9)
     everything = {"a": source, "c": target, **epilogue.rows}
     operands, (_, height, width) = merged(list(everything.values()), shape)
     panel_bytes = v.panel_bytes(run_count * kc)
@@ -145,11 +152,12 @@ def emit_gemm(
     }
     for name, operand in zip(everything, operands, strict=True):
         params |= operand.fields(name)
+    computed = () if panels_view is None else (panels_view,)
     ctx.emit(
         v,
         params,
         tiles * -(-panels // block_panels),
         seconds=seconds,
-        reads=(source.view, *(r.view for r in epilogue.rows.values())),
+        reads=(source.view, *computed, *(r.view for r in epilogue.rows.values())),
         writes=(target.view,),
     )

@@ -9,7 +9,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from .model import Address, Params, View
+from ..graph import TensorType
+from .model import Address, Params, View, packed_strides
 from .movement import part
 
 Shape = tuple[int, int, int]
@@ -115,3 +116,9 @@ def window_runs(
     if not (joined and dilation[1] == 1 and pixel == x.shape[3] * item):
         offsets = offsets + np.arange(kernel[1]) * (dilation[1] * pixel)
     return offsets.reshape(-1).astype(np.int64)
+
+
+def rows_of(view: View, depth: int) -> View:
+    """A packed view as rows of ``depth`` elements."""
+    t = TensorType((view.type.size // depth, depth), view.type.dtype)
+    return View(view.address, t, packed_strides(t.shape, t.dtype.itemsize))
