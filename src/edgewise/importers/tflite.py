@@ -7,10 +7,11 @@ in proportion to a shape: constants are views of the file's bytes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from ..errors import GraphError, InputError, ModelError, RunError
+from ..errors import InputError, ModelError, RunError, UnsupportedError
 from ..graph import Array, Graph, Node, Shapes, State, TensorType, Value
 from ..ops import Interpreted
 from . import tflite_schema as schema
@@ -181,10 +182,12 @@ class _Network:
         after = self.variables.current[key]
         initial = self.session.initial[key].data
         assert initial is not None
-        try:
-            return State(before, after, initial)
-        except GraphError as error:
-            raise ModelError(str(error)) from error
+        if (before.type.shape, before.type.dtype) != (after.type.shape, after.type.dtype):
+            raise UnsupportedError(
+                f"{key.kind} {key.name!r} is {before.type} when a call starts, and {after.type} "
+                "when it ends; a variable that changes its type is not supported"
+            )
+        return State(before, after, initial)
 
     def _interpreted(
         self, reading: Reading, late: Late, labels: Mapping[int, str]
@@ -261,7 +264,7 @@ class _Region:
         def hold(value: Value) -> Value:
             return value if value.is_constant else constant(value.name, value.type, given[value])
 
-        session = Session(self.file, eager=True, flexible=True, limit=limit)
+        session = Session(self.file, eager=True, flexible=True, limit=limit, most=math.inf)
         session.initial, session.tables = dict(self.initial), self.tables
         variables = Variables(session.enter)
         variables.current = {key: hold(value) for key, value in self.variables.items()}

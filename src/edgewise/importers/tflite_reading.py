@@ -26,7 +26,7 @@ from .tflite_variables import Key, Variables
 MAX_ACTIVATION_BYTES = 2**32
 """The greatest sum of the sizes of all computed tensors."""
 
-MAX_OPERATORS = 2**17
+MAX_OPERATORS = 2**15
 """The most operators that are read, those of a loop's body at every turn."""
 
 MAX_DEPTH = 16
@@ -61,6 +61,7 @@ class Session:
         flexible: the shapes that the file declares for computed tensors may differ from what
             follows from the inputs.
         limit: the most turns of a loop that is evaluated.
+        most: the most operators that are read or evaluated.
         initial: the values that initialisation gave to variables.
         tables: the contents of hash tables.
     """
@@ -68,7 +69,8 @@ class Session:
     file: ModelFile
     eager: bool = False
     flexible: bool = False
-    limit: int = 2**16
+    limit: int = 2**12
+    most: float = MAX_OPERATORS
     initial: dict[Key, Value] = field(default_factory=dict)
     tables: dict[Key, tuple[Value, Value]] = field(default_factory=dict)
     bytes: int = 0
@@ -120,9 +122,7 @@ class Reading:
         if arguments is None:
             return
         if len(arguments) != len(subgraph.inputs):
-            raise ModelError(
-                f"{subgraph.what}: {len(subgraph.inputs)} inputs; it is given {len(arguments)}"
-            )
+            raise self.wrong_count(subgraph, arguments)
         for index, argument in zip(subgraph.inputs, arguments, strict=True):
             self._enter(index, argument)
 
@@ -149,9 +149,10 @@ class Reading:
             )
         for operator in self.subgraph.operators if operators is None else operators:
             session.operators += 1
-            if session.operators > MAX_OPERATORS and not session.eager:
+            if session.operators > session.most:
                 raise UnsupportedError(
-                    f"{operator.what}: its loops take more than {MAX_OPERATORS} operators"
+                    f"{operator.what}: loops that the file starts with constants take more than "
+                    f"{session.most} operators"
                 )
             if self.late is not None and self._waits(operator, self.late):
                 self._defer(operator, self.late)
@@ -165,6 +166,12 @@ class Reading:
                 self.roll_back(mark)
                 self._defer(operator, self.late)
         session.depth -= 1
+
+    @staticmethod
+    def wrong_count(subgraph: Subgraph, arguments: Sequence[Argument]) -> ModelError:
+        return ModelError(
+            f"{subgraph.what}: {len(subgraph.inputs)} inputs; it is given {len(arguments)}"
+        )
 
     def results(self) -> list[Argument]:
         """The subgraph's outputs."""

@@ -10,15 +10,18 @@ import numpy as np
 from ... import ops
 from ...dtype import DType
 from ...errors import ModelError, RunError, UnsupportedError
-from ...graph import Graph, TensorType, Value
+from ...graph import Array, Graph, TensorType, Value
 from .. import tflite_schema as schema
 from ..flatbuffer import INT32, UINT32
 from ..tflite_call import Built, Call, Row
-from ..tflite_reading import Argument, Reading
+from ..tflite_reading import MAX_OPERATORS, Argument, Reading
 from ..tflite_variables import Key, Variables
 
 MAX_UNROLLED = 4096
 """The most nodes that a loop may become."""
+
+MAX_UNROLLED_OPERATORS = MAX_OPERATORS // 2
+"""The most operators that are read before a loop is left to be one."""
 
 
 def call(call: Call) -> None:
@@ -47,9 +50,7 @@ def if_(call: Call) -> None:
     ]
     test, arguments = call.value(0), _arguments(call, 1)
     if test.data is not None:
-        if test.data.size != 1:
-            raise ModelError(f"{call.what}: its condition is {test.type}; it must be one bool")
-        _define(call, reading.inline(branches[not test.data.item()], arguments))
+        _define(call, reading.inline(branches[not _holds(call, test.data)], arguments))
         return
     bodies = [_Body(reading, index, arguments) for index in branches]
     keys = _variables(bodies)
@@ -75,6 +76,15 @@ def while_(call: Call) -> None:
     _apply(call, ops.While(*graphs), _values(arguments), bodies[1:], keys)
 
 
+def _holds(call: Call, condition: Array) -> bool:
+    if condition.size != 1 or condition.dtype != np.bool_:
+        raise ModelError(
+            f"{call.what}: its condition is {condition.dtype}{list(condition.shape)}; "
+            "it must be one bool"
+        )
+    return bool(condition.item())
+
+
 def _unroll(
     call: Call, test: int, body: int, arguments: Sequence[Argument]
 ) -> Sequence[Argument] | None:
@@ -82,12 +92,12 @@ def _unroll(
     reading, session = call.reading, call.reading.session
     most = len(reading.nodes) + MAX_UNROLLED
     for _ in range(session.limit):
-        (found,) = reading.inline(test, arguments)
-        if isinstance(found, Key) or found.data is None:
+        found = reading.inline(test, arguments)
+        if len(found) != 1 or isinstance(found[0], Key):
+            raise ModelError(f"{call.what}: its condition gives {len(found)} results, not one bool")
+        if found[0].data is None:
             return None
-        if found.data.size != 1:
-            raise ModelError(f"{call.what}: its condition is {found.type}; it must be one bool")
-        if not found.data.item():
+        if not _holds(call, found[0].data):
             return arguments
         arguments = reading.inline(body, arguments)
         if len(arguments) != len(call.indices[0]):
@@ -95,6 +105,8 @@ def _unroll(
                 f"{call.what}: its body gives {len(arguments)}; it takes {len(call.indices[0])}"
             )
         if len(reading.nodes) > most:
+            return None
+        if session.operators > MAX_UNROLLED_OPERATORS and not session.eager:
             return None
     if session.eager:
         raise RunError(f"{call.what}: its condition still holds after {session.limit} turns")
@@ -109,7 +121,9 @@ class _Body:
         self.outer, self.subgraph = outer, session.file.subgraph(index)
         self.inputs: list[Value] = []
         given: list[Argument] = []
-        for tensor, argument in zip(self.subgraph.inputs, arguments, strict=False):
+        if len(arguments) != len(self.subgraph.inputs):
+            raise outer.wrong_count(self.subgraph, arguments)
+        for tensor, argument in zip(self.subgraph.inputs, arguments, strict=True):
             if not isinstance(argument, Key):
                 declared = self.subgraph.declared(tensor)
                 quant = declared.type.quant if declared.type else None
@@ -162,13 +176,13 @@ def _apply(
     reading = call.reading
     operands += [reading.variables.read(key, call.what) for key in keys]
     results = bodies[0].reading.results()
-    for other in bodies[1:]:
-        handles = [v if isinstance(v, Key) else None for v in other.reading.results()]
-        if handles != [v if isinstance(v, Key) else None for v in results]:
-            raise UnsupportedError(f"{call.what}: its branches give different handles")
     tensors = zip(call.indices[1], results, strict=False)
     indices = [i for i, result in tensors if not isinstance(result, Key)]
     outputs = iter(reading.add(op, operands, indices, call.what))
+    handles = [v if isinstance(v, Key) else None for v in results]
+    for other in bodies[1:]:
+        if handles != [v if isinstance(v, Key) else None for v in other.reading.results()]:
+            raise UnsupportedError(f"{call.what}: its branches give different handles")
     _define(call, [v if isinstance(v, Key) else next(outputs) for v in results])
     for key, value in zip(keys, outputs, strict=True):
         reading.variables.assign(key, value)
