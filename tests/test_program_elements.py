@@ -63,7 +63,8 @@ def chain() -> Graph:
     b = Builder()
     x, y = b.input(TensorType(SHAPE, F32)), b.input(TensorType((7, 1), F32))
     total = b.node(ops.Add(Activation.RELU6), [x, y])
-    scaled = b.node(ops.Mul(), [total, b.constant(np.float32([0.5]))])
+    scaled = b.node(ops.LeakyRelu(0.5), [b.node(ops.Mul(), [y, total])])
+    scaled = b.node(ops.Sub(), [b.constant(np.float32(np.arange(9) / 9)), scaled])
     both = b.node(ops.Concatenation(3), [b.node(ops.Tanh(), [scaled]), b.node(ops.Neg(), [x])])
     return b.graph(b.node(ops.Maximum(), [both, b.node(ops.Logistic(), [both])]))
 
@@ -75,6 +76,20 @@ def apart() -> Graph:
     parts = [b.node(op(), [x]) for op in (ops.Logistic, ops.Neg, ops.Square)]
     whole = b.node(ops.Concatenation(3), parts)
     return b.graph(whole, b.node(ops.Sub(), [parts[0], parts[2]]))
+
+
+def dilated() -> Graph:
+    """A convolution between blocks taken apart and joined again, and one that stays so."""
+    b = Builder()
+    x = b.input(TensorType((1, 12, 20, 5), F32))
+    outputs = []
+    for stride, crops in (((1, 1), ((0, 0), (0, 0))), ((2, 2), ((1, 0), (2, 1)))):
+        y = b.node(ops.SpaceToBatchNd((4, 5), ((0, 0), (0, 0))), [x])
+        w = b.constant(b.rng.normal(size=(7, 3, 3, 5)).astype(np.float32))
+        bias = b.constant(np.zeros(7, np.float32))
+        y = b.node(ops.Conv2D(stride, padding=(1, 1, 1, 1)), [y, w, bias])
+        outputs.append(b.node(ops.BatchToSpaceNd((4, 5), crops), [y]))
+    return b.graph(*outputs)
 
 
 def halves(target: DType) -> Make:
@@ -147,6 +162,7 @@ CASES: dict[str, Make] = {
     "dequantize int16": mixed(ops.Dequantize(), quantized(SHAPE, I16, 0.1, 0)),
     "dequantize half": mixed(ops.Dequantize(), TensorType(SHAPE, F16)),
     "dequantize per channel": per_channel,
+    "dilated": dilated,
     "div constant": mixed(ops.Div(Activation.RELU_N1_TO_1), TensorType(SHAPE, F32), np.float32(3)),
     "embedding": mixed(ops.EmbeddingLookup(), INDICES, TensorType((6, 5, 7), F32)),
     "fake quant": mixed(ops.FakeQuant(-1.0, 2.0, 8, True), TensorType(SHAPE, F32)),

@@ -125,6 +125,16 @@ from .scatter import (
 from .select import Select
 from .sort import Bucketize, TopK, Unique, Where
 from .spectral import AudioSpectrogram, ComplexAbs, Imag, Mfcc, Real, Rfft2d
+from .stablehlo import (
+    BitwiseAnd,
+    Computation,
+    Dilate,
+    GatherSlices,
+    ReduceWindow,
+    RngBitGenerator,
+    ScatterSlices,
+    ShiftLeft,
+)
 from .svdf import Svdf
 from .table import HashtableFind
 from .tables import raw_values
@@ -175,6 +185,7 @@ __all__ = [
     "BidirectionalSequenceRnn",
     "Binary",
     "Bitcast",
+    "BitwiseAnd",
     "BitwiseXor",
     "BroadcastArgs",
     "BroadcastTo",
@@ -185,6 +196,7 @@ __all__ = [
     "Combiner",
     "Comparison",
     "ComplexAbs",
+    "Computation",
     "Concatenation",
     "Control",
     "Conv2D",
@@ -197,6 +209,7 @@ __all__ = [
     "DepthwiseConv2D",
     "Dequantize",
     "DetectionPostProcess",
+    "Dilate",
     "Div",
     "DynamicUpdateSlice",
     "Elu",
@@ -216,6 +229,7 @@ __all__ = [
     "Fused",
     "Gather",
     "GatherNd",
+    "GatherSlices",
     "Gelu",
     "Greater",
     "GreaterEqual",
@@ -276,6 +290,7 @@ __all__ = [
     "ReduceMax",
     "ReduceMin",
     "ReduceProd",
+    "ReduceWindow",
     "Reduction",
     "Relu",
     "Relu0To1",
@@ -289,14 +304,17 @@ __all__ = [
     "ReverseSequence",
     "Rfft2d",
     "RightShift",
+    "RngBitGenerator",
     "Rnn",
     "Round",
     "Rounding",
     "Rsqrt",
     "ScatterNd",
+    "ScatterSlices",
     "SegmentSum",
     "Select",
     "Shape",
+    "ShiftLeft",
     "Sign",
     "Sin",
     "SkipGram",

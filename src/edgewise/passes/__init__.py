@@ -17,6 +17,8 @@ from ..graph import Graph, verify
 from .canonicalize import canonicalize
 from .fold_constants import fold_constants
 from .fuse_activation import fuse_activation
+from .fuse_dilation import fuse_dilation
+from .fuse_elementwise import fuse_elementwise
 from .fuse_epilogue import fuse_epilogue
 from .fuse_pad import fuse_pad
 from .remove_dead_nodes import remove_dead_nodes
@@ -30,9 +32,11 @@ PIPELINE: tuple[Pass, ...] = (
     canonicalize,
     fold_constants,
     remove_no_ops,
+    fuse_dilation,
     fuse_pad,
     fuse_activation,
     fuse_epilogue,
+    fuse_elementwise,
 )
 
 
@@ -63,6 +67,8 @@ __all__ = [
     "canonicalize",
     "fold_constants",
     "fuse_activation",
+    "fuse_dilation",
+    "fuse_elementwise",
     "fuse_epilogue",
     "fuse_pad",
     "optimize",

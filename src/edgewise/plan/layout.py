@@ -17,9 +17,11 @@ from ..ops import (
     AddN,
     Binary,
     Cast,
+    Chain,
     Concatenation,
     Conv2D,
     DepthwiseConv2D,
+    DynamicUpdateSlice,
     Fused,
     Op,
     Reshape,
@@ -30,7 +32,7 @@ from ..ops import (
 from .geometry import Sides, conv_halo, transpose_conv_halo
 from .model import ALIGN, Address, Buffer, View, packed_strides
 
-IN_PLACE = (AddN, Binary, Cast, Select, Unary)
+IN_PLACE = (AddN, Binary, Cast, Chain, DynamicUpdateSlice, Select, Unary)
 ALIASING = 512
 """Pixels a multiple of so many bytes apart share few sets of a cache: halos keep them off it."""
 

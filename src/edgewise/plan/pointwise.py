@@ -26,6 +26,23 @@ def lower(ctx: Context, node: Node) -> None:
     program.emit(out)
 
 
+def lower_chain(ctx: Context, node: Node) -> None:
+    """Elementwise operators one after another: a program of all of them."""
+    op = node.op
+    assert isinstance(op, ops.Chain)
+    out = ctx.view(node.outputs[0])
+    program = Program(ctx, out.shape)
+    operands = [program.input(ctx.view(v), v.data) for v in node.inputs]
+    types = list(node.input_types)
+    results = [*(stage.type.dtype for stage in op.tail), out.type.dtype]
+    y = program.apply(op.head, op.head_inputs(operands), op.head_inputs(types), results[0])
+    pairs = zip(op.tail_inputs(operands), op.tail_inputs(types), strict=True)
+    for stage, (others, other_types), result in zip(op.tail, pairs, results[1:], strict=True):
+        taken = stage.operands(y, others)
+        y = program.apply(stage.op, taken, stage.operands(stage.type, other_types), result)
+    program.emit(out)
+
+
 def _takes_raw(op: ops.Op, node: Node) -> bool:
     """Whether an operator of quantized values is the same one of the raw integers."""
     if isinstance(op, ops.Maximum | ops.Minimum):
