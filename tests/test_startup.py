@@ -22,6 +22,8 @@ from edgewise.errors import CompileError
 from edgewise.graph import Array, Graph
 from edgewise.ops import Logistic
 from networks import Backwards, Builder, classifier, quantized, random_inputs, reference
+from test_runtime_shapes import two_networks
+from tflite_networks import accumulator
 
 TESTS = Path(__file__).parent
 linux = pytest.mark.skipif(not host().is_linux, reason="shared objects are written for Linux")
@@ -218,14 +220,40 @@ def test_network_with_a_fallback_is_not_kept(where: Path) -> None:
     assert files(where, ".network") == []
 
 
-def test_network_with_a_constant_output_is_not_kept(where: Path) -> None:
+def test_network_with_a_constant_output(where: Path) -> None:
     b = Builder()
     x = b.input(quantized((1, 40), DType.UINT8))
     y = b.node(Logistic(), [x], QParams.per_tensor(1 / 256, 0))
-    graph = b.graph(y, b.constant(np.arange(6, dtype=np.int32))).read_from(b"constant")
+    constants = (b.constant(np.arange(n, dtype=np.int32).reshape(n, 1)) for n in (6, 1, 0))
+    graph = b.graph(next(constants), y, *constants).read_from(b"constant")
     check(graph, cached=False)
     check(graph, cached=True)
-    assert files(where, ".network") == []
+    assert len(files(where, ".network")) == 1
+
+
+def test_network_with_states(where: Path) -> None:
+    content = accumulator()
+    x = np.ones(3, np.float32)
+    for cached in (False, True):
+        program = ew.compile(ew.load(content))
+        assert program.cached is cached
+        for turn in range(1, 4):
+            np.testing.assert_array_equal(program(x), np.float32([1, 2, 3]) + turn)
+    assert len(files(where, ".network")) == 1
+
+
+def test_other_shapes_signatures_and_options_are_other_networks(where: Path) -> None:
+    content = two_networks()
+    for graph in (
+        ew.load(content),
+        ew.load(content, shapes={"input": (4, 3)}),
+        ew.load(content, signature="double"),
+    ):
+        ew.compile(graph)
+        assert ew.compile(graph).cached
+    assert len(files(where, ".network")) == 3
+    ew.compile(ew.load(content), requantization="fixed_point")
+    assert len(files(where, ".network")) == 4
 
 
 def test_network_too_large_for_the_cache_is_not_kept(

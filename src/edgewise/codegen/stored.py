@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from . import cache
 from .module import Module, Place, Segment, try_shared
@@ -21,12 +23,11 @@ MAX_BYTES = cache.LIMIT // 4
 
 
 def save(key: str, module: Module) -> None:
-    """Keep ``module`` under ``key``, unless it needs more than native code and its arena."""
-    outputs = [place for place in module.outputs if isinstance(place, Place)]
+    """Keep ``module`` under ``key``, unless it needs more than native code."""
     native = all(segment.entry is not None for segment in module.segments)
-    if not native or len(outputs) < len(module.outputs):
-        return
-    if module.file is None or module.constants.nbytes > MAX_BYTES:
+    known = [place for place in module.outputs if not isinstance(place, Place)]
+    size = module.constants.nbytes + sum(array.nbytes for array in known)
+    if not native or module.file is None or size > MAX_BYTES:
         return
     words = (module.params, module.arena_words, module.constant_words)
     header = {
@@ -36,10 +37,14 @@ def save(key: str, module: Module) -> None:
         "constants": module.constants.nbytes,
         "arena": module.arena_bytes,
         "inputs": [(p.offset, p.shape, p.strides) for p in module.inputs],
-        "outputs": [(p.offset, p.shape, p.strides) for p in outputs],
+        "outputs": [
+            (p.offset, p.shape, p.strides) if isinstance(p, Place) else (p.dtype.name, p.shape)
+            for p in module.outputs
+        ],
     }
     text = json.dumps(header).encode()
-    arrays = (array.tobytes() for array in (module.constants, *words))
+    arrays = [array.tobytes() for array in (module.constants, *words)]
+    arrays += [array.tobytes() for array in known]
     cache.put(key, SUFFIX, b"".join([*arrays, text, len(text).to_bytes(8, "little")]))
 
 
@@ -58,6 +63,15 @@ def load(key: str) -> Module | None:
     size = header["constants"]
     words = np.frombuffer(data, np.int64, sum(header["words"]), size)
     params, arena_words, constant_words = np.split(words, np.cumsum(header["words"])[:-1])
+    end = size + words.nbytes
+    outputs: list[Place | npt.NDArray[Any]] = []
+    for row in header["outputs"]:
+        if len(row) == 3:
+            outputs += _places([row])
+            continue
+        known = np.ndarray(row[1], row[0], data, end)
+        outputs.append(known)
+        end += known.nbytes
     return Module(
         library=library,
         file=file,
@@ -68,7 +82,7 @@ def load(key: str) -> Module | None:
         constants=np.frombuffer(data, np.uint8, size),
         arena_bytes=header["arena"],
         inputs=_places(header["inputs"]),
-        outputs=_places(header["outputs"]),
+        outputs=tuple(outputs),
         cached=True,
     )
 

@@ -219,7 +219,7 @@ class _Network:
             raise ModelError(f"{declared.what}: an output is the handle of a variable or a table")
         name = label or self.file.names.unique(declared.label, index)
         t = declared.type
-        return Value(name, TensorType((-1,) * len(t.shape), t.dtype, t.quant))
+        return Value(name, TensorType((-1,) * max(len(t.shape), 1), t.dtype, t.quant))
 
 
 def _known(reading: Reading, late: Late) -> dict[int, Value]:
