@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from nnapi import Call, Translation, constant
+from nnapi import Call, NoEquivalentError, Translation, constant
 
 from edgewise import ops
-from edgewise.dtype import DType
+from edgewise.dtype import DType, QParams
 from edgewise.graph import TensorType, Value
 from edgewise.ops import Activation, Op
 from edgewise.ops.lstm import LstmSettings
@@ -23,6 +23,7 @@ from edgewise.ops.recurrent import Nonlinearity
 
 FUSE_CODES = (Activation.NONE, Activation.RELU, Activation.RELU_N1_TO_1, Activation.RELU6)
 SAME = 1
+SPARSE_DEPRECATED, DENSE = 1, 2
 TO_NHWC, TO_NCHW = (0, 2, 3, 1), (0, 3, 1, 2)
 
 Pair = tuple[int, int]
@@ -322,7 +323,98 @@ def unidirectional_sequence_lstm(call: Call) -> Sequence[Value]:
     """Results are the output and, where the case asks for them, both states."""
     present, inputs = optional(call, (*range(20), *range(24, 28)))
     op = ops.UnidirectionalSequenceLstm(present, lstm_settings(call, 20), call.data(23))
-    return call.outputs(op, *inputs, order=(0, 0, 0))[: len(call.operation.outputs)]
+    return asked(call, op, inputs)
+
+
+def quantized_lstm(call: Call) -> Sequence[Value]:
+    """Results are the output state, the cell state and the output, which is the output state.
+
+    The scales of the gates and of the hidden state, which files hold in intermediate tensors, are
+    arguments.
+    """
+    present, inputs = optional(call, range(24))
+    gates = (QParams.per_tensor(call.data(i), 0) for i in range(26, 30))
+    hidden = QParams.per_tensor(call.data(31), call.data(30))
+    settings = LstmSettings(cell_clip=call.data(24), proj_clip=call.data(25))
+    y, *states = call.outputs(
+        ops.Lstm(present, settings, (*gates, hidden)), *inputs, order=(2, 0, 1)
+    )
+    return [*states, y]
+
+
+def bidirectional_sequence_lstm(call: Call) -> Sequence[Value]:
+    """Results are the outputs, and the states where the case asks for them."""
+    if call.has(53):
+        raise NoEquivalentError("BIDIRECTIONAL_SEQUENCE_LSTM with layer normalization")
+    present, inputs = optional(call, range(48))
+    time_major, merge = call.data(52), call.data(51)
+    op = ops.BidirectionalSequenceLstm(present, lstm_settings(call, 48), time_major, merge)
+    return asked(call, op, inputs)
+
+
+def asked(call: Call, op: Op, inputs: Sequence[Value]) -> Sequence[Value]:
+    """The first results of a recurrent operator: those that the operation has."""
+    count = len(call.operation.outputs)
+    order = [min(k, count - 1) for k in range(len(op.infer([v.type for v in inputs])))]
+    return call.outputs(op, *inputs, order=order)[:count]
+
+
+def unidirectional_sequence_rnn(call: Call) -> Sequence[Value]:
+    op = ops.UnidirectionalSequenceRnn((True,) * 5, Nonlinearity(call.data(5)), bool(call.data(6)))
+    return asked(call, op, [call.x(i) for i in range(5)])
+
+
+def bidirectional_sequence_rnn(call: Call) -> Sequence[Value]:
+    present, inputs = optional(call, range(12))
+    time_major, merge = call.data(13), call.data(14)
+    op = ops.BidirectionalSequenceRnn(present, Nonlinearity(call.data(12)), time_major, merge)
+    return asked(call, op, inputs)
+
+
+def rnn(call: Call) -> Sequence[Value]:
+    """Results are the hidden state and the output."""
+    op = ops.Rnn((True,) * 5, Nonlinearity(call.data(5)))
+    y, state = call.outputs(op, *(call.x(i) for i in range(5)), order=(1, 0))
+    return [state, y]
+
+
+def svdf(call: Call) -> Sequence[Value]:
+    """Results are the state and the output.
+
+    NNAPI moves the state on after the step, and leaves its last column free; the operator before.
+    """
+    present, inputs = optional(call, range(5))
+    memory = call.x(2).type.shape[1]
+    inputs[-1] = moved_on(call, inputs[-1], memory, 1)
+    op = ops.Svdf(present, call.data(5), Nonlinearity(call.data(6)))
+    y, state = call.outputs(op, *inputs, order=(1, 0))
+    return [moved_on(call, state, memory, -1), y]
+
+
+def moved_on(call: Call, state: Value, size: int, step: int) -> Value:
+    """Rows of ``size`` with every element one place further, or back; 0 takes the place left."""
+    shape = state.type.shape
+    rows = call.apply(ops.Reshape((-1, size)), state)
+    kept, gap = ((0, 0), (1, 0)) if step > 0 else ((0, 1), (0, 1))
+    part = ops.StridedSlice(kept, (rows.type.shape[0], size - 1), (1, 1))
+    padded = call.apply(ops.Pad(((0, 0), gap)), call.apply(part, rows))
+    return call.apply(ops.Reshape(shape), padded)
+
+
+def lsh_projection(call: Call) -> Value:
+    """The third argument: 2 is dense, 3 sparse; 1 too, less what tells one hash from another."""
+    kind = call.data(3)
+    inputs = optional(call, range(3))[1]
+    op = ops.LshProjection(kind == DENSE)
+    if kind != SPARSE_DEPRECATED:
+        return call.output(op, *inputs)
+    hashes, bits = inputs[0].type.shape
+    offsets = constant(np.arange(hashes, dtype=np.int32) << bits)
+    return call.output(ops.Sub(), call.apply(op, *inputs), offsets)
+
+
+def quantized_16bit_lstm(call: Call) -> Value:
+    raise NoEquivalentError("LSTM of kernel BASIC is float32")
 
 
 OPERATIONS: dict[str, Translation] = {
@@ -334,6 +426,8 @@ OPERATIONS: dict[str, Translation] = {
     "BATCH_TO_SPACE_ND": lambda c: image(
         c, 2, lambda x: ops.BatchToSpaceNd(tuple(c.data(1)), ((0, 0), (0, 0)))
     ),
+    "BIDIRECTIONAL_SEQUENCE_LSTM": bidirectional_sequence_lstm,
+    "BIDIRECTIONAL_SEQUENCE_RNN": bidirectional_sequence_rnn,
     "CAST": lambda c: c.output(ops.Cast(c.result().dtype), c.x(0)),
     "CONCATENATION": lambda c: c.output(
         ops.Concatenation(axis_of(c, c.count - 1)), *(c.x(i) for i in range(c.count - 1))
@@ -353,13 +447,16 @@ OPERATIONS: dict[str, Translation] = {
     "GREATER_EQUAL": plain(ops.GreaterEqual(), 2),
     "GROUPED_CONV_2D": grouped_conv_2d,
     "HARD_SWISH": plain(ops.HardSwish()),
+    "HASHTABLE_LOOKUP": lambda c: c.outputs(ops.HashtableLookup(), *(c.x(i) for i in range(3))),
     "INSTANCE_NORMALIZATION": instance_normalization,
     "L2_NORMALIZATION": lambda c: along_last(c, ops.L2Normalization(), axis_of(c, 1)),
+    "L2_POOL_2D": pool(ops.L2Pool2D),
     "LESS": plain(ops.Less(), 2),
     "LESS_EQUAL": plain(ops.LessEqual(), 2),
     "LOCAL_RESPONSE_NORMALIZATION": local_response_normalization,
     "LOGICAL_AND": plain(ops.LogicalAnd(), 2),
     "LOGISTIC": plain(ops.Logistic()),
+    "LSH_PROJECTION": lsh_projection,
     "LSTM": lstm,
     "MAX_POOL_2D": pool(ops.MaxPool2D),
     "MEAN": reduction(ops.Mean),
@@ -369,6 +466,8 @@ OPERATIONS: dict[str, Translation] = {
     "PAD_V2": lambda c: c.output(ops.Pad(pairs(c.data(1)), c.data(2)), c.x(0)),
     "PRELU": plain(ops.PRelu(), 2),
     "QUANTIZE": quantize,
+    "QUANTIZED_16BIT_LSTM": quantized_16bit_lstm,
+    "QUANTIZED_LSTM": quantized_lstm,
     "REDUCE_ALL": reduction(ops.ReduceAll),
     "REDUCE_ANY": reduction(ops.ReduceAny),
     "REDUCE_MAX": reduction(ops.ReduceMax),
@@ -381,6 +480,7 @@ OPERATIONS: dict[str, Translation] = {
     "RESHAPE": lambda c: c.output(ops.Reshape(tuple(c.data(1))), c.x(0)),
     "RESIZE_BILINEAR": resize(ops.ResizeBilinear),
     "RESIZE_NEAREST_NEIGHBOR": resize(ops.ResizeNearestNeighbor),
+    "RNN": rnn,
     "RSQRT": plain(ops.Rsqrt()),
     "SELECT": select,
     "SIN": plain(ops.Sin()),
@@ -395,6 +495,7 @@ OPERATIONS: dict[str, Translation] = {
     "SQUEEZE": squeeze,
     "STRIDED_SLICE": strided_slice,
     "SUB": fused(ops.Sub),
+    "SVDF": svdf,
     "TANH": plain(ops.Tanh()),
     "TILE": lambda c: c.output(ops.Tile(tuple(c.data(1))), c.x(0)),
     "TOPK_V2": lambda c: c.outputs(ops.TopK(c.data(1)), c.x(0)),
@@ -403,4 +504,5 @@ OPERATIONS: dict[str, Translation] = {
     ),
     "TRANSPOSE_CONV_2D": transpose_conv_2d,
     "UNIDIRECTIONAL_SEQUENCE_LSTM": unidirectional_sequence_lstm,
+    "UNIDIRECTIONAL_SEQUENCE_RNN": unidirectional_sequence_rnn,
 }
