@@ -121,6 +121,13 @@ FILES: dict[str, tuple[Callable[[], bytes], type[ModelError], str]] = {
         ModelError,
         "its output is object; it must be int32 or int64",
     ),
+    "activation of a normalisation": (
+        lambda: file(
+            "L2_NORMALIZATION", [x(2, 3)], (2, 3), "L2NormOptions", FusedActivationFunction=1
+        ),
+        UnsupportedError,
+        "fused activation RELU; it has none",
+    ),
     "splits": (
         lambda: file("SPLIT", [ints([0]), x(4)], (2,), "SplitOptions", NumSplits=2**31 - 1),
         ModelError,
@@ -190,6 +197,7 @@ def test_broken_file(name: str) -> None:
 def quantization_rules() -> dict[str, bytes]:
     """Files whose shapes fit, and whose output has no scale for the rule of its operator."""
     plain, out = x(2, 4), TensorType((2, 4), I8)
+    sixteen = quantized((2, 4), DType.INT16, 0.01, 0)
     image, pooled = x(1, 2, 2, 1), TensorType((1, 2, 2, 1), I8)
     stride = {"StrideW": 1, "StrideH": 1, "FilterWidth": 1, "FilterHeight": 1}
     return {
@@ -198,6 +206,13 @@ def quantization_rules() -> dict[str, bytes]:
         "MEAN": single("MEAN", [x(2, 4, 1), ints([2])], [out], "ReducerOptions"),
         "SOFTMAX": single("SOFTMAX", [plain], [out], "SoftmaxOptions", Beta=1.0),
         "LOGISTIC": single("LOGISTIC", [plain], [out]),
+        "SUM": single("SUM", [x(2, 4, 1), ints([2])], [out], "ReducerOptions"),
+        "REDUCE_MAX": single("REDUCE_MAX", [x(2, 4, 1), ints([2])], [out], "ReducerOptions"),
+        "DIV": single("DIV", [plain, x(2, 4)], [out], "DivOptions"),
+        "MAXIMUM": single("MAXIMUM", [plain, x(2, 4)], [out]),
+        "PRELU": single("PRELU", [plain, x(4)], [out]),
+        "LOG_SOFTMAX": single("LOG_SOFTMAX", [plain], [out]),
+        "TANH": single("TANH", [Tensor(sixteen)], [TensorType((2, 4), DType.INT16)]),
         "QUANTIZE": single("QUANTIZE", [Tensor(real(2, 4))], [out]),
         "MAX_POOL_2D": single(
             "MAX_POOL_2D", [image], [pooled], "Pool2DOptions", FusedActivationFunction=1, **stride
