@@ -229,7 +229,7 @@ def plan_for(graph: Graph, isa: Isa, options: Options | None = None) -> Plan:
         graph = requantize(graph, Rounding.FIXED_POINT)
     to_activation = passes.to_uint8 if isa.activation.kind == "u" else passes.to_int8
     lowered = passes.weights_to_int8(to_activation(passes.optimize(graph)))
-    return make_plan(lowered, isa)
+    return make_plan(lowered, isa, None if options is None else options.precision)
 
 
 def _native(call: Callable[..., None], entry: int, context: int) -> Run:

@@ -32,12 +32,13 @@ MAX_ARENA_BYTES = 2**30
 """A small file can describe huge tensors; no network for the devices in view comes near."""
 
 
-def make_plan(graph: Graph, isa: Isa) -> Plan:
+def make_plan(graph: Graph, isa: Isa, precision: str | None = None) -> Plan:
     """Choose kernels, addresses and steps for ``graph`` on ``isa``.
 
     The graph's 8-bit activations must have the type that ``isa`` takes
     (``passes.to_uint8``, ``passes.to_int8``), its weights int8 (``passes.weights_to_int8``).
-    A node without a kernel becomes a ``HostStep``.
+    ``precision`` "bf16" lets products of float32 take bfloat16 operands. A node without a kernel
+    becomes a ``HostStep``.
 
     Raises:
         UnsupportedError: the arena would exceed ``MAX_ARENA_BYTES``.
@@ -49,7 +50,7 @@ def make_plan(graph: Graph, isa: Isa) -> Plan:
     }
     while True:
         layout = lay_out(graph, native)
-        ctx = Context(isa, layout.views)
+        ctx = Context(isa, layout.views, precision=precision)
         refused = _lower(graph, native, layout, ctx)
         if not refused:
             break

@@ -57,6 +57,7 @@ class Context:
     Attributes:
         views: the layout of every computed value.
         index: the node being lowered.
+        precision: "bf16" where products of float32 may take bfloat16 operands.
     """
 
     isa: Isa
@@ -64,6 +65,7 @@ class Context:
     constants: Constants = field(default_factory=Constants)
     steps: list[Step | HostStep] = field(default_factory=list)
     index: int = 0
+    precision: str | None = None
 
     @property
     def activation(self) -> DType:
