@@ -227,7 +227,8 @@ class Row(NamedTuple):
     ``read`` gives None where it defined the outputs itself, through ``Call.reading``; ``inputs``
     is the least and greatest number of its inputs; ``options`` the tag of its options table in the
     schema's union BuiltinOptions, or ``second`` BuiltinOptions2, None where it has no option that
-    matters; ``calls`` tells that it refers to other subgraphs.
+    matters; ``calls`` tells that it refers to other subgraphs; ``outputs``
+    is the least number of its outputs.
     """
 
     name: str
@@ -236,3 +237,4 @@ class Row(NamedTuple):
     options: int | None = None
     second: bool = False
     calls: bool = False
+    outputs: int = 1

@@ -298,6 +298,8 @@ class Reading:
 
     def _read(self, operator: Operator) -> None:
         what = operator.what
+        if len(operator.outputs) < operator.row.outputs:
+            raise ModelError(f"{what}: it has no outputs")
         try:
             inputs = [
                 None if i == -1 or i in self.handles else self.value(i) for i in operator.inputs
@@ -333,8 +335,6 @@ class Reading:
 
     def _build(self, call: Call, built: Op | tuple[Op, ...], operands: list[Value]) -> None:
         """Add the nodes of one operator: one, or several in a row."""
-        if not call.outputs:
-            raise ModelError(f"{call.what}: it has no outputs")
         chain: tuple[Op, ...] = built if isinstance(built, tuple) else (built,)
         label = self._label(call.indices[1][0])
         for op in chain[:-1]:

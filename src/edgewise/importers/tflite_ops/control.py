@@ -264,16 +264,16 @@ _B = schema.BuiltinOperator
 _MANY = (0, 4096)
 
 OPERATORS: dict[int, Row] = {
-    _B.ASSIGN_VARIABLE: Row("ASSIGN_VARIABLE", assign_variable, (2, 2)),
-    _B.CALL: Row("CALL", call, _MANY, schema.CallOptions.TAG, calls=True),
-    _B.CALL_ONCE: Row("CALL_ONCE", call_once, (0, 0), schema.CallOnceOptions.TAG),
+    _B.ASSIGN_VARIABLE: Row("ASSIGN_VARIABLE", assign_variable, (2, 2), outputs=0),
+    _B.CALL: Row("CALL", call, _MANY, schema.CallOptions.TAG, calls=True, outputs=0),
+    _B.CALL_ONCE: Row("CALL_ONCE", call_once, (0, 0), schema.CallOnceOptions.TAG, outputs=0),
     _B.DENSIFY: Row("DENSIFY", densify),
     _B.HASHTABLE: Row("HASHTABLE", hashtable, (0, 0), schema.HashtableOptions.TAG),
     _B.HASHTABLE_FIND: Row("HASHTABLE_FIND", hashtable_find, (3, 3)),
-    _B.HASHTABLE_IMPORT: Row("HASHTABLE_IMPORT", hashtable_import, (3, 3)),
+    _B.HASHTABLE_IMPORT: Row("HASHTABLE_IMPORT", hashtable_import, (3, 3), outputs=0),
     _B.HASHTABLE_SIZE: Row("HASHTABLE_SIZE", hashtable_size, (1, 1)),
-    _B.IF: Row("IF", if_, (1, 4096), schema.IfOptions.TAG, calls=True),
+    _B.IF: Row("IF", if_, (1, 4096), schema.IfOptions.TAG, calls=True, outputs=0),
     _B.READ_VARIABLE: Row("READ_VARIABLE", read_variable),
     _B.VAR_HANDLE: Row("VAR_HANDLE", var_handle, (0, 0), schema.VarHandleOptions.TAG),
-    _B.WHILE: Row("WHILE", while_, (1, 4096), schema.WhileOptions.TAG, calls=True),
+    _B.WHILE: Row("WHILE", while_, (1, 4096), schema.WhileOptions.TAG, calls=True, outputs=0),
 }
