@@ -224,6 +224,8 @@ CASES: dict[str, Callable[[DType], Graph]] = {
     "add scalar": binary(ops.Add(), second=(1,), constant=True),
     "add scalar first": binary(ops.Add(), first=(1, 1, 1, 1)),
     "add broadcast both": binary(ops.Add(), first=(1, 5, 1, 9), second=(1, 1, 7, 9)),
+    "add channels of batches": binary(ops.Add(), (3, 20, 21, 3), (3, 1, 1, 3)),
+    "mul channels": binary(ops.Mul(), (2, 20, 21, 5), (5,), constant=True),
     "sub": binary(ops.Sub()),
     "sub constant": binary(ops.Sub(), second=(1, 5, 7, 9), constant=True),
     "mul": binary(ops.Mul()),

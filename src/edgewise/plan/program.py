@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -16,8 +15,8 @@ from ..kernels.ir import Type, bool_
 from ..kernels.pointwise import HEAVY, Pointwise, Run, Stage
 from .context import Context, NoKernelError
 from .model import View
-from .movement import emit_copy
-from .strided import BLOCK, Strides, broadcast, merge, outer_fields
+from .repeat import lengthen
+from .strided import BLOCK, broadcast, outer_fields
 
 FUNCTIONS: Mapping[type[ops.Op], str] = {
     ops.Abs: "abs",
@@ -99,8 +98,6 @@ FLOAT64 = frozenset(
 """The functions that take float64."""
 
 MAX_INPUTS = 8
-LONG_RUN = 1024
-"""Elements up to which short runs are made longer."""
 
 
 def element(dtype: DType) -> Type:
@@ -168,14 +165,14 @@ class Program:
 
     def emit(self, out: View) -> None:
         """Write the last stage's results."""
-        walked = [broadcast(v.shape, v.strides, self.shape) for v in self.inputs]
-        extents, strides = merge(self.shape, [*walked, out.strides])
         operands = [*self.inputs, out]
         sizes = [v.type.dtype.itemsize for v in operands]
+        walked = [broadcast(v.shape, v.strides, self.shape) for v in self.inputs]
+        pairs = list(zip(operands, [*walked, out.strides], strict=True))
+        extents, pairs = lengthen(self.ctx, self.shape, pairs, self.constants)
+        operands, strides = [v for v, _ in pairs], [s for _, s in pairs]
         if not extents:
             extents, strides = (1,), [(size,) for size in sizes]
-        else:
-            operands, extents, strides = self._lengthened(operands, extents, strides)
         *outer, n = extents
         last = [s[-1] for s in strides]
         kernel = Pointwise(
@@ -201,55 +198,6 @@ class Program:
             reads=tuple(operands[:-1]),
             writes=(out,),
         )
-
-    def _lengthened(
-        self, operands: list[View], extents: tuple[int, ...], strides: list[Strides]
-    ) -> tuple[list[View], tuple[int, ...], list[Strides]]:
-        """Longer runs where short ones of some operands repeat while those of others go on.
-
-        The former are written several times, side by side: constants here, others at run time.
-        """
-        same = operands, extents, strides
-        if len(extents) < 2:
-            return same
-        *outer, rows, n = extents
-        goes_on = [s[-2] == n * s[-1] for s in strides]
-        repeats = [s[-2] == 0 != s[-1] for s in strides]
-        if not any(repeats) or not goes_on[-1]:
-            return same
-        if not all(on or again for on, again in zip(goes_on, repeats, strict=True)):
-            return same
-        times = max((r for r in range(1, LONG_RUN // n + 1) if rows % r == 0), default=1)
-        shapes = [
-            (*(e if stride else 1 for e, stride in zip(outer, s[:-2], strict=True)), times, n)
-            for s in strides
-        ]
-        copied = sum(
-            math.prod(shape) for shape, again in zip(shapes, repeats, strict=True) if again
-        )
-        if times == 1 or 4 * copied > math.prod(extents):
-            return same
-        views, walked = [], []
-        for view, s, again, shape in zip(operands, strides, repeats, shapes, strict=True):
-            if again:
-                view = self._repeated(view, shape, (*s[:-2], 0, s[-1]))
-                kept = (p if e > 1 else 0 for p, e in zip(view.strides, shape[:-2], strict=False))
-                s = (*kept, 0, view.strides[-1])
-            else:
-                s = (*s[:-2], times * s[-2], s[-1])
-            views.append(view)
-            walked.append(s)
-        return views, (*outer, rows // times, times * n), walked
-
-    def _repeated(self, view: View, shape: tuple[int, ...], strides: Strides) -> View:
-        """A packed copy of a view as it is read with these strides."""
-        data = self.constants.get(view)
-        if data is not None:
-            return self.ctx.constant(np.lib.stride_tricks.as_strided(data, shape, strides).copy())
-        t = replace(view.type, shape=shape)
-        copied = self.ctx.scratch("repeated", shape, t.dtype)
-        emit_copy(self.ctx, View(view.address, t, strides), copied)
-        return copied
 
 
 def run_of(stride: int, size: int) -> Run:

@@ -16,6 +16,7 @@ from .context import Context, constant, node_seconds
 from .model import Params, View
 from .movement import emit_copy
 from .program import Program
+from .repeat import lengthen
 from .strided import Strides, broadcast, emit_table, runs, walk
 
 
@@ -82,13 +83,16 @@ def _binary(
         operands.reverse()
         scalars.reverse()
     ctx.require(not scalars[0])
-    (a, a_strides, a_constant), (b, b_strides, b_constant) = operands
+    data = {ctx.view(v): v.data for v in node.inputs if v.data is not None}
+    pairs = [*((view, strides) for view, strides, _ in operands), (c, c.strides)]
+    shape, pairs = lengthen(ctx, out.shape, pairs, data)
+    a_own, b_own = (own for _, _, own in operands)
     walk(
         ctx,
         kernel(ctx.isa, scalar=scalars[1]),
-        {"a": (a, a_strides), "b": (b, b_strides), "c": (c, c.strides)},
-        out.shape,
-        {**constants, f"a_{name}": a_constant, f"b_{name}": b_constant},
+        dict(zip("abc", pairs, strict=True)),
+        shape,
+        {**constants, f"a_{name}": a_own, f"b_{name}": b_own},
         node_seconds(node),
     )
 
