@@ -538,4 +538,47 @@ CASES: dict[str, Case] = {
     "resize nearest by both flags": resized(
         "RESIZE_NEAREST_NEIGHBOR", F32, (9, 15), AlignCorners=True, HalfPixelCenters=True
     ),
+    "dilate": Case(
+        "DILATE",
+        [Tensor(real(2, 3)), ints(2, 3), given(F32, 7.0)],
+        [real(3, 7)],
+        "DilateOptions",
+        tolerance=0,
+    ),
+    "stablehlo pad": Case(
+        "STABLEHLO_PAD",
+        [Tensor(plain(I32, 3, 4, 5)), given(I32, 7)],
+        [plain(I32, 6, 2, 5)],
+        "StablehloPadOptions",
+        {
+            "EdgePaddingLow": np.array([1, -1, 0], np.int64),
+            "EdgePaddingHigh": np.array([0, -1, 0], np.int64),
+            "InteriorPadding": np.array([1, 0, 0], np.int64),
+        },
+        0,
+    ),
+    "stablehlo shift left": Case(
+        "STABLEHLO_SHIFT_LEFT",
+        [Tensor(plain(I32, 3)), given(I32, 0, 5, 31)],
+        [plain(I32, 3)],
+        tolerance=0,
+    ),
+    **{
+        f"stablehlo {name.lower()}": Case(
+            f"STABLEHLO_{name}",
+            [Tensor(plain(I32, 3, 4)), Tensor(plain(I32, 3, 4))],
+            [plain(I32, 3, 4)],
+            tolerance=0,
+        )
+        for name in ("ADD", "AND", "MAXIMUM", "MINIMUM", "MULTIPLY")
+    },
+    "stablehlo and bool": Case(
+        "STABLEHLO_AND",
+        [Tensor(plain(BOOL, 3, 4)), Tensor(plain(BOOL, 3, 4))],
+        [plain(BOOL, 3, 4)],
+        tolerance=0,
+    ),
+    "stablehlo maximum float": Case(
+        "STABLEHLO_MAXIMUM", [Tensor(real(3, 4)), Tensor(real(3, 4))], [real(3, 4)], tolerance=0
+    ),
 }

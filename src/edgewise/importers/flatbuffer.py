@@ -21,7 +21,7 @@ INT64 = struct.Struct("<q")
 UINT64 = struct.Struct("<Q")
 FLOAT32 = struct.Struct("<f")
 
-ITEMSIZE = {"i": 4, "f": 4}
+ITEMSIZE = {"i": 4, "f": 4, "q": 8}
 
 TABLE_COST = 16
 """What a table costs of the budget: few real tables are smaller."""

@@ -2,7 +2,7 @@
 
 They are the PyPI package ``tflite``'s, and a test holds them equal. They stand here because
 importing that package takes longer than reading a file: it loads 187 modules. The TAG of an options
-table is its number in the union BuiltinOptions.
+table is its number in the union BuiltinOptions, or BuiltinOptions2.
 """
 
 from __future__ import annotations
@@ -482,6 +482,61 @@ class SkipGramOptions:
     INCLUDE_ALL_NGRAMS = 2
 
 
+class ReduceWindowOptions:
+    TAG = 20
+    REDUCE_FUNCTION = 0
+
+
+class StablehloCaseOptions:
+    TAG = 23
+    BRANCH_SUBGRAPH_INDICES = 0
+
+
+class StableHLOCompositeOptions:
+    TAG = 21
+    DECOMPOSITION_SUBGRAPH_INDEX = 1
+
+
+class StablehloGatherOptions:
+    TAG = 16
+    OFFSET_DIMS = 0
+    COLLAPSED_SLICE_DIMS = 1
+    START_INDEX_MAP = 2
+    INDEX_VECTOR_DIM = 3
+    SLICE_SIZES = 4
+
+
+class StablehloPadOptions:
+    TAG = 10
+    EDGE_PADDING_LOW = 0
+    EDGE_PADDING_HIGH = 1
+    INTERIOR_PADDING = 2
+
+
+class StablehloReduceWindowOptions:
+    TAG = 13
+    WINDOW_DIMENSIONS = 0
+    WINDOW_STRIDES = 1
+    BASE_DILATIONS = 2
+    WINDOW_DILATIONS = 3
+    PADDING = 4
+    BODY_SUBGRAPH_INDEX = 5
+
+
+class StablehloRngBitGeneratorOptions:
+    TAG = 19
+    ALGORITHM = 0
+
+
+class StablehloScatterOptions:
+    TAG = 7
+    UPDATE_WINDOW_DIMS = 1
+    INSERTED_WINDOW_DIMS = 2
+    SCATTER_DIMS_TO_OPERAND_DIMS = 3
+    INDEX_VECTOR_DIM = 4
+    UPDATE_COMPUTATION_SUBGRAPH_INDEX = 6
+
+
 class Padding:
     SAME = 0
     VALID = 1
@@ -647,6 +702,21 @@ class BuiltinOperator:
     BITCAST = 159
     BITWISE_XOR = 160
     RIGHT_SHIFT = 161
+    STABLEHLO_ADD = 163
+    STABLEHLO_MULTIPLY = 165
+    STABLEHLO_MAXIMUM = 166
+    STABLEHLO_AND = 176
+    STABLEHLO_MINIMUM = 181
+    STABLEHLO_SCATTER = 190
+    STABLEHLO_PAD = 195
+    STABLEHLO_REDUCE_WINDOW = 198
+    STABLEHLO_GATHER = 201
+    DILATE = 203
+    STABLEHLO_RNG_BIT_GENERATOR = 204
+    REDUCE_WINDOW = 205
+    STABLEHLO_COMPOSITE = 206
+    STABLEHLO_SHIFT_LEFT = 207
+    STABLEHLO_CASE = 209
 
 
 def name_of(enumeration: str, code: int) -> str:

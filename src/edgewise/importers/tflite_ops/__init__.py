@@ -17,6 +17,7 @@ from . import (
     random,
     recurrent,
     spectral,
+    stablehlo,
     text,
 )
 from .custom import CUSTOM, REGISTERED, register
@@ -31,6 +32,7 @@ OPERATORS: dict[int, Row] = {
     **recurrent.OPERATORS,
     **random.OPERATORS,
     **spectral.OPERATORS,
+    **stablehlo.OPERATORS,
     **text.OPERATORS,
 }
 """Every operator that is read, by its builtin code. A new one is one row, and its function."""
