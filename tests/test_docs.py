@@ -6,9 +6,11 @@ import re
 import textwrap
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import edgewise
+from test_runtime_shapes import two_networks
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src/edgewise"
@@ -51,6 +53,16 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_named_files_exist(page: Path) -> None:
     for name in re.findall(r"`([\w./-]+\.(?:py|md|toml|svg))`", read(page)):
         assert any((place / name).exists() for place in PLACES), name
+
+
+def test_code_of_the_networks_page_runs(tmp_path: Path) -> None:
+    path = tmp_path / "two.tflite"
+    path.write_bytes(two_networks())
+    blocks = re.findall(r"```python\n(.+?)```", read(ROOT / "docs/networks.md"), re.DOTALL)
+    names = {"ew": edgewise, "path": path, "x": np.zeros((1, 3), np.float32)}
+    assert len(blocks) == 5
+    for block in blocks:
+        exec(block, names)
 
 
 @page
