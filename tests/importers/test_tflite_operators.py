@@ -8,6 +8,7 @@ from typing import Any
 import arithmetic_cases
 import moving_cases
 import numpy as np
+import product_cases
 import pytest
 import tflite
 from tflite_files import I8, I32, U8, Case, bias, ints, quantized, real, weights
@@ -100,6 +101,7 @@ ONES = {"StrideH": 1, "StrideW": 1}
 CASES: dict[str, Case] = {
     **arithmetic_cases.CASES,
     **moving_cases.CASES,
+    **product_cases.CASES,
     "conv same": conv((1, 5, 3, 6), **STRIDES),
     "conv valid": conv((1, 4, 2, 6), Padding=VALID, **STRIDES),
     "conv dilated": conv((1, 9, 7, 6), DilationHFactor=2, DilationWFactor=3, **ONES),

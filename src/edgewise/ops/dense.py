@@ -9,8 +9,9 @@ from typing import ClassVar
 from ..graph import Array, TensorType
 from .base import Activation
 from .checks import check_inputs, check_rank, result
+from .fixed_point import multiply_once_rounded
 from .product import Product, matmul
-from .requant import Rounding
+from .requant import Multiply, Rounding
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -25,6 +26,7 @@ class FullyConnected(Product):
     """
 
     name: ClassVar[str] = "FULLY_CONNECTED"
+    rounds_scales: ClassVar[bool] = True
 
     activation: Activation = Activation.NONE
     keep_num_dims: bool = False
@@ -57,6 +59,12 @@ class FullyConnected(Product):
         given = self.operands([arrays[0].reshape(-1, depth), *arrays[1:]], inputs)
         y = self.finish(matmul(given.x, given.w.T), given, inputs, outputs)
         return [y.reshape(outputs[0].shape)]
+
+    def multiplication(self, is_wide: bool) -> Multiply:
+        """LiteRT rounds int64 sums once, by the whole multiplier."""
+        if is_wide and self.rounding is Rounding.FLOAT:
+            return multiply_once_rounded
+        return super().multiplication(is_wide)
 
     def macs(self, inputs: Sequence[TensorType], outputs: Sequence[TensorType]) -> int:
         return outputs[0].size * inputs[1].shape[1]

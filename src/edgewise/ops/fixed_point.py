@@ -46,6 +46,13 @@ def multiply_twice_rounded(x: Array, scaled: Int, exponent: Int) -> Array:
     return divide_by_power_of_two(high_multiply(widened, scaled, 31), np.maximum(-exponent, 0))
 
 
+def multiply_ties_up(x: Array, scaled: Int, exponent: Int) -> Array:
+    """`multiply_twice_rounded` with halves of the shift toward positive infinity, as ruy has it."""
+    high = multiply_twice_rounded(x, scaled, np.maximum(exponent, 0))
+    shift = np.maximum(-np.asarray(exponent, np.int64), 0)
+    return np.asarray((high + ((np.int64(1) << shift) >> 1)) >> shift)
+
+
 def multiply_once_rounded(x: Array, scaled: Int, exponent: Int) -> Array:
     """x * scaled * 2**(exponent - 31), rounded once, halves toward positive infinity.
 

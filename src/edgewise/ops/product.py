@@ -10,7 +10,7 @@ The kinds of a product, by the dtypes of x and w:
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -21,9 +21,16 @@ from ..dtype import DType
 from ..graph import Array, TensorType
 from .base import Activation, Op
 from .checks import EIGHT_BIT
+from .fixed_point import (
+    multiply_once_rounded,
+    multiply_ties_up,
+    multiply_twice_rounded,
+    multiply_wide,
+)
 from .hybrid import is_hybrid, quantize_rows
 from .requant import (
     INT32_MAX,
+    Multiply,
     Rounding,
     accumulator_bound,
     centered,
@@ -54,6 +61,13 @@ BIASES = {
 }
 
 
+MULTIPLICATIONS: Mapping[Rounding, Multiply] = {
+    Rounding.FLOAT: multiply_ties_up,
+    Rounding.FIXED_POINT: multiply_twice_rounded,
+    Rounding.FIXED_POINT_SINGLE: multiply_once_rounded,
+}
+
+
 def product_kind(x: TensorType, w: TensorType) -> ProductKind:
     """The kind of a product of checked operands."""
     if x.dtype is DType.FLOAT32:
@@ -65,13 +79,14 @@ class Product(Op):
     """Base of the operators that sum products of x and w, and add a bias.
 
     All have the attributes ``activation``, and ``rounding``: how integer sums are requantized.
-    ``wide_sums`` says that sums of int16 without a bias are int64, not int32.
+    Sums of int16 are int64 where the bias is, and without one if ``wide_sums``.
     """
 
     activation: Activation
     rounding: Rounding
 
     wide_sums: ClassVar[bool] = False
+    rounds_scales: ClassVar[bool] = False
 
     def check(self, inputs: Sequence[TensorType], channels: int, axis: int, terms: int) -> None:
         """Check the types of (x, w) or (x, w, bias), where a sum has ``terms`` products.
@@ -172,14 +187,25 @@ class Product(Op):
             return clamp_float(real if bias is None else real + bias, self.activation)
         total = acc.astype(np.int64) if bias is None else acc.astype(np.int64) + bias
         if given.kind is ProductKind.INT8 and self.rounding is Rounding.FLOAT:
-            rule = requantization(x, w, out, self.activation)
-            return rule.apply(wrap_int32(total)).astype(out.dtype.numpy)
-        wide = given.kind is ProductKind.INT16 and (
+            scaled = requantization(x, w, out, self.activation).apply(wrap_int32(total))
+            return scaled.astype(out.dtype.numpy)
+        is_wide = given.kind is ProductKind.INT16 and (
             self.wide_sums if bias is None else bias.dtype == np.int64
         )
-        fixed = fixed_point_requantization(x, w, out, self.activation, self.rounding)
-        raw = fixed.apply_wide(total) if wide else fixed.apply(wrap_int32(total))
-        return raw.astype(out.dtype.numpy)
+        multiply = self.multiplication(is_wide)
+        rule = fixed_point_requantization(
+            x, w, out, self.activation, multiply, rounds_scales=self.rounds_scales
+        )
+        return rule.apply(total if is_wide else wrap_int32(total)).astype(out.dtype.numpy)
+
+    def multiplication(self, is_wide: bool) -> Multiply:
+        """How sums, int64 where ``is_wide`` and else int32, are multiplied in fixed point.
+
+        FLOAT means LiteRT here, whose kernels of int16 round int32 sums as the library ruy does.
+        """
+        if is_wide:
+            return multiply_wide
+        return MULTIPLICATIONS[self.rounding]
 
 
 @dataclass(frozen=True, eq=False)

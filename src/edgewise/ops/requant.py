@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -12,13 +13,7 @@ import numpy.typing as npt
 from ..errors import GraphError
 from ..graph import Array, TensorType
 from .base import Activation
-from .fixed_point import (
-    multiplier,
-    multiply_once_rounded,
-    multiply_twice_rounded,
-    multiply_wide,
-    round_half_away,
-)
+from .fixed_point import Int, multiplier, multiply_twice_rounded, round_half_away
 
 INT32_MAX = 2**31 - 1
 
@@ -59,13 +54,16 @@ class Rounding(enum.Enum):
     FIXED_POINT_SINGLE = "fixed_point_single"
 
 
+Multiply: TypeAlias = Callable[[Array, Int, Int], Array]
+
+
 @dataclass(frozen=True, eq=False)
 class FixedPointRequant:
-    """q = clamp(round(acc * multiplier * 2**(exponent - 31)) + zero_point, lo, hi)
+    """q = clamp(multiply(acc, multiplier, exponent) + zero_point, lo, hi)
 
     ``multiplier`` and ``exponent`` are int64[N], one entry an output channel, as
-    `fixed_point.multiplier` gives them; ``single`` rounds once, else once after the multiplication
-    and once after the shift.
+    `fixed_point.multiplier` gives them; ``multiply`` is one of that module's functions, which
+    differ in how acc * multiplier * 2**(exponent - 31) is rounded.
     """
 
     multiplier: npt.NDArray[np.int64]
@@ -73,18 +71,11 @@ class FixedPointRequant:
     zero_point: int
     lo: int
     hi: int
-    single: bool = False
+    multiply: Multiply = multiply_twice_rounded
 
     def apply(self, acc: Array) -> npt.NDArray[np.int32]:
-        """Requantize int32 sums [..., N]; the int32 result lies within lo..hi."""
-        multiply = multiply_once_rounded if self.single else multiply_twice_rounded
-        return self._clamped(multiply(acc, self.multiplier, self.exponent))
-
-    def apply_wide(self, acc: Array) -> npt.NDArray[np.int32]:
-        """Requantize int64 sums [..., N] below 2**47."""
-        return self._clamped(multiply_wide(acc, self.multiplier, self.exponent))
-
-    def _clamped(self, scaled: Array) -> npt.NDArray[np.int32]:
+        """Requantize sums [..., N]; the int32 result lies within lo..hi."""
+        scaled = self.multiply(acc, self.multiplier, self.exponent)
         return np.asarray(np.clip(scaled + self.zero_point, self.lo, self.hi), np.int32)
 
 
@@ -158,12 +149,13 @@ def fixed_point_requantization(
     w: TensorType,
     out: TensorType,
     activation: Activation = Activation.NONE,
-    rounding: Rounding = Rounding.FIXED_POINT,
+    multiply: Multiply = multiply_twice_rounded,
+    *,
+    rounds_scales: bool = False,
 ) -> FixedPointRequant:
     """`requantization` in fixed point: multipliers x.scale * w.scale / out.scale in float64.
 
-    The product of two scales per tensor is rounded to float32 where ``w`` has no axis, as
-    TensorFlow Lite does for matrix products.
+    With ``rounds_scales`` the product of two scales per tensor is rounded to float32 first.
 
     Raises:
         GraphError: when a tensor is not quantized as it must be, or a multiplier is 2**31 or more.
@@ -176,13 +168,15 @@ def fixed_point_requantization(
     if w.quant is None or len(w.quant.scale) not in (1, channels):
         raise GraphError(f"weights are {w}; they must have one scale, or one each of {channels}")
     products = [x.quant.scale[0] * scale for scale in w.quant.scale]
-    if not max(products) / out.quant.scale[0] < 2.0**31:
-        raise GraphError(f"requantization scale {max(products) / out.quant.scale[0]}; below 2**31")
+    if rounds_scales and w.quant.axis is None:
+        products = [float(np.float32(products[0]))]
+    greatest = max(products) / out.quant.scale[0]
+    if not greatest < 2.0**31:
+        raise GraphError(f"requantization scale {greatest}; it must be less than 2**31")
     pairs = np.array([multiplier(p / out.quant.scale[0]) for p in products], np.int64)
     scaled, exponent = pairs.T
     lo, hi = activation_range(out, activation, round_half_away)
-    single = rounding is Rounding.FIXED_POINT_SINGLE
-    return FixedPointRequant(scaled, exponent, out_zero, lo, hi, single)
+    return FixedPointRequant(scaled, exponent, out_zero, lo, hi, multiply)
 
 
 def activation_range(
