@@ -387,7 +387,7 @@ class Reading:
             for i in range(len(outputs))
         ]
         arrays = None
-        if all(0 in t.shape for t in outputs):
+        if not unknown and all(0 in t.shape for t in outputs):
             arrays = [np.zeros(t.shape, t.dtype.numpy) for t in outputs]
         elif unknown or op.name in BY_TYPE or (known and self._is_worth(op, types, outputs)):
             arrays = _evaluate(op, operands, outputs, what)
