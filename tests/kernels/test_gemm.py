@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgewise.kernels.dots import Dots
 from edgewise.kernels.gemm import Gemm
 from edgewise.kernels.isa import ISAS, Isa
 from edgewise.kernels.stages import STAGES
@@ -68,7 +69,7 @@ def stage_values(
 
 
 def check(
-    v: Gemm, layer: Layer, tight: bool = True, block_panels: int | None = None, seed: int = 0
+    v: Gemm | Dots, layer: Layer, tight: bool = True, block_panels: int | None = None, seed: int = 0
 ) -> None:
     """Run the layer and compare its output; nothing around it may change.
 
@@ -78,7 +79,6 @@ def check(
         block_panels: panels a unit does; all of them by default.
     """
     rng = np.random.default_rng(seed)
-    assert v == Gemm.of(v.isa, v.mr, v.nv, layer.n, v.stages)
     x, depth = floats(rng, *layer.input_shape), layer.kc * layer.runs
     w, bias = floats(rng, layer.n, depth), floats(rng, layer.n)
     a, c = amid_nan(x, tight), View.empty((*layer.size, layer.n), np.float32, tight)
@@ -102,6 +102,7 @@ def check(
         "panels": layer.n // v.nr,
         "block_panels": each,
     }
+    values = {name: values[name] for name in v.fields if name in values}
     windows = layer.windows(x).astype(np.float64)
     expected = windows @ w.T.astype(np.float64) + bias
     bound = 2 * (depth + 2) * EPS * (np.abs(windows) @ np.abs(w.T) + np.abs(bias))
@@ -112,7 +113,7 @@ def check(
         bound = bound * factor + 4 * EPS * np.abs(expected)
     untouched = np.isnan(View.around(np.full(c.shape, np.nan, np.float32), tight).buffer.array)
     around = c.buffer.array[~untouched].copy()
-    run(v, values["tiles"] * -(-panels // each), values, [c.buffer])
+    run(v, -(-pixels // v.mr) * -(-panels // each), values, [c.buffer])
     np.testing.assert_array_equal(c.buffer.array[~untouched], around)
     error = np.abs(c.inside.reshape(expected.shape) - expected)
     assert (error <= bound).all(), f"{v.symbol}: {layer}: {(error / bound).max()} of the bound"
@@ -214,14 +215,20 @@ def test_what_is_not_finite_stays_in_its_row(isa: Isa) -> None:
 @pytest.mark.parametrize("isa", ISAS, ids=str)
 def test_choice(isa: Isa) -> None:
     """Every tile that exists is the cheapest for some layer, and fits its columns."""
-    chosen = set()
+    chosen, dots = set(), set()
     for pixels in (1, 2, 3, 4, 9, 49, 196, 12544):
-        for n in (1, 3, 8, 16, 21, 24, 96, 256, 1001):
+        for n in (1, 2, 3, 4, 8, 16, 21, 24, 96, 256, 1001):
             for k in (1, 9, 27, 512, 4608):
                 v, seconds = select.gemm(isa, pixels, n, k)
                 assert v == Gemm.of(isa, v.mr, v.nv, n)
                 assert seconds > 0
                 chosen.add((v.mr, v.nv))
+                other, fewer = select.product(isa, pixels, n, k, 1)
+                assert fewer <= seconds
+                if isinstance(other, Dots):
+                    assert other.nr == n
+                    dots.add((other.mr, other.nr))
+    assert dots == set(isa.costs.floats.dots), "dot products that are never chosen"
     assert chosen == set(isa.costs.floats.tiles), "a tile that is never chosen"
 
 
@@ -234,6 +241,19 @@ def test_symbols_differ() -> None:
         for stages in ((), ("relu",), ("relu", "add"), ("add", "relu"))
     }
     assert len(found) == 4 * sum(nv + 1 for isa in ISAS for _, nv in isa.costs.floats.tiles)
+
+
+@isas
+@pytest.mark.parametrize("stages", [(), ("relu", "add"), ("prelu",)])
+def test_few_columns(isa: Isa, stages: tuple[str, ...]) -> None:
+    """Dot products along K: runs of whole vectors, of a part of one, and of both."""
+    lanes = isa.lanes
+    for i, (mr, nr) in enumerate(isa.costs.floats.dots):
+        v = Dots(isa, mr, nr, stages)
+        for j, depth in enumerate([1, lanes - 1, lanes, lanes + 1, 3 * lanes + 2]):
+            size, window = (2, 2, mr - 1 + j), (1 + j % 3, 1 + i % 3)
+            layer = Layer(nr, depth, size, window, joined=(i + j) % 2 == 0)
+            check(v, layer, tight=layer.joined or j % 2 == 0, seed=j)
 
 
 @pytest.mark.slow

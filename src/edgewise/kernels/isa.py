@@ -74,12 +74,14 @@ class FloatCosts:
         step: floats of a row of A that are loaded at a time: 1 where one instruction loads a
             float into all lanes, else a vector of them.
         latency: cycles until a sum can be added to again.
+        dots: (mr, columns) of the variants for few columns.
     """
 
     tiles: tuple[tuple[int, int], ...]
     per_cycle: float
     step: int = 1
     latency: int = 4
+    dots: tuple[tuple[int, int], ...] = ((6, 1), (6, 2), (4, 3), (2, 4))
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,10 @@ def lower_conv(ctx: Context, node: Node) -> None:
     weights = p.weights.reshape(n_out, len(runs), -1)
     shape = (out.type.shape[0], out.type.shape[1], out.type.shape[2])
     if isinstance(p, RealProduct) and groups == 1 and op.stride == op.dilation == (1, 1):
-        _, seconds = select.gemm(ctx.isa, math.prod(shape), n_out, kh * kw * depth, epilogue.stages)
+        kc = weights.shape[2]
+        _, seconds = select.product(
+            ctx.isa, math.prod(shape), n_out, kc, len(runs), epilogue.stages
+        )
         if emit_tiled(ctx, whole, c, p.weights, p.bias, epilogue, seconds):
             return
     source, target = rows(whole, shape[1:], op.stride), rows(c, shape[1:])

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..graph import Value
+from ..kernels.dots import Dots
 from ..kernels.gemm import Gemm
 from ..ops import Activation, Add, HardSwish, LeakyRelu, PRelu
 from ..ops.fused import Stage
@@ -58,9 +59,10 @@ class RealProduct:
         ``channels`` are those of the operator that ``weights`` gives.
         """
         n, run_count, kc = weights.shape
-        v, _ = select.gemm(ctx.isa, math.prod(shape), n, run_count * kc, epilogue.stages)
+        pixels = math.prod(shape)
+        v, seconds = select.product(ctx.isa, pixels, n, kc, run_count, epilogue.stages)
         packed = ctx.constants.add(v.pack(weights, self.bias[channels]))
-        emit_gemm(ctx, v, packed, weights.shape, source, target, shape, runs, epilogue)
+        emit_gemm(ctx, v, seconds, packed, weights.shape, source, target, shape, runs, epilogue)
 
 
 def real_epilogue(
@@ -110,7 +112,8 @@ def real_epilogue(
 
 def emit_gemm(
     ctx: Context,
-    v: Gemm,
+    v: Gemm | Dots,
+    seconds: float,
     packed: Address,
     size: tuple[int, int, int],
     source: Rows,
@@ -120,14 +123,13 @@ def emit_gemm(
     epilogue: Epilogue,
     panels_view: View | None = None,
 ) -> None:
-    """The product over the pixels of ``shape`` by weights of ``size`` (n, runs, kc).
+    """The product over the pixels of ``shape`` by weights of ``size`` (n, runs, kc), by ``v``.
 
     ``packed`` is where they lie as ``v.pack`` lays them out, within ``panels_view`` where they are
     computed.
     """
     n, run_count, kc = size
     pixels = math.prod(shape)
-    seconds = select.real_cycles(v, pixels, n, run_count * kc) / (select.GHZ * 1e9)
     everything = {"a": source, "c": target, **epilogue.rows}
     operands, (_, height, width) = merged(list(everything.values()), shape)
     panel_bytes = v.panel_bytes(run_count * kc)

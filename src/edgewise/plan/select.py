@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..kernels.depthwise import MAX_COLUMNS, MAX_PIXELS, Depthwise
+from ..kernels.dots import Dots
 from ..kernels.gemm import Gemm
 from ..kernels.isa import Isa
 from ..kernels.qdepthwise import QDepthwise
@@ -59,11 +60,33 @@ def real_cycles(v: Gemm, pixels: int, n: int, k: int) -> float:
     return tiles * (15 + 2 * v.mr + whole + (panel(v.tail) if v.tail else 0))
 
 
+def dots_cycles(v: Dots, pixels: int, kc: int, runs: int) -> float:
+    """As ``real_cycles``, for ``runs`` of ``kc`` terms."""
+    costs = v.isa.costs.floats
+    step = max(v.mr * v.nr / costs.per_cycle, (v.mr + v.nr) / 2, costs.latency)
+    steps = runs * (-(-kc // v.isa.lanes) + 1)
+    return -(-pixels // v.mr) * (25 + 2 * v.mr + 8 * v.mr * v.nr + steps * step)
+
+
 def gemm(isa: Isa, pixels: int, n: int, k: int, stages: tuple[str, ...] = ()) -> tuple[Gemm, float]:
-    """The cheapest variant of the float32 product, and its estimated seconds."""
+    """The cheapest variant of the float32 product by columns, and its estimated seconds."""
     variants = [Gemm.of(isa, mr, nv, n, stages) for mr, nv in isa.costs.floats.tiles]
     best = min(variants, key=lambda v: real_cycles(v, pixels, n, k))
     return best, real_cycles(best, pixels, n, k) / (GHZ * 1e9)
+
+
+def product(
+    isa: Isa, pixels: int, n: int, kc: int, runs: int, stages: tuple[str, ...] = ()
+) -> tuple[Gemm | Dots, float]:
+    """The cheapest variant of the float32 product, and its estimated seconds."""
+    best, seconds = gemm(isa, pixels, n, kc * runs, stages)
+    for mr, nr in isa.costs.floats.dots:
+        if nr == n:
+            v = Dots(isa, mr, nr, stages)
+            other = dots_cycles(v, pixels, kc, runs) / (GHZ * 1e9)
+            if other < seconds:
+                return v, other
+    return best, seconds
 
 
 def qdepthwise(
