@@ -18,7 +18,7 @@ from .context import Context, chunk_count
 from .model import Params, View
 from .movement import packed
 from .real_products import real_epilogue
-from .rows import Epilogue, Rows, Shape, Weights, merged
+from .rows import Channels, Epilogue, Rows, Shape, Weights, merged
 from .strided import merge
 
 
@@ -81,7 +81,7 @@ class DynamicProduct:
         self,
         ctx: Context,
         weights: Weights,
-        channels: slice,
+        channels: Channels,
         source: Rows,
         target: Rows,
         shape: Shape,

@@ -15,7 +15,7 @@ from ..ops.requant import Requant
 from . import select
 from .context import Context, chunk_count
 from .model import Params, View
-from .rows import Epilogue, Rows, Shape, Weights, merged, rows
+from .rows import Channels, Epilogue, Rows, Shape, Weights, merged, rows
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class IntegerProduct:
         self,
         ctx: Context,
         weights: Weights,
-        channels: slice,
+        channels: Channels,
         source: Rows,
         target: Rows,
         shape: Shape,

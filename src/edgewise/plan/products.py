@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
@@ -23,12 +24,13 @@ from ..ops.requant import requantization
 from . import select
 from .context import Context, constant
 from .dynamic_products import DynamicProduct
-from .geometry import conv_halo, phases, transpose_conv_halo
+from .geometry import Phase, conv_halo, phases, transpose_conv_halo
 from .integer_products import IntegerProduct
 from .matmul import lower_computed_weights
+from .model import View
 from .movement import around, packed, part
 from .real_products import RealProduct
-from .rows import Rows, rows, rows_of, window_runs
+from .rows import Rows, Weights, rows, rows_of, window_runs
 from .strided import merge
 from .tiled import emit_tiled
 
@@ -149,18 +151,18 @@ def lower_transpose_conv(ctx: Context, node: Node) -> None:
     ctx.require(len(tall) * len(wide) <= MAX_STEPS)
     first = len(ctx.steps)
     for y in tall:
-        for x in wide:
-            taps = p.weights[:, list(y.taps)][:, :, list(x.taps)]
-            if not taps.size:
-                taps = np.full((n, 1, 1, 1), p.zero, p.weights.dtype)
+        for together in _side_by_side(wide, c):
+            x, width = together[0], len(together)
+            taps = np.concatenate([_taps(p, y, z) for z in together])
             runs = window_runs(whole, (taps.shape[1], taps.shape[2]), (1, 1), joined=True)
             size = (y.count, x.count)
             shape = (out.shape[0], *size)
             phase = part(c, (0, y.first, x.first, 0), (*shape, n), (1, *op.stride, 1))
+            phase = replace(phase, type=replace(phase.type, shape=(*shape, width * n)))
             p.emit(
                 ctx,
-                np.ascontiguousarray(taps).reshape(n, len(runs), -1),
-                slice(None),
+                np.ascontiguousarray(taps).reshape(width * n, len(runs), -1),
+                np.tile(np.arange(n), width),
                 rows(whole, size, start=(halo.top + y.start, halo.left + x.start)),
                 rows(phase, size),
                 shape,
@@ -168,3 +170,22 @@ def lower_transpose_conv(ctx: Context, node: Node) -> None:
                 epilogue,
             )
     ctx.together(first)
+
+
+def _taps(p: Product, y: Phase, x: Phase) -> Weights:
+    """The weights that the outputs of two phases share; one of zero where they have none."""
+    taps = p.weights[:, list(y.taps)][:, :, list(x.taps)]
+    return taps if taps.size else np.full((len(taps), 1, 1, 1), p.zero, p.weights.dtype)
+
+
+def _side_by_side(phases: Sequence[Phase], out: View) -> list[Sequence[Phase]]:
+    """Phases along a row in groups that one product computes.
+
+    All of them where they see the same inputs and their pixels lie side by side in ``out``: the
+    channels of neighbouring pixels are then the columns of one product.
+    """
+    alike = {(p.count, p.start, len(p.taps)) for p in phases}
+    dense = out.strides[2] == out.shape[3] * out.strides[3]
+    if len(alike) == 1 and dense and [p.first for p in phases] == list(range(len(phases))):
+        return [phases]
+    return [[p] for p in phases]

@@ -17,7 +17,7 @@ from ..ops.fused import Stage
 from . import select
 from .context import Context, chunk_count, constant, real_bounds
 from .model import Address, Params, View
-from .rows import Epilogue, Rows, Shape, Weights, merged, rows
+from .rows import Channels, Epilogue, Rows, Shape, Weights, merged, rows
 
 BLOCK_BYTES = 1 << 17
 """Panels that a unit takes: they stay in the second-level cache while the pixels pass by."""
@@ -47,7 +47,7 @@ class RealProduct:
         self,
         ctx: Context,
         weights: Weights,
-        channels: slice,
+        channels: Channels,
         source: Rows,
         target: Rows,
         shape: Shape,

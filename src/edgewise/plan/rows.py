@@ -16,6 +16,9 @@ from .movement import part
 Shape = tuple[int, int, int]
 """Images, height and width of the pixels of a product."""
 
+Channels: TypeAlias = "slice | npt.NDArray[np.int64]"
+"""Which of an operator's channels the columns of a product are."""
+
 Weights: TypeAlias = "npt.NDArray[Any]"
 """[n, runs, kc]: int8 or float32."""
 
