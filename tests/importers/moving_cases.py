@@ -581,4 +581,47 @@ CASES: dict[str, Case] = {
     "stablehlo maximum float": Case(
         "STABLEHLO_MAXIMUM", [Tensor(real(3, 4)), Tensor(real(3, 4))], [real(3, 4)], tolerance=0
     ),
+    "reduce window": Case(
+        "REDUCE_WINDOW",
+        [
+            Tensor(plain(I32, 6, 9)),
+            given(I32, 3),
+            given(I64, 2, 3),
+            given(I64, 1, 2),
+            given(I64, 2, 1),
+        ],
+        [plain(I32, 4, 4)],
+        "ReduceWindowOptions",
+        {"ReduceFunction": 4},
+        0,
+    ),
+    "skip gram": Case(
+        "SKIP_GRAM",
+        [given(STRING, [b"the quick brown fox"])],
+        [plain(STRING, 5)],
+        "SkipGramOptions",
+        {"NgramSize": 2, "MaxSkipSize": 1},
+        0,
+    ),
+    "stablehlo gather": Case(
+        "STABLEHLO_GATHER",
+        [Tensor(real(5, 6)), Tensor(plain(I32, 2, 2))],
+        [real(2, 2, 3)],
+        "StablehloGatherOptions",
+        {
+            "OffsetDims": np.array([1, 2], np.int64),
+            "StartIndexMap": np.array([0, 1], np.int64),
+            "IndexVectorDim": 1,
+            "SliceSizes": np.array([2, 3], np.int64),
+        },
+        0,
+        6,
+    ),
+    "stablehlo rng bit generator": Case(
+        "STABLEHLO_RNG_BIT_GENERATOR",
+        [Tensor(plain(DType.UINT64, 2))],
+        [plain(DType.UINT64, 2), plain(DType.UINT32, 3, 5)],
+        "StablehloRngBitGeneratorOptions",
+        tolerance=0,
+    ),
 }
