@@ -220,11 +220,12 @@ class Execution:
 
 
 def plan_for(graph: Graph, isa: Isa, options: Options | None = None) -> Plan:
-    """The plan of a network as loaded, on any instruction set."""
+    """The plan of a network as loaded, on any instruction set; of what is not interpreted."""
     from . import passes
     from .passes.requantization import requantize
     from .plan import make_plan
 
+    graph, _ = _split(graph)
     if options is not None and options.requantization == "fixed_point":
         graph = requantize(graph, Rounding.FIXED_POINT)
     to_activation = passes.to_uint8 if isa.activation.kind == "u" else passes.to_int8

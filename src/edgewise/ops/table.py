@@ -38,6 +38,7 @@ class HashtableFind(Op):
         keys, values, queries, default = arrays
         pairs = zip(reversed(keys.ravel().tolist()), reversed(values.ravel().tolist()), strict=True)
         table = dict(pairs)
-        found = np.empty(queries.size, values.dtype)
-        found[:] = [table.get(key, default.item()) for key in queries.ravel().tolist()]
-        return [found.reshape(queries.shape)]
+        asked, places = np.unique(queries, return_inverse=True)
+        found = np.empty(asked.size, values.dtype)
+        found[:] = [table.get(key, default.item()) for key in asked.tolist()]
+        return [found[places].reshape(queries.shape)]
