@@ -112,6 +112,16 @@ def test_requantizing_16_bits(source: DType, target: DType, seed: int) -> None:
     check("QUANTIZE", Quantize(target), [(x, fill(rng, x))], out)
 
 
+@pytest.mark.parametrize(("source", "target"), [(I16, I32), (I32, I16), (I32, I8)], ids=str)
+@pytest.mark.parametrize("seed", range(4))
+def test_requantizing_32_bits(source: DType, target: DType, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    scales = {I32: 10 ** rng.uniform(-6, -4), I16: 10 ** rng.uniform(-3, -2), I8: 0.3}
+    x, out = (q8(d, (3000,), scales[d], 0) for d in (source, target))
+    data = rng.integers(-30000, 30000, 3000).astype(source.numpy)
+    check("QUANTIZE", Quantize(target), [(x, data)], out)
+
+
 def test_quantizing_floats_to_16_bits_and_back() -> None:
     rng = np.random.default_rng(0)
     x, q = plain(F32, 2000), q8(I16, (2000,), 0.003, 0)

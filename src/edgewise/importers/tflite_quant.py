@@ -86,6 +86,8 @@ def check_arithmetic(
     out = outputs[0]
     if isinstance(op, (ops.Binary, ops.LastAxis, ops.Reduction, ops.Unary)):
         ops.check_quantized_result(op, inputs, outputs)
+    if isinstance(op, ops.Quantize):
+        op.check_output(out)
     if out.dtype not in EIGHT_BIT:
         return
     match op:
@@ -104,9 +106,7 @@ def check_arithmetic(
         case ops.Concatenation():
             for t in inputs:
                 op.table(t, out)
-        case ops.Quantize() if inputs[0].dtype is DType.FLOAT32:
-            ops.activation_range(out, ops.Activation.NONE)
-        case ops.Unary():
+        case ops.Unary() if not isinstance(op, ops.Quantize):
             op.table(inputs[0], out)
 
 

@@ -34,41 +34,67 @@ class Quantize(Unary):
 
     def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
         check_inputs(self, inputs, 1)
-        if inputs[0].dtype is not DType.INT32 or inputs[0].quant is None:
+        (x,) = inputs
+        if not _is_int32(x):
             common_kind(self, inputs, (Kind.FLOAT, Kind.QUANTIZED))
         self.require(
-            self.dtype in QUANTIZED_DTYPES, f"to {self.dtype}; it must be uint8, int8 or int16"
+            self.dtype in (*QUANTIZED_DTYPES, DType.INT32),
+            f"to {self.dtype}; it must be uint8, int8, int16 or int32",
         )
-        return (result(self, inputs[0].shape, self.dtype),)
+        self.require(
+            self.dtype is not DType.INT32 or not x.dtype.is_float, "floats to int32; CAST does that"
+        )
+        return (result(self, x.shape, self.dtype),)
 
     def real(self, x: Array) -> Array:
         return x
 
     def table(self, input: TensorType, output: TensorType) -> Array:
+        if not input.dtype.itemsize == output.dtype.itemsize == 1:
+            return self._multiplied(raw_values(input), input, output)
         steps, ratio, zero = scale_ratio(self, input, output)
-        if has_shifted_rule(ratio) and input.dtype.itemsize == output.dtype.itemsize == 1:
+        if has_shifted_rule(ratio):
             return entries(shifted(steps, ratio), zero, output)
         return entries(multiply(steps, float(ratio)), zero, output)
+
+    def check_output(self, output: TensorType) -> None:
+        """Raise GraphError unless the output states what it is quantized by."""
+        _parameters(self, output)
+
+    def _multiplied(self, raw: Array, input: TensorType, output: TensorType) -> Array:
+        (scale, zero), (out_scale, out_zero) = (_parameters(self, t) for t in (input, output))
+        steps = multiply(raw.astype(np.int64) - zero, min(scale / out_scale, 2.0**40))
+        return entries(steps, out_zero, output)
 
     def reference(
         self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
     ) -> list[Array]:
-        (x,) = arrays
-        if kind_of(inputs[0]) is Kind.QUANTIZED:
+        (x,), (t,), (out,) = arrays, inputs, outputs
+        if _is_int32(t) or _is_int32(out):
+            return [self._multiplied(x, t, out)]
+        if kind_of(t) is Kind.QUANTIZED:
             return super().reference(arrays, inputs, outputs)
-        scale, zero = per_tensor(outputs[0], f"{self.name}: output")
-        low, high = outputs[0].dtype.range
-        given = inputs[0].quant
-        if given is not None:
-            steps = multiply(
-                x.astype(np.int64) - given.zero_point[0], given.scale[0] / float(scale)
-            )
-            return [np.clip(steps + zero, low, high).astype(outputs[0].dtype.numpy)]
+        scale, zero = per_tensor(out, f"{self.name}: output")
+        low, high = out.dtype.range
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             steps = x.astype(np.float32) * (np.float32(1) / scale)
         steps = np.where(np.isnan(steps), np.float32(low - zero), steps)
         q = np.rint(np.clip(steps, low - zero, high - zero)) + zero
-        return [q.astype(outputs[0].dtype.numpy)]
+        return [q.astype(out.dtype.numpy)]
+
+
+def _is_int32(t: TensorType) -> bool:
+    """Whether a tensor is int32 with a scale, as sums of 16-bit products are."""
+    return t.dtype is DType.INT32 and t.quant is not None
+
+
+def _parameters(op: Op, t: TensorType) -> tuple[float, int]:
+    """Scale and zero point of 8, 16 or 32 bits."""
+    if _is_int32(t) and t.quant is not None:
+        return t.quant.scale[0], t.quant.zero_point[0]
+    op.require(t.dtype is not DType.INT32, f"{t} has no scale; it must be quantized")
+    scale, zero = per_tensor(t, f"{op.name}: output")
+    return float(scale), zero
 
 
 @dataclass(frozen=True, eq=False, repr=False)

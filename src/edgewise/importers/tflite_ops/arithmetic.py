@@ -59,7 +59,7 @@ BINARY: tuple[type[Op], ...] = (
     ops.RightShift,
     ops.SquaredDifference,
 )
-REDUCTIONS: tuple[Callable[..., Op], ...] = (
+REDUCTIONS: tuple[type[ops.Reduction], ...] = (
     ops.Mean,
     ops.ReduceAll,
     ops.ReduceAny,
