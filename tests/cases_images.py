@@ -44,6 +44,28 @@ def depthwise(
     return make
 
 
+def followed(op: Op, second: Sequence[int] | None = None) -> Case:
+    """A depthwise convolution and what runs in its epilogue, with an operand of its own."""
+
+    def make(dtype: DType) -> Graph:
+        b = Builder()
+        x = b.input(TensorType((2, 6, 5, 7), F32))
+        w = b.constant(b.rng.normal(size=(1, 3, 3, 7)).astype(np.float32))
+        y = b.node(ops.DepthwiseConv2D(padding=SAME), [x, w])
+        if second is None:
+            return b.graph(b.node(op, [y]))
+        if len(second) == 1:
+            return b.graph(
+                b.node(op, [y, b.constant(b.rng.normal(size=second).astype(np.float32))])
+            )
+        return b.graph(b.node(op, [b.input(TensorType(tuple(second), F32)), y]))
+
+    return make
+
+
+SAME = (1, 1, 1, 1)
+
+
 def bytewise(op: Op, scale: float | None = None, wide: bool = False) -> Case:
     """An operator of 8-bit values, or int16; its output has their quantization or this scale."""
 
@@ -57,7 +79,6 @@ def bytewise(op: Op, scale: float | None = None, wide: bool = False) -> Case:
     return make
 
 
-SAME = (1, 1, 1, 1)
 IMAGES: dict[str, Case] = {
     "f32 depthwise 3x3": depthwise((1, 9, 8, 37), padding=SAME, activation=Activation.RELU6),
     "f32 depthwise 3x3 s2": depthwise((2, 9, 8, 24), padding=(0, 1, 0, 1), stride=(2, 2)),
@@ -67,6 +88,9 @@ IMAGES: dict[str, Case] = {
     "f32 depthwise x3": depthwise((1, 5, 6, 7), multiplier=3, padding=SAME),
     "f32 depthwise 1 to 8": depthwise((1, 12, 9, 1), (5, 4), multiplier=8),
     "f32 depthwise aliasing": depthwise((1, 3, 4, 128), padding=SAME),
+    "f32 depthwise prelu": followed(ops.PRelu(), (7,)),
+    "f32 depthwise add": followed(ops.Add(Activation.RELU6), (2, 6, 5, 7)),
+    "f32 depthwise hard swish": followed(ops.HardSwish()),
     "f32 average pool": real(ops.AveragePool2D((3, 2), (2, 1), (1, 1, 0, 1)), (1, 6, 8, 19)),
     "f32 average pool global": real(ops.AveragePool2D((6, 8)), (2, 6, 8, 19)),
     "f32 average pool clamped": real(

@@ -24,7 +24,7 @@ def check(
     window: Pair = (3, 3),
     stride: Pair = (1, 1),
     dilation: Pair = (1, 1),
-    bounds: tuple[float, float] = (-np.inf, np.inf),
+    stages: tuple[str, ...] = (),
     per_unit: int = 1,
     variant: Depthwise | None = None,
 ) -> None:
@@ -35,11 +35,21 @@ def check(
     x = rng.normal(size=(n, *reach, channels)).astype(np.float32)
     w = rng.normal(size=(kh, kw, channels)).astype(np.float32)
     bias = rng.normal(size=channels).astype(np.float32)
-    v = variant or select.depthwise(isa, channels, width, kw, sw, dw)
+    v = variant or select.depthwise(isa, channels, width, kw, sw, dw, stages)
     tight = channels % 2 == 0
     a, c = View.around(x, tight), View.empty((n, height, width, channels), np.float32, tight)
     source = a.values("a")
     row, pixel = source["a_row"], source["a_x"]
+    residual = rng.normal(size=c.inside.shape).astype(np.float32)
+    slope = rng.normal(size=channels).astype(np.float32)
+    fields: dict[str, Any] = {}
+    for i, stage in enumerate(stages):
+        if stage == "clamp":
+            fields |= {f"s{i}_lo": -1.0, f"s{i}_hi": 1.5}
+        elif stage == "prelu":
+            fields[f"s{i}_slope"] = Buffer(slope)
+        else:
+            fields |= View.around(residual, not tight).values(f"s{i}_r")
     offsets = [y * dh * row + z * dw * pixel for y in range(kh) for z in range(0, kw, v.columns)]
     blocks = len(v.starts(channels))
     run(
@@ -59,8 +69,7 @@ def check(
             "parts": -(-blocks // per_unit),
             "per_unit": per_unit,
             "runs": len(offsets),
-            "lo": bounds[0],
-            "hi": bounds[1],
+            **fields,
         },
         [c.buffer],
     )
@@ -70,7 +79,13 @@ def check(
         for z in range(kw):
             part = x[:, y * dh :, z * dw :][:, : (height - 1) * sh + 1 : sh]
             expected += part[:, :, : (width - 1) * sw + 1 : sw].astype(np.float64) * w[y, z]
-    np.testing.assert_allclose(c.inside, np.clip(expected, *bounds), atol=1e-5 * kh * kw, rtol=1e-5)
+    for stage in stages:
+        if stage == "clamp":
+            expected = np.clip(expected, -1.0, 1.5)
+        else:
+            prelu = np.where(expected < 0, expected * slope, expected)
+            expected = prelu if stage == "prelu" else expected + residual
+    np.testing.assert_allclose(c.inside, expected, atol=1e-5 * kh * kw, rtol=1e-5)
 
 
 @isas
@@ -84,7 +99,7 @@ def test_windows(isa: Isa, window: Pair, stride: Pair) -> None:
 @isas
 def test_channels(isa: Isa) -> None:
     for channels in [*range(1, 19), 31, 32, 33, 70]:
-        check(isa, (1, 1, 3), channels, bounds=(0.0, 6.0), per_unit=1 + channels // 20)
+        check(isa, (1, 1, 3), channels, stages=("clamp",), per_unit=1 + channels // 20)
 
 
 @isas
@@ -92,6 +107,13 @@ def test_channels(isa: Isa) -> None:
 def test_dilation(isa: Isa, dilation: Pair) -> None:
     check(isa, (1, 2, 11), 24, (3, 3), (1, 1), dilation)
     check(isa, (1, 2, 5), 3, (2, 5), (2, 2), dilation)
+
+
+@isas
+@pytest.mark.parametrize("stages", [("add",), ("prelu",), ("clamp", "add", "prelu")])
+def test_stages(isa: Isa, stages: tuple[str, ...]) -> None:
+    for channels in (1, 5, 16, 27):
+        check(isa, (2, 2, 9), channels, stages=stages, per_unit=2)
 
 
 @isas
@@ -105,7 +127,7 @@ def test_every_tile(isa: Isa) -> None:
 @isas
 def test_not_a_number(isa: Isa) -> None:
     """NaN stays through the clamp."""
-    v = Depthwise(isa, 1, isa.lanes)
+    v = Depthwise(isa, 1, isa.lanes, stages=("clamp",))
     x = np.full((1, 1, 1, isa.lanes), np.nan, np.float32)
     a, c = View.around(x, True), View.empty(x.shape, np.float32, True)
     one = np.ones((1, 1, isa.lanes), np.float32)
@@ -114,7 +136,7 @@ def test_not_a_number(isa: Isa) -> None:
     )
     values = {**a.values("a"), **c.values("c"), **sizes, "channels": isa.lanes}
     tables = {"w": Buffer(v.pack(one, one[0, 0])), "taps": Buffer(np.zeros(1, np.int64))}
-    run(v, 1, {**values, **tables, "lo": 0.0, "hi": 6.0}, [c.buffer])
+    run(v, 1, {**values, **tables, "s0_lo": 0.0, "s0_hi": 6.0}, [c.buffer])
     assert np.isnan(c.inside).all()
 
 

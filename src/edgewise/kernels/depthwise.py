@@ -10,16 +10,17 @@ The input carries its padding.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from . import views
-from .image import clamp_real, row_address, view
+from .image import row_address, view
 from .ir import Kernel, Type, Value, f32, index, ptr
 from .isa import Isa
+from .stages import Place, placed, stage_fields, stage_operands
 
 MAX_PIXELS = 8
 MAX_COLUMNS = 5
@@ -40,6 +41,8 @@ class Depthwise:
         stride: input columns between output columns; with runs of one tap it is 1, and ``a_x``
             is the step of any stride.
         partial: fewer channels than a block holds.
+        stages: what follows before sums are stored: names of ``stages.STAGES``, in order. An
+            operand that has a pixel for each output pixel is a view.
     """
 
     isa: Isa
@@ -48,12 +51,14 @@ class Depthwise:
     columns: int = 1
     stride: int = 1
     partial: bool = False
+    stages: tuple[str, ...] = ()
 
     @property
     def symbol(self) -> str:
         tail = "p" if self.partial else ""
         window = f"{self.columns}s{self.stride}"
-        return f"depthwise{tail}_f32_{window}_{self.pixels}x{self.lanes}__{self.isa.name}"
+        op = "_".join((f"depthwise{tail}", *self.stages))
+        return f"{op}_f32_{window}_{self.pixels}x{self.lanes}__{self.isa.name}"
 
     @property
     def fields(self) -> dict[str, Type]:
@@ -63,7 +68,7 @@ class Depthwise:
             **view("c"),
             **dict.fromkeys(("w", "taps"), ptr),
             **dict.fromkeys(sizes, index),
-            **dict.fromkeys(("lo", "hi"), f32),
+            **stage_fields(self.stages, view),
         }
 
     def pack(
@@ -87,36 +92,50 @@ class Depthwise:
         k = Kernel(self.symbol, self.fields)
         block_bytes = (k["runs"] * self.columns + 1) * (4 * self.lanes)
         with views.grid(k, [k["parts"], k["height"]]) as (image, part, y):
-            source, target = row_address(k, "a", image, y), row_address(k, "c", image, y)
+            names = ("a", "c", *stage_operands(self.stages))
+            row = {name: row_address(k, name, image, y) for name in names}
             first = part * k["per_unit"]
             last = (first + k["per_unit"]).min(k["blocks"])
             with k.loop(0, k["width"], self.pixels, once=True) as at:
                 x = at.min(k["width"] - self.pixels)
-                pixel, out = source + x * (k["a_x"] * self.stride), target + x * k["c_x"]
+                steps = {name: x * k[f"{name}_x"] for name in names}
+                at_pixel = {name: row[name] + steps[name] for name in names[1:]}
+                source = row["a"] + steps["a"] * self.stride
                 with k.loop(first, last, once=True) as block:
                     channel = block * self.lanes
                     if not self.partial:
                         channel = channel.min(k["channels"] - self.lanes)
                     weights = k["w"] + block * block_bytes
-                    self._tile(k, pixel + channel * 4, out + channel * 4, weights)
+                    self._tile(k, source, at_pixel, channel * 4, weights)
         return k.text()
 
-    def _tile(self, k: Kernel, source: Value, target: Value, weights: Value) -> None:
+    def _tile(
+        self, k: Kernel, source: Value, pixel: Mapping[str, Value], column: Value, weights: Value
+    ) -> None:
+        """The tile from the first pixels of the operands on; ``column`` is the block's offset."""
         vector, nbytes = f32[self.lanes], 4 * self.lanes
         bias = weights.load(vector)
         sums = [k.var(bias) for _ in range(self.pixels)]
         with k.loop(0, k["runs"], once=True) as run:
             at = weights + (run * (self.columns * nbytes) + nbytes)
             w = [(at + j * nbytes).load(vector) for j in range(self.columns)]
-            here = source + (k["taps"] + run * 8).load(index, 8)
+            here = source + (column + (k["taps"] + run * 8).load(index, 8))
             reach = (self.pixels - 1) * self.stride + self.columns
             for x, address in enumerate(neighbours(k, here, "a_x", reach)):
-                column = address.load(vector)
+                loaded = address.load(vector)
                 for p, total in enumerate(sums):
                     if 0 <= x - p * self.stride < self.columns:
-                        total.value = self.isa.fma(column, w[x - p * self.stride], total.value)
-        for total, address in zip(sums, neighbours(k, target, "c_x", self.pixels), strict=True):
-            result = clamp_real(self.isa, total.value)
+                        total.value = self.isa.fma(loaded, w[x - p * self.stride], total.value)
+        isa = replace(self.isa, bits=32 * self.lanes)
+        pixels = {
+            name: neighbours(k, first, f"{name}_x", self.pixels) for name, first in pixel.items()
+        }
+        for total in sums:
+            place = Place(k, {name: next(each) for name, each in pixels.items()}, column, isa)
+            result = total.value
+            for prefix, stage in placed(self.stages):
+                result = stage.apply(result, place, prefix)
+            address = place.rows["c"] + column
             if self.partial:
                 address.store_partial(result, k["channels"].min(self.lanes))
             else:

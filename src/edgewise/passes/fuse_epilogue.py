@@ -6,13 +6,17 @@ from dataclasses import replace
 
 from ..dtype import DType
 from ..graph import Graph, Node, TensorType, Value
-from ..ops import Add, Conv2D, Fused, HardSwish, LeakyRelu, Op, PRelu, Stage
+from ..ops import Add, Conv2D, DepthwiseConv2D, Fused, HardSwish, LeakyRelu, Op, PRelu, Stage
 from .rewrite import Sweep, fuse_origins, rewrite
 
 EPILOGUES: tuple[tuple[type[Op], type[Op]], ...] = ((Conv2D, Add),)
 """The (head, tail) pairs that the kernels have, for 8-bit and for float32 values."""
 
 REAL_EPILOGUES: tuple[tuple[type[Op], type[Op]], ...] = (
+    (DepthwiseConv2D, Add),
+    (DepthwiseConv2D, HardSwish),
+    (DepthwiseConv2D, LeakyRelu),
+    (DepthwiseConv2D, PRelu),
     (Conv2D, HardSwish),
     (Conv2D, LeakyRelu),
     (Conv2D, PRelu),

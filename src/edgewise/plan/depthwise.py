@@ -10,37 +10,48 @@ from ..dtype import DType
 from ..graph import Node
 from ..ops import DepthwiseConv2D
 from . import select
-from .context import Context, constant, real_bounds
+from .context import Context
 from .geometry import Sides, conv_halo
 from .images import image_fields
 from .integer_products import IntegerProduct
 from .model import Address, Buffer, Params, View, packed_strides
 from .movement import around, emit_copy, fill_halo
-from .products import product
-from .rows import rows, window_runs
+from .products import Product, head_and_tail, product
+from .real_products import RealProduct
+from .rows import Epilogue, rows, window_runs
 
 UNIT_BYTES = 128
 """Of a pixel that a float32 unit takes: rows that follow find them in the nearest cache."""
 
 
 def lower_depthwise(ctx: Context, node: Node) -> None:
-    """DEPTHWISE_CONV_2D, 8-bit or float32."""
-    x = node.input_types[0]
+    """DEPTHWISE_CONV_2D; of float32 alone or with what runs in its epilogue."""
+    op, _, inputs, _ = head_and_tail(node)
+    assert isinstance(op, DepthwiseConv2D)
+    x = inputs[0].type
     if x.shape[3] == 1:
-        _lower_product(ctx, node)
+        _lower_product(ctx, node, op)
     elif x.dtype is DType.FLOAT32:
-        _lower_real(ctx, node)
+        _lower_real(ctx, node, op)
     else:
         _lower_quantized(ctx, node)
 
 
-def _lower_product(ctx: Context, node: Node) -> None:
+def _product(ctx: Context, node: Node, op: DepthwiseConv2D) -> tuple[Product, Epilogue]:
+    """The operands of a node whose product is ``op``, and what follows."""
+    _, tail, inputs, others = head_and_tail(node)
+    out = node.outputs[0]
+    result = tail[0].type if tail else out.type
+    p = product(ctx, inputs, result, op.activation, inputs[1].type.shape[3])
+    return p, p.epilogue(ctx, tail, others, out)
+
+
+def _lower_product(ctx: Context, node: Node, op: DepthwiseConv2D) -> None:
     """With one input channel it is an ordinary convolution."""
-    op, out = node.op, node.outputs[0]
-    assert isinstance(op, DepthwiseConv2D)
+    out = node.outputs[0]
     x, w = node.input_types[:2]
     _, kh, kw, channels = w.shape
-    p = product(ctx, node.inputs, out.type, op.activation, channels)
+    p, epilogue = _product(ctx, node, op)
     a, c = ctx.view(node.inputs[0]), ctx.view(out)
     shape = out.type.shape[0], out.type.shape[1], out.type.shape[2]
     p, whole = p.prepared(ctx, around(a, conv_halo(op, x, w, out.type)))
@@ -54,28 +65,25 @@ def _lower_product(ctx: Context, node: Node) -> None:
         rows(c, shape[1:]),
         shape,
         runs,
-        p.epilogue(ctx, (), (), out),
+        epilogue,
     )
 
 
-def _lower_real(ctx: Context, node: Node) -> None:
-    op, x, out = node.op, node.input_types[0], node.output_types[0]
-    assert isinstance(op, DepthwiseConv2D)
-    ctx.require(node.input_types[1].dtype is DType.FLOAT32)
-    w = constant(node.inputs[1])
+def _lower_real(ctx: Context, node: Node, op: DepthwiseConv2D) -> None:
+    x, w, out = node.input_types[0], node.input_types[1], node.output_types[0]
+    ctx.require(w.dtype is DType.FLOAT32)
     _, kh, kw, channels = w.shape
-    bias = np.zeros(channels, np.float32)
-    if len(node.inputs) > 2:
-        bias = constant(node.inputs[2]).astype(np.float32)
+    p, epilogue = _product(ctx, node, op)
+    assert isinstance(p, RealProduct)
     a, c = ctx.view(node.inputs[0]), ctx.view(node.outputs[0])
-    halo = conv_halo(op, x, node.input_types[1], out)
+    halo = conv_halo(op, x, w, out)
     if channels != x.shape[3]:
         a = _repeat_channels(ctx, node, a, halo)
     whole = around(a, halo)
     _, row, pixel, _ = a.strides
     (sh, sw), (dh, dw) = op.stride, op.dilation
     n, height, width, _ = out.shape
-    v = select.depthwise(ctx.isa, channels, width, kw, sw, dw)
+    v = select.depthwise(ctx.isa, channels, width, kw, sw, dw, epilogue.stages)
     offsets = [y * dh * row + z * dw * pixel for y in range(kh) for z in range(0, kw, v.columns)]
     blocks = -(-channels // v.lanes)
     per_unit = min(blocks, -(-UNIT_BYTES // (4 * v.lanes)))
@@ -85,7 +93,7 @@ def _lower_real(ctx: Context, node: Node) -> None:
         **image_fields("c", c),
         "a_row": sh * row,
         "a_x": pixel if v.columns > 1 else sw * pixel,
-        "w": ctx.constants.add(v.pack(w.reshape(kh, kw, channels).astype(np.float32), bias)),
+        "w": ctx.constants.add(v.pack(p.weights.reshape(kh, kw, channels), p.bias)),
         "taps": ctx.constants.add(np.array(offsets, np.int64)),
         "height": height,
         "width": width,
@@ -94,10 +102,14 @@ def _lower_real(ctx: Context, node: Node) -> None:
         "parts": parts,
         "per_unit": per_unit,
         "runs": len(offsets),
-        **real_bounds(op.activation),
+        **epilogue.params,
+        **{name: ctx.constants.add(x) for name, x in epilogue.vectors.items()},
     }
+    for name, operand in epilogue.rows.items():
+        params |= image_fields(name, operand.view)
     seconds = node.macs / (ctx.isa.lanes * select.GHZ * 1e9)
-    ctx.emit(v, params, n * parts * height, seconds=seconds, reads=(whole,), writes=(c,))
+    reads = (whole, *(operand.view for operand in epilogue.rows.values()))
+    ctx.emit(v, params, n * parts * height, seconds=seconds, reads=reads, writes=(c,))
 
 
 def _lower_quantized(ctx: Context, node: Node) -> None:

@@ -27,6 +27,13 @@ from .context import Context
 
 Lowering = Callable[[Context, Node], None]
 
+
+def _lower_fused(ctx: Context, node: Node) -> None:
+    """What lowers the head knows what follows it."""
+    assert isinstance(node.op, ops.Fused)
+    LOWERINGS[type(node.op.head)](ctx, node)
+
+
 LOWERINGS: dict[type[ops.Op], Lowering] = {
     **dict.fromkeys(pointwise.FUNCTIONS, pointwise.lower),
     **dict.fromkeys(images.POOLS, images.lower_pool),
@@ -50,7 +57,7 @@ LOWERINGS: dict[type[ops.Op], Lowering] = {
     ops.FakeQuant: quantized.lower_fake_quant,
     ops.Fill: arrange.lower_broadcast,
     ops.FullyConnected: products.lower_fully_connected,
-    ops.Fused: products.lower_conv,
+    ops.Fused: _lower_fused,
     ops.Gather: gather.lower_gather,
     ops.GatherNd: gather.lower_gather_nd,
     ops.LocalResponseNormalization: reductions.lower_normalization,
@@ -67,13 +74,13 @@ LOWERINGS: dict[type[ops.Op], Lowering] = {
     ops.Reverse: arrange.lower_reverse,
     ops.SpaceToBatchNd: arrange.lower_space_to_batch,
     ops.SpaceToDepth: arrange.lower_space_to_depth,
-    ops.Split: movement.lower_split,
-    ops.SplitV: movement.lower_split,
-    ops.StridedSlice: movement.lower_strided_slice,
+    ops.Split: movement.lower_slices,
+    ops.SplitV: movement.lower_slices,
+    ops.StridedSlice: movement.lower_slices,
     ops.Tile: arrange.lower_tile,
     ops.Transpose: movement.lower_transpose,
     ops.TransposeConv: products.lower_transpose_conv,
     ops.UnidirectionalSequenceLstm: lstm.lower_lstm,
-    ops.Unpack: movement.lower_unpack,
+    ops.Unpack: movement.lower_slices,
     ops.ZerosLike: arrange.lower_zeros,
 }

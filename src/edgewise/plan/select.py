@@ -107,7 +107,13 @@ def qdepthwise(
 
 
 def depthwise(
-    isa: Isa, channels: int, width: int, columns: int, stride: int, dilation: int
+    isa: Isa,
+    channels: int,
+    width: int,
+    columns: int,
+    stride: int,
+    dilation: int,
+    stages: tuple[str, ...] = (),
 ) -> Depthwise:
     """The float32 variant for windows of ``columns`` taps a row and output rows of ``width``.
 
@@ -122,4 +128,4 @@ def depthwise(
     tiles = range(1, min(width, MAX_PIXELS) + 1)
     pixels = min(tiles, key=lambda n: -(-width // n) * (n + 5))
     step = stride if run > 1 else 1
-    return Depthwise(isa, pixels, lanes, run, step, partial=channels < lanes)
+    return Depthwise(isa, pixels, lanes, run, step, channels < lanes, stages)
