@@ -16,6 +16,7 @@ from ..errors import GraphError
 from ..graph import Graph, verify
 from .canonicalize import canonicalize
 from .fold_constants import fold_constants
+from .fold_scale import fold_scale
 from .fuse_activation import fuse_activation
 from .fuse_dilation import fuse_dilation
 from .fuse_elementwise import fuse_elementwise
@@ -24,16 +25,19 @@ from .fuse_pad import fuse_pad
 from .remove_dead_nodes import remove_dead_nodes
 from .remove_no_ops import remove_no_ops
 from .signedness import to_int8, to_uint8, weights_to_int8
+from .unroll_recurrent import unroll_recurrent
 
 Pass = Callable[[Graph], Graph]
 
 PIPELINE: tuple[Pass, ...] = (
     remove_dead_nodes,
+    unroll_recurrent,
     canonicalize,
     fold_constants,
     remove_no_ops,
     fuse_dilation,
     fuse_pad,
+    fold_scale,
     fuse_activation,
     fuse_epilogue,
     fuse_elementwise,
@@ -66,6 +70,7 @@ __all__ = [
     "Pass",
     "canonicalize",
     "fold_constants",
+    "fold_scale",
     "fuse_activation",
     "fuse_dilation",
     "fuse_elementwise",
@@ -76,5 +81,6 @@ __all__ = [
     "remove_no_ops",
     "to_int8",
     "to_uint8",
+    "unroll_recurrent",
     "weights_to_int8",
 ]

@@ -1,0 +1,60 @@
+"""Recurrent layers as matrix products and elementwise operators: the same results."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+
+import edgewise as ew
+from edgewise import ops
+from edgewise.graph import verify
+from edgewise.importers import load
+from edgewise.passes.unroll_recurrent import MAX_STEPS, unroll_recurrent
+from recurrent_files import CASES, calls_of, lstm, rnn, run_calls
+
+KEPT = ("hybrid", "int8", "norm", "svdf", "basic")
+UNROLLED = [name for name in CASES if not any(word in name for word in KEPT)]
+
+
+@pytest.mark.parametrize("name", UNROLLED)
+def test_unrolled(name: str) -> None:
+    graph = load(CASES[name].model)
+    unrolled = unroll_recurrent(graph)
+    verify(unrolled)
+    assert not any(isinstance(node.op, ops.Recurrent) for node in unrolled.nodes)
+    calls = calls_of(CASES[name])
+    for mine, expected in zip(run_calls(unrolled, calls), run_calls(graph, calls), strict=True):
+        for found, wanted in zip(mine, expected, strict=True):
+            np.testing.assert_allclose(found, wanted, rtol=0, atol=5e-7)
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name not in UNROLLED])
+def test_left_alone(name: str) -> None:
+    graph = load(CASES[name].model)
+    assert unroll_recurrent(graph) is graph
+
+
+def test_inputs_are_multiplied_before_the_first_step() -> None:
+    nodes = unroll_recurrent(load(lstm().model)).nodes
+    assert isinstance(nodes[0].op, ops.FullyConnected)
+    assert nodes[0].outputs[0].type.shape == (2, 5, 28)
+    assert sum(isinstance(node.op, ops.FullyConnected) for node in nodes) == 6
+
+
+@pytest.mark.parametrize("case", [lstm(), rnn(time_major=False)], ids=["lstm", "rnn"])
+def test_programs_keep_states(case: object) -> None:
+    graph = load(case.model)  # type: ignore[attr-defined]
+    calls = calls_of(case)  # type: ignore[arg-type]
+    program = ew.compile(graph)
+    for arrays, (expected,) in zip(calls, run_calls(graph, calls), strict=True):
+        np.testing.assert_allclose(program(*arrays), expected, rtol=0, atol=1e-5)
+    program.close()
+
+
+def test_long_sequences_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = load(lstm().model)
+    monkeypatch.setattr(sys.modules[unroll_recurrent.__module__], "MAX_STEPS", 4)
+    assert unroll_recurrent(graph) is graph
+    assert MAX_STEPS > 28
