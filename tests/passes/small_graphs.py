@@ -99,8 +99,17 @@ def evaluate(graph: Graph, inputs: dict[Value, Array]) -> list[Array]:
     return [v.data if v.data is not None else env[v] for v in graph.outputs]
 
 
-def check(apply: Callable[[Graph], Graph], graph: Graph, seed: int = 0, samples: int = 1) -> Graph:
-    """Apply a pass; require that it keeps the given graph, the interface and every result."""
+def check(
+    apply: Callable[[Graph], Graph],
+    graph: Graph,
+    seed: int = 0,
+    samples: int = 1,
+    tolerance: float = 0.0,
+) -> Graph:
+    """Apply a pass; require that it keeps the given graph, the interface and every result.
+
+    ``tolerance`` is by how much of the greatest a result may differ.
+    """
     before = str(graph)
     result = apply(graph)
     assert str(graph) == before
@@ -112,7 +121,10 @@ def check(apply: Callable[[Graph], Graph], graph: Graph, seed: int = 0, samples:
         arrays = {v: net.random(v.type) for v in graph.inputs}
         for old, new in zip(evaluate(graph, arrays), evaluate(result, arrays), strict=True):
             assert old.dtype == new.dtype
-            np.testing.assert_array_equal(old, new)
+            if tolerance:
+                np.testing.assert_allclose(new, old, tolerance, tolerance * np.abs(old).max())
+            else:
+                np.testing.assert_array_equal(old, new)
     return result
 
 
