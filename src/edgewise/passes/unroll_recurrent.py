@@ -1,4 +1,4 @@
-"""Recurrent layers of floats become matrix products and elementwise operators."""
+"""Recurrent layers of floats that have no kernel become products and elementwise operators."""
 
 from __future__ import annotations
 
@@ -63,8 +63,9 @@ def unroll_recurrent(graph: Graph) -> Graph:
     """LSTM and RNN layers of float32 and constant weights, a time step after the other.
 
     The products of all inputs are one matrix product before the first step. Layer normalization,
-    8-bit weights and more than ``MAX_STEPS`` steps are left alone. Results differ in rounding: a
-    recurrent operator's reference keeps its sums in float64.
+    8-bit weights and more than ``MAX_STEPS`` steps are left alone, and so are the sequences of
+    plain LSTMs, which have a kernel. Results differ in rounding: a recurrent operator's reference
+    keeps its sums in float64.
 
     Given:
         %y, %after = RNN(%x, @w, @r, @b, %before)
@@ -98,8 +99,20 @@ def _can_unroll(node: Node) -> bool:
         return False
     if named["input"].type.dtype is not DType.FLOAT32:
         return False
+    if isinstance(op, UnidirectionalSequenceLstm) and _is_plain(op, named):
+        return False
     steps = 1 if isinstance(op, ONE_STEP) else max(named["input"].type.shape[:2])
     return steps <= MAX_STEPS and not any("layer_norm" in name for name in named)
+
+
+def _is_plain(op: UnidirectionalSequenceLstm, named: Named) -> bool:
+    """Whether an LSTM has four gates and tanh, and neither peepholes nor a projection."""
+    more = ("cell_to_forget_weights", "projection_weights")
+    return (
+        "input_to_input_weights" in named
+        and op.settings.activation is Nonlinearity.TANH
+        and not any(name in named for name in more)
+    )
 
 
 class _Unrolled:
