@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from statistics import NormalDist
 from typing import Any
@@ -40,6 +41,7 @@ from edgewise.ops import (
     Tanh,
     Unary,
 )
+from edgewise.ops.unary import erfc
 from tflite_builder import Tensor, run_litert, single
 
 SHAPE = (1, 4, 8, 8)
@@ -255,6 +257,12 @@ def test_functions_of_floats(name: str, dtype: DType) -> None:
     expected = real(x.astype(np.float64))
     tolerance = 2.0 ** -(10 if dtype is DType.FLOAT16 else 23)
     np.testing.assert_allclose(found, expected, rtol=tolerance, atol=1e-7)
+
+
+def test_erfc() -> None:
+    x = np.concatenate((np.linspace(-7, 27, 4001), [-1e300, -0.0, 1e-300, 1e300, np.inf]))
+    expected = [math.erfc(v) for v in x]
+    np.testing.assert_allclose(erfc(x), expected, rtol=1e-12, atol=1e-300)
 
 
 def test_gelu_by_tanh_is_close_to_gelu() -> None:

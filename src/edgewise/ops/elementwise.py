@@ -83,7 +83,6 @@ class Aligned:
         ]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class Binary(Op):
     """Base of functions of two elements, of one dtype, broadcast.
 

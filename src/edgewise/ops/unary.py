@@ -290,7 +290,7 @@ class Gelu(Unary):
 
 def erfc(x: Array) -> Array:
     """1 - erf(x) of float64."""
-    return np.asarray(np.vectorize(math.erfc, otypes=[np.float64])(x))
+    return np.fromiter(map(math.erfc, x.ravel().tolist()), np.float64, x.size).reshape(x.shape)
 
 
 class Abs(Unary):
