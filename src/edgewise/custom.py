@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import InputError
 from .graph import Node
 from .importers import tflite_ops
 from .ops import Op
-from .ops.custom import Function, Inference, custom_function
+
+if TYPE_CHECKING:
+    from .ops.custom import Function, Inference
 
 
 def register_custom(
@@ -46,6 +48,8 @@ def register_custom(
         if infer is None or lowering is not None:
             rule = "a function needs infer=" if infer is None else "a function has no lowering"
             raise InputError(f"custom operator {name!r}: {rule}")
+        from .ops.custom import custom_function
+
         made = custom_function(name, operator, infer)
     tflite_ops.register(name, made, read)
     if lowering is not None:

@@ -18,6 +18,7 @@ from edgewise.errors import InputError, ModelError, RunError
 from edgewise.graph import Array, Graph, TensorType
 from edgewise.importers import load, tflite_ops
 from edgewise.importers.flexbuffer import read_flexbuffer
+from edgewise.importers.tflite_call import REGISTERED
 from edgewise.ops import Op
 from tflite_builder import Tensor, run_litert, single
 
@@ -274,7 +275,7 @@ def registry() -> Iterator[None]:
     yield
     tflite_ops.CUSTOM.clear()
     tflite_ops.CUSTOM.update(kept)
-    tflite_ops.REGISTERED.clear()
+    REGISTERED.clear()
 
 
 def scaling(options: Mapping[str, Any] | bytes = b"", out: int = 6) -> bytes:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ..errors import InputError, ModelError
 from ..graph import Graph, Shapes
 from .tflite import read_tflite
-from .tflite_ops import REGISTERED
+from .tflite_call import REGISTERED
 
 
 class Format(NamedTuple):

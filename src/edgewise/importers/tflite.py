@@ -18,7 +18,7 @@ from . import tflite_schema as schema
 from .flatbuffer import UINT32, Table
 from .tflite_metadata import FileMetadata
 from .tflite_model import ModelFile, Operator
-from .tflite_ops import CUSTOM, OPERATORS
+from .tflite_ops import builtin_row, custom_row
 from .tflite_reading import Late, Reading, Session, constant
 from .tflite_variables import Key, Variables
 
@@ -48,7 +48,7 @@ def read_tflite(
         UnsupportedError: it uses what Edgewise does not have yet.
         InputError: there is no such signature or input, or the network cannot take the shapes.
     """
-    file = ModelFile(data, OPERATORS, CUSTOM)
+    file = ModelFile(data, builtin_row, custom_row)
     known = _signatures(file)
     if signature is None:
         chosen = next((s for s in known if s.subgraph == 0), Signature("", 0, {}, {}))

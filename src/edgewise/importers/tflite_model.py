@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -35,7 +35,12 @@ class ModelFile:
         ModelError: it is no .tflite file.
     """
 
-    def __init__(self, data: bytes, builtin: Mapping[int, Row], custom: Mapping[str, Row]) -> None:
+    def __init__(
+        self,
+        data: bytes,
+        builtin: Callable[[int], Row | None],
+        custom: Callable[[str], Row | None],
+    ) -> None:
         self._builtin, self._custom = builtin, custom
         if data[4:8] != schema.IDENTIFIER:
             raise ModelError(f"file identifier {data[4:8]!r}; a .tflite file has 'TFL3'")
@@ -62,9 +67,9 @@ class ModelFile:
             code = self.codes[index]
             builtin = _builtin(code)
             if builtin == schema.BuiltinOperator.CUSTOM:
-                row = self._custom.get(code.string(schema.OperatorCode.CUSTOM_CODE))
+                row = self._custom(code.string(schema.OperatorCode.CUSTOM_CODE))
             else:
-                row = self._builtin.get(builtin)
+                row = self._builtin(builtin)
             self._rows[index] = row
         return self._rows[index]
 

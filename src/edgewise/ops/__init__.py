@@ -1,4 +1,12 @@
-"""One class an operator: its attributes, its shape inference and its exact numpy reference."""
+"""One class an operator: its attributes, its shape inference and its exact numpy reference.
+
+Families that few networks have are in ``rare``, and imported when one of their names is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from .arrange import (
     BatchToSpaceNd,
@@ -33,10 +41,8 @@ from .compare import (
 )
 from .control import Control, If, Interpreted, While
 from .conv import Conv2D, DepthwiseConv2D, TransposeConv
-from .conv3d import Conv3D, Conv3DTranspose
 from .convert import Densify, Dequantize, FakeQuant, Quantize
 from .dense import FullyConnected
-from .detection import DetectionPostProcess, NonMaxSuppressionV4, NonMaxSuppressionV5
 from .elementwise import (
     Add,
     AddN,
@@ -55,16 +61,6 @@ from .elementwise import (
     Sub,
 )
 from .fused import Fused, Stage
-from .gather import EmbeddingLookup, EmbeddingLookupFloat, Gather, GatherNd, OneHot
-from .generate import BroadcastArgs, Fill, Range, Rank, Shape, ZerosLike
-from .lstm import (
-    BasicLstm,
-    BidirectionalSequenceLstm,
-    Lstm,
-    LstmSettings,
-    UnidirectionalSequenceLstm,
-)
-from .mediapipe import MaxPoolingWithArgmax2D, MaxUnpooling2D
 from .movement import (
     Concatenation,
     Pack,
@@ -85,8 +81,6 @@ from .normalization import (
     Softmax,
 )
 from .pool import AveragePool2D, L2Pool2D, MaxPool2D
-from .random import Multinomial, RandomStandardNormal, RandomUniform
-from .recurrent import Nonlinearity, Recurrent
 from .reduce import (
     ArgExtreme,
     ArgMax,
@@ -111,34 +105,8 @@ from .requant import (
     requantization,
 )
 from .resize import ResizeBilinear, ResizeNearestNeighbor
-from .rnn import BidirectionalSequenceRnn, Rnn, UnidirectionalSequenceRnn
-from .scatter import (
-    DynamicUpdateSlice,
-    ScatterNd,
-    SegmentSum,
-    SparseToDense,
-    UnsortedSegmentMax,
-    UnsortedSegmentMin,
-    UnsortedSegmentProd,
-    UnsortedSegmentSum,
-)
 from .select import Select
-from .sort import Bucketize, TopK, Unique, Where
-from .spectral import AudioSpectrogram, ComplexAbs, Imag, Mfcc, Real, Rfft2d
-from .stablehlo import (
-    BitwiseAnd,
-    Computation,
-    Dilate,
-    GatherSlices,
-    ReduceWindow,
-    RngBitGenerator,
-    ScatterSlices,
-    ShiftLeft,
-)
-from .svdf import Svdf
-from .table import HashtableFind
 from .tables import raw_values
-from .text import Combiner, EmbeddingLookupSparse, HashtableLookup, LshProjection, SkipGram
 from .unary import (
     Abs,
     Ceil,
@@ -166,6 +134,82 @@ from .unary import (
     Tanh,
     Unary,
 )
+
+if TYPE_CHECKING:
+    from .rare import (
+        AudioSpectrogram,
+        BasicLstm,
+        BidirectionalSequenceLstm,
+        BidirectionalSequenceRnn,
+        BitwiseAnd,
+        BroadcastArgs,
+        Bucketize,
+        Combiner,
+        ComplexAbs,
+        Computation,
+        Conv3D,
+        Conv3DTranspose,
+        DetectionPostProcess,
+        Dilate,
+        DynamicUpdateSlice,
+        EmbeddingLookup,
+        EmbeddingLookupFloat,
+        EmbeddingLookupSparse,
+        Fill,
+        Gather,
+        GatherNd,
+        GatherSlices,
+        HashtableFind,
+        HashtableLookup,
+        Imag,
+        LshProjection,
+        Lstm,
+        LstmSettings,
+        MaxPoolingWithArgmax2D,
+        MaxUnpooling2D,
+        Mfcc,
+        Multinomial,
+        Nonlinearity,
+        NonMaxSuppressionV4,
+        NonMaxSuppressionV5,
+        OneHot,
+        RandomStandardNormal,
+        RandomUniform,
+        Range,
+        Rank,
+        Real,
+        Recurrent,
+        ReduceWindow,
+        Rfft2d,
+        RngBitGenerator,
+        Rnn,
+        ScatterNd,
+        ScatterSlices,
+        SegmentSum,
+        Shape,
+        ShiftLeft,
+        SkipGram,
+        SparseToDense,
+        Svdf,
+        TopK,
+        UnidirectionalSequenceLstm,
+        UnidirectionalSequenceRnn,
+        Unique,
+        UnsortedSegmentMax,
+        UnsortedSegmentMin,
+        UnsortedSegmentProd,
+        UnsortedSegmentSum,
+        Where,
+        ZerosLike,
+    )
+
+
+def __getattr__(name: str) -> Any:
+    """An operator of a family that is not imported yet."""
+    if name.startswith("_") or name == "rare":
+        raise AttributeError(name)
+    return getattr(importlib.import_module(f"{__name__}.rare"), name)
+
 
 __all__ = [
     "Abs",

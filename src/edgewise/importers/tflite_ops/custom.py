@@ -16,7 +16,7 @@ from ...errors import GraphError, ModelError, UnsupportedError
 from ...ops import Activation
 from ...ops.custom import CustomFunction
 from ..flexbuffer import read_flexbuffer
-from ..tflite_call import MANY, Built, Call, Row
+from ..tflite_call import MANY, REGISTERED, Built, Call, Row
 from .indexing import checked
 
 ReadOptions = Callable[[bytes], Mapping[str, Any]]
@@ -174,9 +174,6 @@ CUSTOM: dict[str, Row] = {
     ),
 }
 """Custom operators that are read, by their custom code; users add theirs."""
-
-REGISTERED: list[bytes] = []
-"""A number drawn for every registration: what a file means depends on them."""
 
 
 def register(name: str, operator: type[ops.Op], read: ReadOptions | None) -> None:

@@ -1,0 +1,109 @@
+"""The operators of families that few networks have; see ``edgewise.ops``."""
+
+from .conv3d import Conv3D, Conv3DTranspose
+from .detection import DetectionPostProcess, NonMaxSuppressionV4, NonMaxSuppressionV5
+from .gather import EmbeddingLookup, EmbeddingLookupFloat, Gather, GatherNd, OneHot
+from .generate import BroadcastArgs, Fill, Range, Rank, Shape, ZerosLike
+from .lstm import (
+    BasicLstm,
+    BidirectionalSequenceLstm,
+    Lstm,
+    LstmSettings,
+    UnidirectionalSequenceLstm,
+)
+from .mediapipe import MaxPoolingWithArgmax2D, MaxUnpooling2D
+from .random import Multinomial, RandomStandardNormal, RandomUniform
+from .recurrent import Nonlinearity, Recurrent
+from .rnn import BidirectionalSequenceRnn, Rnn, UnidirectionalSequenceRnn
+from .scatter import (
+    DynamicUpdateSlice,
+    ScatterNd,
+    SegmentSum,
+    SparseToDense,
+    UnsortedSegmentMax,
+    UnsortedSegmentMin,
+    UnsortedSegmentProd,
+    UnsortedSegmentSum,
+)
+from .sort import Bucketize, TopK, Unique, Where
+from .spectral import AudioSpectrogram, ComplexAbs, Imag, Mfcc, Real, Rfft2d
+from .stablehlo import (
+    BitwiseAnd,
+    Computation,
+    Dilate,
+    GatherSlices,
+    ReduceWindow,
+    RngBitGenerator,
+    ScatterSlices,
+    ShiftLeft,
+)
+from .svdf import Svdf
+from .table import HashtableFind
+from .text import Combiner, EmbeddingLookupSparse, HashtableLookup, LshProjection, SkipGram
+
+__all__ = [
+    "AudioSpectrogram",
+    "BasicLstm",
+    "BidirectionalSequenceLstm",
+    "BidirectionalSequenceRnn",
+    "BitwiseAnd",
+    "BroadcastArgs",
+    "Bucketize",
+    "Combiner",
+    "ComplexAbs",
+    "Computation",
+    "Conv3D",
+    "Conv3DTranspose",
+    "DetectionPostProcess",
+    "Dilate",
+    "DynamicUpdateSlice",
+    "EmbeddingLookup",
+    "EmbeddingLookupFloat",
+    "EmbeddingLookupSparse",
+    "Fill",
+    "Gather",
+    "GatherNd",
+    "GatherSlices",
+    "HashtableFind",
+    "HashtableLookup",
+    "Imag",
+    "LshProjection",
+    "Lstm",
+    "LstmSettings",
+    "MaxPoolingWithArgmax2D",
+    "MaxUnpooling2D",
+    "Mfcc",
+    "Multinomial",
+    "NonMaxSuppressionV4",
+    "NonMaxSuppressionV5",
+    "Nonlinearity",
+    "OneHot",
+    "RandomStandardNormal",
+    "RandomUniform",
+    "Range",
+    "Rank",
+    "Real",
+    "Recurrent",
+    "ReduceWindow",
+    "Rfft2d",
+    "RngBitGenerator",
+    "Rnn",
+    "ScatterNd",
+    "ScatterSlices",
+    "SegmentSum",
+    "Shape",
+    "ShiftLeft",
+    "SkipGram",
+    "SparseToDense",
+    "Svdf",
+    "TopK",
+    "UnidirectionalSequenceLstm",
+    "UnidirectionalSequenceRnn",
+    "Unique",
+    "UnsortedSegmentMax",
+    "UnsortedSegmentMin",
+    "UnsortedSegmentProd",
+    "UnsortedSegmentSum",
+    "Where",
+    "ZerosLike",
+]
