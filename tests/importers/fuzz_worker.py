@@ -34,11 +34,11 @@ def exercise(graph: Graph) -> None:
     verify(graph)
     str(graph)
     dict(graph.metadata)
-    inputs = [_ones(v.type) for v in graph.inputs]
     try:
         program = edgewise.compile(graph, max_iterations=50)
     except UnsupportedError:
         return
+    inputs = [_ones(v.type) for v in graph.inputs]
     try:
         results = program(*inputs)
         program(*inputs)

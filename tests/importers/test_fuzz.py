@@ -1,4 +1,4 @@
-"""5,000 mutated files: each loads and runs, or is refused with ModelError, within its limits."""
+"""10,000 mutated files: each loads and runs, or is refused with ModelError, within its limits."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from test_tflite_operators import CASES
 from tflite_files import everything, with_files, with_outside_buffers, with_signature
 
 from data_folder import data_folder
@@ -66,8 +67,19 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return [str(p) for p in paths]
 
 
-@pytest.mark.parametrize("part", range(PARTS))
-def test_mutated_files_run_or_are_refused(part: int, sources: list[str]) -> None:
+@pytest.fixture(scope="module")
+def operators(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """A file of every case of every operator."""
+    folder = tmp_path_factory.mktemp("operators")
+    paths = []
+    for i, case in enumerate(CASES.values()):
+        paths.append(folder / f"{i}.tflite")
+        paths[-1].write_bytes(case.file())
+    return [str(p) for p in paths]
+
+
+def check_mutants(part: int, sources: list[str], least: float) -> None:
+    """Run one part of the mutants; at least a share of ``least`` of them loads."""
     count = FILES // PARTS
     command = [sys.executable, str(WORKER), str(part * count), str(count), *sources]
     run = subprocess.run(
@@ -81,7 +93,17 @@ def test_mutated_files_run_or_are_refused(part: int, sources: list[str]) -> None
     last = lines[-2] if len(lines) > 1 else "none"
     assert run.returncode == 0, f"seed {last}: exit {run.returncode}\n{run.stderr[-3000:]}"
     loaded = int(last.removeprefix("loaded "))
-    assert count // 20 < loaded < count * 3 // 4
+    assert least * count < loaded < 0.75 * count
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_mutated_files_run_or_are_refused(part: int, sources: list[str]) -> None:
+    check_mutants(part, sources, 0.05)
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_mutated_operators_run_or_are_refused(part: int, operators: list[str]) -> None:
+    check_mutants(part, operators, 0.04)
 
 
 def test_mutants_are_reproducible_and_differ_from_their_sources() -> None:
