@@ -260,6 +260,87 @@ def test_convolution_2d_transpose_bias(
     np.testing.assert_allclose(found[0], expected, atol=1e-5)
 
 
+def matrix(rows: Sequence[Sequence[float]]) -> Array:
+    y = np.eye(4, dtype=np.float32)
+    y[:2] = rows
+    return y[None]
+
+
+def test_transform_tensor_bilinear_by_whole_pixels() -> None:
+    """Turned by a right angle about the centres of pixels, and moved by a pixel."""
+    inputs = [Tensor(real(1, 4, 4, 2)), Tensor(real(1, 4, 4))]
+    options = {"output_height": 4, "output_width": 4}
+    graph = load(custom("TransformTensorBilinear", inputs, [real(1, 4, 4, 2)], options))
+    x = np.random.default_rng(0).normal(0, 1, (1, 4, 4, 2)).astype(np.float32)
+    (y,) = reference(graph, [x, matrix([[0, -1, 0, 4], [1, 0, 0, 0]])])
+    np.testing.assert_allclose(y[0], np.rot90(x[0], 1, (0, 1)), atol=1e-6)
+    (y,) = reference(graph, [x, matrix([[1, 0, 0, 1], [0, 1, 0, 0]])])
+    np.testing.assert_allclose(y[0, :, :3], x[0, :, 1:], atol=1e-6)
+    assert not y[0, :, 3].any()
+
+
+def test_transform_tensor_bilinear_between_pixels() -> None:
+    inputs = [Tensor(real(1, 5, 6, 1)), Tensor(real(1, 4, 4))]
+    options = {"output_height": 3, "output_width": 7}
+    graph = load(custom("TransformTensorBilinear", inputs, [real(1, 3, 7, 1)], options))
+    x = np.random.default_rng(0).normal(0, 1, (1, 5, 6, 1)).astype(np.float32)
+    rows = [[0.7, 0.3, 0, 0.4], [-0.2, 0.9, 0, 1.1]]
+    (y,) = reference(graph, [x, matrix(rows)])
+    for i, j in np.ndindex(3, 7):
+        column, row = (r[0] * (j + 0.5) + r[1] * (i + 0.5) + r[3] - 0.5 for r in rows)
+        expected = 0.0
+        if 0 <= column <= 5 and 0 <= row <= 4:
+            for a, b in np.ndindex(5, 6):
+                share = max(0, 1 - abs(a - row)) * max(0, 1 - abs(b - column))
+                expected += share * x[0, a, b, 0]
+        assert abs(y[0, i, j, 0] - expected) < 1e-5
+
+
+@pytest.mark.parametrize("numbers", [2, 3])
+def test_transform_landmarks(numbers: int) -> None:
+    points = real(1, 5, numbers)
+    graph = load(custom("TransformLandmarks", [Tensor(points), Tensor(real(1, 4, 4))], [points]))
+    x = np.random.default_rng(0).normal(0, 1, points.shape).astype(np.float32)
+    (y,) = reference(graph, [x, matrix([[2, 1, 9, 3], [0, -1, 9, 5]])])
+    np.testing.assert_allclose(y[..., 0], 2 * x[..., 0] + x[..., 1] + 3, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(y[..., 1], 5 - x[..., 1], rtol=1e-6, atol=1e-6)
+    np.testing.assert_array_equal(y[..., 2:], x[..., 2:])
+
+
+def box(**changes: Any) -> bytes:
+    """Landmarks2TransformMatrix of 6 points."""
+    options = {
+        "left_rotation_idx": 0,
+        "right_rotation_idx": 1,
+        "target_rotation_radians": 0.5,
+        "output_height": 20,
+        "output_width": 40,
+        "scale_x": 1.5,
+        "scale_y": 2.0,
+        "subset_idxs": [0, 1, 2, 3],
+        **changes,
+    }
+    points = Tensor(real(1, 6, 3))
+    return custom("Landmarks2TransformMatrix", [points], [real(1, 4, 4)], options)
+
+
+def test_landmarks_to_transform_matrix() -> None:
+    """The matrix leads the output's middle to the box's, and its edges as far as the scale says."""
+    x = np.random.default_rng(0).normal(0, 9, (1, 6, 3)).astype(np.float32)
+    (y,) = reference(load(box()), [x])
+    across, down = (x[0, 1] - x[0, 0])[:2]
+    angle = 0.5 - np.arctan2(down, across)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    turned = x[0, :4, :2] @ turn.T
+    low, high = turned.min(axis=0), turned.max(axis=0)
+    for corner in ([0, 0], [40, 0], [40, 20], [20, 10]):
+        place = (y[0] @ [*corner, 0, 1])[:2] @ turn.T
+        share = np.array(corner) / [40, 20] - 0.5
+        expected = (low + high) / 2 + share * (high - low) * [1.5, 2.0]
+        np.testing.assert_allclose(place, expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(y[0, 2:], [[0, 0, 1, 0], [0, 0, 0, 1]])
+
+
 def scaled(x: Array, factor: float = 1.0, repeat: int = 1) -> Array:
     return np.concatenate([x * np.float32(factor)] * repeat)
 

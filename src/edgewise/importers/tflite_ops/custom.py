@@ -15,6 +15,11 @@ from ... import ops
 from ...errors import GraphError, ModelError, UnsupportedError
 from ...ops import Activation
 from ...ops.custom import CustomFunction
+from ...ops.mediapipe import (
+    LandmarksToTransformMatrix,
+    TransformLandmarks,
+    TransformTensorBilinear,
+)
 from ..flexbuffer import read_flexbuffer
 from ..tflite_call import MANY, REGISTERED, Built, Call, Row
 from .indexing import checked
@@ -161,17 +166,47 @@ def convolution_2d_transpose_bias(call: Call) -> Built:
     return op, call.operands(0, 1, 2)
 
 
+def transform_tensor_bilinear(call: Call) -> Built:
+    given = options(call)
+    size = tuple(int(number(call, given, f"output_{side}")) for side in ("height", "width"))
+    return TransformTensorBilinear((size[0], size[1])), call.operands(0, 1)
+
+
+def transform_landmarks(call: Call) -> Built:
+    return TransformLandmarks(), call.operands(0, 1)
+
+
+def landmarks_to_transform_matrix(call: Call) -> Built:
+    given = options(call)
+    subset = given.get("subset_idxs")
+    if not isinstance(subset, tuple) or not all(isinstance(i, int) for i in subset):
+        raise ModelError(f"{call.what}: option 'subset_idxs' is missing, or no integers")
+    height, width = (int(number(call, given, f"output_{side}")) for side in ("height", "width"))
+    op = LandmarksToTransformMatrix(
+        left=int(number(call, given, "left_rotation_idx")),
+        right=int(number(call, given, "right_rotation_idx")),
+        rotation=float(number(call, given, "target_rotation_radians", 0.0)),
+        size=(height, width),
+        scale=(float(number(call, given, "scale_x")), float(number(call, given, "scale_y"))),
+        subset=subset,
+    )
+    return op, call.operands(0)
+
+
 CUSTOM: dict[str, Row] = {
     "AudioSpectrogram": Row("AudioSpectrogram", audio_spectrogram),
     "Convolution2DTransposeBias": Row(
         "Convolution2DTransposeBias", convolution_2d_transpose_bias, (3, 3)
     ),
+    "Landmarks2TransformMatrix": Row("Landmarks2TransformMatrix", landmarks_to_transform_matrix),
     "MaxPoolingWithArgmax2D": Row("MaxPoolingWithArgmax2D", max_pooling_with_argmax),
     "MaxUnpooling2D": Row("MaxUnpooling2D", max_unpooling, (2, 2)),
     "Mfcc": Row("Mfcc", mfcc, (2, 2)),
     "TFLite_Detection_PostProcess": Row(
         "TFLite_Detection_PostProcess", detection_post_process, (3, 3)
     ),
+    "TransformLandmarks": Row("TransformLandmarks", transform_landmarks, (2, 2)),
+    "TransformTensorBilinear": Row("TransformTensorBilinear", transform_tensor_bilinear, (2, 2)),
 }
 """Custom operators that are read, by their custom code; users add theirs."""
 

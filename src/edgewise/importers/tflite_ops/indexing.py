@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ... import ops
-from ...errors import RunError, ModelError
+from ...errors import ModelError, RunError
 from ...graph import Value
 from .. import tflite_schema as schema
 from ..flatbuffer import INT8
