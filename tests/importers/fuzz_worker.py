@@ -3,8 +3,8 @@
     python fuzz_worker.py FIRST COUNT FILE...
 
 Before each file its seed goes to stdout, so that whoever started this process knows which file
-ended it; then a line of counts. A file that takes over five seconds ends the process by SIGALRM,
-and an exception that is not a ModelError by its traceback.
+ended it; then a line of counts. A file that takes over five seconds of processor time ends the
+process by SIGPROF, and an exception that is not a ModelError by its traceback.
 """
 
 from __future__ import annotations
@@ -78,14 +78,14 @@ def main(first: int, count: int, files: list[str]) -> None:
     for seed in range(first, first + count):
         print(seed, flush=True)
         data = mutant(sources, seed)
-        signal.alarm(SECONDS)
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)
         try:
             graph = load(data)
         except ModelError:
             continue
         exercise(graph)
         loaded += 1
-    signal.alarm(0)
+    signal.setitimer(signal.ITIMER_PROF, 0)
     print(f"loaded {loaded}", flush=True)
 
 
