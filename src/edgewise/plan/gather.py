@@ -9,11 +9,11 @@ import numpy as np
 
 from .. import ops
 from ..dtype import DType
-from ..graph import Array, Node
+from ..graph import Node
 from ..kernels import gather, views
 from .context import Context
 from .model import Params, View
-from .movement import along, drop, emit_copy, part
+from .movement import emit_copy, lower_slices, slices
 from .program import Program, element
 from .strided import merge
 
@@ -38,38 +38,16 @@ def _row(ctx: Context, view: View, first: int) -> int:
 
 
 def lower_gather(ctx: Context, node: Node) -> None:
-    """GATHER; constant indices in even steps make it a slice."""
+    """GATHER; a slice where constant indices go in even steps."""
     op = node.op
     assert isinstance(op, ops.Gather)
     x, indices = node.inputs
-    axis, b = op.axis, op.batch_dims
-    source, target = ctx.view(x), ctx.view(node.outputs[0])
-    if indices.data is not None and b == 0:
-        places = _even(indices.data)
-        op.check_values([None, indices.data], node.input_types)
-        if places is not None:
-            start, step = places
-            count = indices.type.size
-            chosen = part(
-                along(source, axis, start, count),
-                [0] * len(source.shape),
-                [count if i == axis else n for i, n in enumerate(source.shape)],
-                [step if i == axis else 1 for i in range(len(source.shape))],
-            )
-            emit_copy(ctx, drop(chosen, [axis] * (len(indices.type.shape) == 0)), target)
-            return
-    _gather(ctx, source, ctx.view(indices), target, (b, axis), 0)
-
-
-def _even(indices: Array) -> tuple[int, int] | None:
-    """(first, step) of indices that a slice of the same rank names."""
-    flat = indices.reshape(-1).astype(np.int64)
-    if indices.ndim > 1 or not flat.size:
-        return None
-    steps = np.diff(flat)
-    if steps.size and (steps != steps[0]).any():
-        return None
-    return int(flat[0]), int(steps[0]) if steps.size else 1
+    op.check_values([None, indices.data], node.input_types)
+    if slices(node, ctx.view(x)) is not None:
+        lower_slices(ctx, node)
+        return
+    places = (op.batch_dims, op.axis)
+    _gather(ctx, ctx.view(x), ctx.view(indices), ctx.view(node.outputs[0]), places, 0)
 
 
 def lower_gather_nd(ctx: Context, node: Node) -> None:

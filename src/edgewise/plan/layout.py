@@ -3,13 +3,15 @@
 - An input of a convolution with padding carries a halo: its buffer has room for the padding on
   all sides, which is filled with the zero point, so that kernels test no load.
 - A RESHAPE of a packed tensor is the same bytes.
-- What CONCATENATION joins is written straight into the joined tensor.
+- What CONCATENATION joins is written straight into the joined tensor, and what PAD and MIRROR_PAD
+  surround into the middle of theirs.
+- A slice whose elements lie side by side is part of what it is a slice of.
 - An elementwise operator writes over an input that nobody reads afterwards.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..graph import Graph, Node, TensorType, Value
@@ -23,7 +25,9 @@ from ..ops import (
     DepthwiseConv2D,
     DynamicUpdateSlice,
     Fused,
+    MirrorPad,
     Op,
+    Pad,
     Reshape,
     Select,
     TransposeConv,
@@ -31,6 +35,8 @@ from ..ops import (
 )
 from .geometry import Sides, conv_halo, transpose_conv_halo
 from .model import ALIGN, Address, Buffer, View, packed_strides
+from .movement import part, slices
+from .strided import merge
 
 IN_PLACE = (AddN, Binary, Cast, Chain, DynamicUpdateSlice, Select, Unary)
 ALIASING = 512
@@ -61,13 +67,11 @@ def lay_out(graph: Graph, native: Mapping[Node, bool]) -> Layout:
 
     def place(value: Value) -> None:
         if value in joined:
-            whole, axis, start = joined[value]
+            whole, start = joined[value]
             if whole not in layout.views:
                 place(whole)
-            outer = layout.views[whole]
-            settle(
-                value, View(outer.address + start * outer.strides[axis], value.type, outer.strides)
-            )
+            inside = part(layout.views[whole], start, value.type.shape)
+            settle(value, View(inside.address, value.type, inside.strides))
             return
         settle(value, _own(value, layout.halos.get(value, Sides())))
 
@@ -135,16 +139,14 @@ def _last_uses(graph: Graph) -> dict[Value, int]:
 
 def _joined(
     graph: Graph, native: Mapping[Node, bool], halos: Mapping[Value, Sides]
-) -> dict[Value, tuple[Value, int, int]]:
-    """For each value that is written into a joined tensor: that tensor, the axis, the start."""
+) -> dict[Value, tuple[Value, tuple[int, ...]]]:
+    """For each value that is written into a greater tensor: that tensor, and where it starts."""
     producers = graph.producers()
-    joined: dict[Value, tuple[Value, int, int]] = {}
+    joined: dict[Value, tuple[Value, tuple[int, ...]]] = {}
     for node in reversed(graph.nodes):
-        if not isinstance(node.op, Concatenation) or not native[node]:
+        if not native[node]:
             continue
-        (whole,) = node.outputs
-        start = 0
-        for value in node.inputs:
+        for value, start in _parts(node):
             producer = producers.get(value)
             if (
                 producer is not None
@@ -153,11 +155,22 @@ def _joined(
                 and value not in joined
                 and value not in halos
                 and node.inputs.count(value) == 1
-                and node.op.table(value.type, whole.type) is None
             ):
-                joined[value] = (whole, node.op.axis, start)
-            start += value.type.shape[node.op.axis]
+                joined[value] = (node.outputs[0], start)
     return joined
+
+
+def _parts(node: Node) -> Iterator[tuple[Value, tuple[int, ...]]]:
+    """The inputs whose elements the output holds unchanged, and where they start in it."""
+    op, start = node.op, 0
+    if isinstance(op, Pad | MirrorPad):
+        yield node.inputs[0], tuple(before for before, _ in op.paddings)
+    if isinstance(op, Concatenation):
+        whole = node.outputs[0].type
+        for value in node.inputs:
+            if op.table(value.type, whole) is None:
+                yield value, tuple(start * (i == op.axis) for i in range(len(whole.shape)))
+            start += value.type.shape[op.axis]
 
 
 def _shared(
@@ -175,6 +188,10 @@ def _shared(
             return None
         strides = packed_strides(value.type.shape, value.type.dtype.itemsize)
         return View(source.address, value.type, strides)
+    source = None if node.inputs[0].is_constant else layout.views.get(node.inputs[0])
+    selected = None if source is None else slices(node, source)
+    if selected is not None:
+        return _dense(selected[node.outputs.index(value)], value)
     if not isinstance(node.op, IN_PLACE):
         return None
     for source_value in node.inputs:
@@ -189,6 +206,15 @@ def _shared(
         ):
             return View(view.address, value.type, view.strides)
     return None
+
+
+def _dense(selected: View, value: Value) -> View | None:
+    """``value`` as part of another tensor, if its elements lie there side by side."""
+    extents, (strides,) = merge(selected.shape, [selected.strides])
+    itemsize = value.type.dtype.itemsize
+    if len(extents) > 1 or (extents and strides[0] != itemsize):
+        return None
+    return View(selected.address, value.type, packed_strides(value.type.shape, itemsize))
 
 
 def _overlaps(other: View, view: View) -> bool:

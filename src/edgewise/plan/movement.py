@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from ..dtype import DType
-from ..graph import Node, TensorType
+from ..graph import Array, Node, TensorType
 from ..kernels import copy, views
-from ..ops import Concatenation, Pack, Pad, Split, SplitV, StridedSlice, Transpose, Unpack
+from ..ops import (
+    Concatenation,
+    Gather,
+    Pack,
+    Pad,
+    Split,
+    SplitV,
+    StridedSlice,
+    Transpose,
+    Unpack,
+)
 from .context import Context
 from .geometry import Sides
 from .model import Params, Variant, View, packed_strides
@@ -21,7 +32,7 @@ BLOCK = 16384
 
 
 def emit_copy(ctx: Context, source: View, target: View, *, flip: bool = False) -> None:
-    """target = source, elements of views of one shape.
+    """target = source, elements of views of one shape; nothing where both are the same bytes.
 
     ``flip`` turns uint8 to int8 and back.
 
@@ -30,6 +41,8 @@ def emit_copy(ctx: Context, source: View, target: View, *, flip: bool = False) -
     size = target.type.dtype.itemsize
     ctx.require(target.type.dtype is not DType.STRING)
     extents, (src, dst) = merge(target.shape, [source.strides, target.strides])
+    if source.address == target.address and src == dst and not flip:
+        return
     if not extents:
         extents, src, dst = (1,), (size,), (size,)
     if src[-1] == dst[-1] == size:
@@ -227,7 +240,7 @@ def lower_concatenation(ctx: Context, node: Node) -> None:
         start += value.type.shape[axis]
         if table is not None:
             emit_table(ctx, view, target, table.view(np.uint8))
-        elif (view.address, view.strides) != (target.address, target.strides):
+        else:
             emit_copy(ctx, view, target)
     ctx.together(first)
 
@@ -241,32 +254,45 @@ def lower_pack(ctx: Context, node: Node) -> None:
     ctx.together(first)
 
 
-def lower_unpack(ctx: Context, node: Node) -> None:
-    assert isinstance(node.op, Unpack)
-    axis, whole = node.op.axis, ctx.view(node.inputs[0])
-    first = len(ctx.steps)
-    for i, value in enumerate(node.outputs):
-        emit_copy(ctx, drop(along(whole, axis, i, 1), [axis]), ctx.view(value))
-    ctx.together(first)
-
-
-def lower_split(ctx: Context, node: Node) -> None:
-    """SPLIT and SPLIT_V."""
-    assert isinstance(node.op, Split | SplitV)
-    axis, whole = node.op.axis, ctx.view(node.inputs[0])
-    first, start = len(ctx.steps), 0
-    for value in node.outputs:
-        count = value.type.shape[axis]
-        emit_copy(ctx, along(whole, axis, start, count), ctx.view(value))
-        start += count
-    ctx.together(first)
-
-
-def lower_strided_slice(ctx: Context, node: Node) -> None:
+def slices(node: Node, source: View) -> list[View] | None:
+    """Where each output lies in the first input, for operators that select parts of it."""
     op = node.op
-    assert isinstance(op, StridedSlice)
-    chosen = part(ctx.view(node.inputs[0]), op.begin, op.size, op.strides)
-    emit_copy(ctx, drop(chosen, op.shrink_axes), ctx.view(node.outputs[0]))
+    if isinstance(op, StridedSlice):
+        return [drop(part(source, op.begin, op.size, op.strides), op.shrink_axes)]
+    if isinstance(op, Unpack):
+        return [drop(along(source, op.axis, i, 1), [op.axis]) for i in range(len(node.outputs))]
+    if isinstance(op, Split | SplitV):
+        sizes = [t.shape[op.axis] for t in node.output_types]
+        starts = itertools.accumulate(sizes, initial=0)
+        return [along(source, op.axis, at, n) for at, n in zip(starts, sizes, strict=False)]
+    if isinstance(op, Gather) and op.batch_dims == 0 and node.inputs[1].data is not None:
+        return _gathered(op, source, node.inputs[1].data)
+    return None
+
+
+def _gathered(op: Gather, source: View, indices: Array) -> list[View] | None:
+    """What constant indices in even steps select."""
+    flat = indices.reshape(-1).astype(np.int64)
+    steps = np.diff(flat)
+    if indices.ndim > 1 or not flat.size or (steps.size and (steps != steps[0]).any()):
+        return None
+    if not 0 <= flat.min() <= flat.max() < source.shape[op.axis]:
+        return None
+    here = [axis == op.axis for axis in range(len(source.shape))]
+    start = [int(flat[0]) if h else 0 for h in here]
+    shape = [flat.size if h else n for h, n in zip(here, source.shape, strict=True)]
+    chosen = part(source, start, shape, [int(steps[0]) if h and steps.size else 1 for h in here])
+    return [chosen if indices.ndim else drop(chosen, [op.axis])]
+
+
+def lower_slices(ctx: Context, node: Node) -> None:
+    """SPLIT, SPLIT_V, STRIDED_SLICE, UNPACK: what the layout made parts of the input stays so."""
+    chosen = slices(node, ctx.view(node.inputs[0]))
+    ctx.require(chosen is not None)
+    first = len(ctx.steps)
+    for value, selected in zip(node.outputs, chosen or (), strict=True):
+        emit_copy(ctx, selected, ctx.view(value))
+    ctx.together(first)
 
 
 def lower_transpose(ctx: Context, node: Node) -> None:
