@@ -41,4 +41,4 @@ class HashtableFind(Op):
         asked, places = np.unique(queries, return_inverse=True)
         found = np.empty(asked.size, values.dtype)
         found[:] = [table.get(key, default.item()) for key in asked.tolist()]
-        return [found[places].reshape(queries.shape)]
+        return [found[places.ravel()].reshape(queries.shape)]
