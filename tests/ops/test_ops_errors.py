@@ -17,11 +17,14 @@ from edgewise.ops import (
     ArgMin,
     Atan2,
     AveragePool2D,
+    BatchMatMul,
     Bitcast,
     BitwiseXor,
     Cast,
     Concatenation,
     Conv2D,
+    Conv3D,
+    Conv3DTranspose,
     Cumsum,
     Densify,
     DepthwiseConv2D,
@@ -30,6 +33,7 @@ from edgewise.ops import (
     Exp,
     FakeQuant,
     FullyConnected,
+    L2Pool2D,
     LeakyRelu,
     Less,
     LocalResponseNormalization,
@@ -85,6 +89,8 @@ def c64(*shape: int) -> TensorType:
 
 BARE_VECTOR = TensorType((2,), DType.INT8)
 IMAGE, KERNEL = s8(1, 8, 8, 4), s8(6, 3, 3, 4)
+WIDE = q8(DType.INT16, (1, 8, 8, 4), 0.5, 0)
+VOLUME = f32(1, 4, 4, 4, 2)
 BARE = TensorType((1, 8, 8, 4), DType.INT8)
 OUT_OF_RANGE = TensorType((1, 8, 8, 4), DType.INT8, QParams.per_tensor(1.0, 128))
 TINY = TensorType((1, 8, 8, 4), DType.INT8, QParams.per_tensor(1e-44, 0))
@@ -110,11 +116,24 @@ BROKEN: list[tuple[Op, list[TensorType], str]] = [
     (Conv2D(padding=(HUGE, 0, 0, 0)), [IMAGE, KERNEL], "its padded input has"),
     (Conv2D(), [s8(1, 2, 8, 4), KERNEL], "3 taps with dilation 1 do not fit 2 elements"),
     (Conv2D(), [IMAGE, KERNEL, i32(5)], r"bias has shape \[5\]; it must be \[6\]"),
-    (Conv2D(), [IMAGE, KERNEL, f32(6)], "bias is float32; it must be int32"),
+    (Conv2D(), [IMAGE, KERNEL, f32(6)], "bias float32; bias must be int32"),
     (Conv2D(), [IMAGE, f32(6, 3, 3, 4)], "weights are float32; they must be uint8 or int8"),
-    (Conv2D(), [f32(1, 8, 8, 4), KERNEL], "input is float32 and weights int8"),
-    (Conv2D(), [f32(1, 8, 8, 4), f32(6, 3, 3, 4), i32(6)], "input is float32 and bias int32"),
-    (Conv2D(), [i32(1, 8, 8, 4), KERNEL], "input 0 is int32; inputs are all float32, or"),
+    (Conv2D(), [f32(1, 8, 8, 4), i32(6, 3, 3, 4)], "input is float32 and weights int32"),
+    (Conv2D(), [f32(1, 8, 8, 4), f32(6, 3, 3, 4), i32(6)], "bias int32; bias must be float32"),
+    (Conv2D(), [f32(1, 8, 8, 4), KERNEL, i32(6)], "bias int32; bias must be float32"),
+    (Conv2D(), [WIDE, KERNEL, f32(6)], "bias must be int64 or int32"),
+    (Conv2D(), [i32(1, 8, 8, 4), KERNEL], "input is int32; it must be float32, uint8, int8 or"),
+    (FullyConnected(), [f32(1, 2**17), s8(2, 2**17)], "an int32 sum holds at most"),
+    (BatchMatMul(), [f32(8), f32(8, 4)], "input 0 has rank 1; it must be 2 or more"),
+    (BatchMatMul(), [f32(2, 3, 8), f32(2, 7, 4)], "summed over 8 and 7 products"),
+    (BatchMatMul(), [f32(2, 3, 8), f32(3, 8, 4)], "their leading dimensions broadcast"),
+    (BatchMatMul(), [s8(3, 8), f32(8, 4)], "weights are float32; they must be uint8 or int8"),
+    (Conv3D(), [s8(1, 4, 4, 4, 2), f32(2, 2, 2, 2, 5)], "input 0 is int8; it must be float32"),
+    (Conv3D(), [VOLUME, f32(2, 2, 2, 3, 5)], "2 input channels, weights of depth 3"),
+    (Conv3D(), [VOLUME, f32(2, 2, 2, 2, 5), f32(4)], r"bias has shape \[4\]; it must be \[5\]"),
+    (Conv3D(), [VOLUME, f32(5, 2, 2, 2, 5)], "5 taps with dilation 1 do not fit 4 elements"),
+    (Conv3DTranspose(), [VOLUME, f32(1, 1, 1, 5, 2)], "stride, padding and output_size belong"),
+    (L2Pool2D(), [IMAGE], "input 0 is int8"),
     (Conv2D(), [BARE, KERNEL], "it must be quantized with one scale"),
     (Conv2D(), [OUT_OF_RANGE, KERNEL], "zero point 128; int8 cannot hold it"),
     (Conv2D(), [TINY, KERNEL], "it must be a positive normal float32"),
