@@ -274,9 +274,8 @@ class Mul(_Activated):
             return self.requant(inputs, [out]).apply(a * b)
         a_scale, b_scale, out_scale = (per_tensor(t, self.name)[0] for t in (*inputs, out))
         with np.errstate(over="ignore", under="ignore"):
-            ratio = a_scale * b_scale / out_scale
-        self.require(bool(ratio < 2.0**64), f"its scale is {ratio}; it must be below 2**64")
-        q = multiply(a * b, float(ratio)) + per_tensor(out, self.name)[1]
+            ratio = min(float(a_scale * b_scale / out_scale), 2.0**40)
+        q = multiply(a * b, ratio) + per_tensor(out, self.name)[1]
         return np.asarray(np.clip(q, *activation_range(out, self.activation)))
 
     def macs(self, inputs: Sequence[TensorType], outputs: Sequence[TensorType]) -> int:
