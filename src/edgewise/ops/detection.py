@@ -7,9 +7,9 @@ The rules are TensorFlow Lite's: ``kernels/internal/reference/non_max_suppressio
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,23 +24,30 @@ from .requant import per_tensor
 Floats = npt.NDArray[np.float32]
 
 
-def overlaps(boxes: Floats, one: int, others: Array) -> Floats:
-    """Intersection over union of box ``one`` with each of ``others``; 0 where a box is empty."""
-    y1, x1, y2, x2 = boxes.T
-    top, bottom, left, right = (
-        np.minimum(y1, y2),
-        np.maximum(y1, y2),
-        np.minimum(x1, x2),
-        np.maximum(x1, x2),
-    )
-    area = (bottom - top) * (right - left)
-    zero = np.float32(0)
-    tall = np.minimum(bottom[one], bottom[others]) - np.maximum(top[one], top[others])
-    wide = np.minimum(right[one], right[others]) - np.maximum(left[one], left[others])
-    both = np.maximum(tall, zero) * np.maximum(wide, zero)
-    union = area[one] + area[others] - both
-    empty = (area[one] <= 0) | (area[others] <= 0) | (union == 0)
-    return np.asarray(np.where(empty, zero, both / np.where(empty, np.float32(1), union)))
+class Overlaps:
+    """Intersections over unions of pairs of boxes; 0 where a box is empty."""
+
+    def __init__(self, boxes: Floats) -> None:
+        y1, x1, y2, x2 = boxes.T
+        self.top, self.bottom = np.minimum(y1, y2), np.maximum(y1, y2)
+        self.left, self.right = np.minimum(x1, x2), np.maximum(x1, x2)
+        self.area = (self.bottom - self.top) * (self.right - self.left)
+
+    def of(self, one: int, others: Any = slice(None)) -> Floats:
+        """The overlap of box ``one`` with each of ``others``."""
+        zero, area = np.float32(0), self.area[others]
+        tall = np.minimum(self.bottom[one], self.bottom[others])
+        wide = np.minimum(self.right[one], self.right[others])
+        tall = tall - np.maximum(self.top[one], self.top[others])
+        wide = wide - np.maximum(self.left[one], self.left[others])
+        both = np.maximum(tall, zero) * np.maximum(wide, zero)
+        union = self.area[one] + area - both
+        empty = (self.area[one] <= 0) | (area <= 0) | (union == 0)
+        return np.asarray(np.where(empty, zero, both / np.where(empty, np.float32(1), union)))
+
+
+KEPT = 2**24
+"""How many overlaps are kept while classes are gone through."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -90,6 +97,7 @@ class NonMaxSuppressionV4(Op):
             np.float32(n.item()) for n in (*numbers, np.float32(0))[:3]
         )
         factor = np.float32(-0.5) / sigma if sigma > 0 else np.float32(0)
+        overlaps = Overlaps(boxes)
         queue = [(-s, i, 0) for i, s in enumerate(scores) if s > score_limit]
         heapq.heapify(queue)
         chosen: list[int] = []
@@ -99,7 +107,7 @@ class NonMaxSuppressionV4(Op):
             score = first = -negative
             suppressed = False
             others = np.array(chosen[begin:][::-1], np.intp)
-            for iou in overlaps(boxes, index, others) if len(others) else ():
+            for iou in overlaps.of(index, others) if len(others) else ():
                 suppressed = bool(iou >= iou_limit)
                 if suppressed:
                     break
@@ -230,21 +238,37 @@ class DetectionPostProcess(Op):
             half = (0.5 * np.exp(e[:, 2:] / scale[2:]) * a[:, 2:]).astype(np.float32)
             return np.concatenate([center - half, center + half], axis=1)
 
-    def suppress(self, boxes: Floats, scores: Floats, most: int) -> list[int]:
+    def covering(self, boxes: Floats) -> Callable[[int], Array]:
+        """A function of a box: whether it overlaps each too much."""
+        overlaps, kept = Overlaps(boxes), dict[int, Array]()
+
+        def covered(box: int) -> Array:
+            row = kept.get(box)
+            if row is None:
+                row = overlaps.of(box) > np.float32(self.iou_threshold)
+                if len(kept) * len(boxes) < KEPT:
+                    kept[box] = row
+            return row
+
+        return covered
+
+    def suppress(self, covered: Callable[[int], Array], scores: Floats, most: int) -> list[int]:
         """Boxes of descending score that do not overlap, at most ``most``."""
-        kept = np.flatnonzero(scores >= np.float32(self.score_threshold))
-        order = kept[np.argsort(-scores[kept], kind="stable")]
+        above = np.flatnonzero(scores >= np.float32(self.score_threshold))
+        order = above[np.argsort(-scores[above], kind="stable")]
         chosen: list[int] = []
-        while len(order) and len(chosen) < most:
-            best = int(order[0])
-            chosen.append(best)
-            iou = overlaps(boxes, best, order[1:])
-            order = order[1:][iou <= np.float32(self.iou_threshold)]
+        suppressed = np.zeros(len(scores), np.bool_)
+        for box in order.tolist():
+            if not suppressed[box]:
+                chosen.append(box)
+                if len(chosen) == most:
+                    break
+                suppressed |= covered(box)
         return chosen
 
     def fast(self, boxes: Floats, scores: Floats) -> list[tuple[int, int, int, np.float32]]:
         """(place, box, class, score) of what is found, each box with its best classes."""
-        chosen = self.suppress(boxes, scores.max(axis=1), self.max_detections)
+        chosen = self.suppress(self.covering(boxes), scores.max(axis=1), self.max_detections)
         found = []
         for i, box in enumerate(chosen):
             best = np.argsort(-scores[box], kind="stable")[: self.max_classes]
@@ -257,9 +281,10 @@ class DetectionPostProcess(Op):
     def per_class(self, boxes: Floats, scores: Floats) -> list[tuple[int, int, int, np.float32]]:
         """(place, box, class, score) of what is found, suppressed class by class."""
         found: list[tuple[np.float32, int, int]] = []
+        covered = self.covering(boxes)
         for label in range(self.classes):
             column = scores[:, label]
-            chosen = self.suppress(boxes, column, self.detections_per_class)
+            chosen = self.suppress(covered, column, self.detections_per_class)
             found += [(column[box], box, label) for box in chosen]
             found = sorted(found, key=lambda f: -f[0])[: self.max_detections]
         return [(i, box, label, score) for i, (score, box, label) in enumerate(found)]
