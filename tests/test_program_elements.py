@@ -140,6 +140,9 @@ MOVES: dict[str, tuple[Op, tuple[int, ...]]] = {
     "split": (ops.SplitV(2, (1, 4, 2)), SHAPE),
     "tile": (ops.Tile((2, 1, 3, 2)), (2, 3, 1, 5)),
     "tile elements": (ops.Tile((1, 6)), (4, 1)),
+    "transpose pairs": (ops.Transpose((1, 0, 2)), (33, 18, 2)),
+    "transpose triples": (ops.Transpose((1, 0, 2)), (33, 18, 3)),
+    "pad columns": (ops.Pad(((0, 0), (0, 2), (1, 0))), (7, 8, 3)),
     "transpose": (ops.Transpose((0, 3, 1, 2)), SHAPE),
     "zeros": (ops.ZerosLike(), SHAPE),
 }

@@ -112,6 +112,19 @@ def test_negative_strides(isa: Isa, nbytes: int) -> None:
 
 
 @isas
+@pytest.mark.parametrize("nbytes", range(1, 33))
+def test_elements_of_any_size(isa: Isa, nbytes: int) -> None:
+    src, dst = random((9, nbytes + 3)), np.zeros((9, nbytes + 5), np.uint8)
+    _, x = fields("src", src, src[:, 1:], copy.OUTER)
+    result, y = fields("dst", dst, dst[:, 2:], copy.OUTER)
+    values = {**x, **y, **{f"d{i}": 1 for i in range(1, copy.OUTER)}, "n": 9, "block": 4}
+    values |= {"src_step": nbytes + 3, "dst_step": nbytes + 5}
+    run(CopyStrided(isa, nbytes), 3, values, [result])
+    dst[:, 2 : nbytes + 2] = src[:, 1 : nbytes + 1]
+    np.testing.assert_array_equal(result.array, dst)
+
+
+@isas
 @pytest.mark.parametrize("nbytes", SIZES)
 @pytest.mark.parametrize(
     ("rows", "columns"), [(1, 1), (16, 16), (2, 35), (35, 2), (33, 50), (7, 9)]

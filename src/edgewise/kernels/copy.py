@@ -1,7 +1,7 @@
 """Copies, transposition and fills of strided memory.
 
-They move bytes and know no types: an element is 1, 2, 4, 8 or, but for transpositions and fills, 16
-bytes. ``Copy`` serves where the
+They move bytes and know no types: an element is 1, 2, 4 or 8 bytes, of ``CopyStrided`` any number.
+``Copy`` serves where the
 innermost dimension is contiguous on both sides, ``CopyStrided`` everywhere, ``Transpose`` where the
 contiguous dimension of one side is not that of the other. Source and destination must not overlap,
 except that ``Copy`` may work in place.
@@ -57,10 +57,10 @@ class Copy:
 
 @dataclass(frozen=True)
 class CopyStrided:
-    """dst = src, views of runs of ``n`` elements of ``nbytes``; a unit is one block of one run.
+    """dst = src, views of runs of ``n`` elements of ``nbytes``, any number up to 32.
 
-    ``src_step`` and ``dst_step`` are the bytes from one element of a run to the next, and may be
-    negative.
+    A unit is one block of one run. ``src_step`` and ``dst_step`` are the bytes from one element of
+    a run to the next, and may be negative.
     """
 
     isa: Isa
@@ -81,10 +81,21 @@ class CopyStrided:
         with views.blocks(k, steps, OUTER) as unit:
             src, dst = k.var(unit.at["src"]), k.var(unit.at["dst"])
             with k.loop(0, unit.count):
-                dst.value.store(src.value.load(Type("u", 8 * self.nbytes)))
+                for offset, nbytes in self.pieces():
+                    element = (src.value + offset).load(Type("u", 8 * nbytes))
+                    (dst.value + offset).store(element)
                 src.value = src.value + steps["src"]
                 dst.value = dst.value + steps["dst"]
         return k.text()
+
+    def pieces(self) -> list[tuple[int, int]]:
+        """An element's powers of 2 of bytes: offsets and sizes."""
+        found, offset = [], 0
+        for nbytes in (16, 8, 4, 2, 1):
+            while self.nbytes - offset >= nbytes:
+                found.append((offset, nbytes))
+                offset += nbytes
+        return found
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -29,6 +30,8 @@ from .strided import Strides, emit_table, merge, outer_fields
 
 BLOCK = 16384
 """Bytes of a work unit."""
+SHORT = 16
+"""Bytes of a run that is moved as one element."""
 
 
 def emit_copy(ctx: Context, source: View, target: View, *, flip: bool = False) -> None:
@@ -45,14 +48,17 @@ def emit_copy(ctx: Context, source: View, target: View, *, flip: bool = False) -
         return
     if not extents:
         extents, src, dst = (1,), (size,), (size,)
-    if src[-1] == dst[-1] == size:
+    nbytes = size * extents[-1]
+    if src[-1] == dst[-1] == size and nbytes <= SHORT and len(extents) > 1 and not flip:
+        extents, src, dst, size = extents[:-1], src[:-1], dst[:-1], nbytes
+    elif src[-1] == dst[-1] == size:
         _walk(ctx, copy.Copy(ctx.isa, flip), source, target, extents, src, dst, size, {})
         return
     if flip:
         emit_table(ctx, source, target, np.arange(256, dtype=np.uint8) ^ np.uint8(0x80))
         return
     if (src[-1] != size and dst[-1] != size) or not _transpose(
-        ctx, source, target, extents, src, dst
+        ctx, source, target, extents, src, dst, size
     ):
         steps = {"src_step": src[-1], "dst_step": dst[-1]}
         _walk(ctx, copy.CopyStrided(ctx.isa, size), source, target, extents, src, dst, 1, steps)
@@ -85,11 +91,21 @@ def _walk(
 
 
 def _transpose(
-    ctx: Context, source: View, target: View, extents: Sequence[int], src: Strides, dst: Strides
+    ctx: Context,
+    source: View,
+    target: View,
+    extents: Sequence[int],
+    src: Strides,
+    dst: Strides,
+    size: int,
 ) -> bool:
     """Emit a transposition where each side is contiguous in a dimension of its own."""
-    size = target.type.dtype.itemsize
-    if size > 8 or size not in src or size not in dst or len(extents) > views.OUTER + 2:
+    if (
+        size not in (1, 2, 4, 8)
+        or size not in src
+        or size not in dst
+        or len(extents) > views.OUTER + 2
+    ):
         return False
     column, row = src.index(size), dst.index(size)
     if column == row:
@@ -330,6 +346,12 @@ def emit_fill(ctx: Context, target: View, value: int) -> None:
     if not extents or steps[-1] != size:
         extents, steps = (*extents, 1), (*steps, size)
     outer, n = extents[:-1], extents[-1] * size
+    if n <= SHORT and math.prod(outer) > 1:
+        pattern = np.array([value % 2**64] * (SHORT // 8), np.uint64)
+        t = replace(target.type, shape=extents)
+        runs = View(ctx.constant(pattern).address, t, (*[0] * len(outer), size))
+        emit_copy(ctx, runs, View(target.address, t, steps))
+        return
     ctx.require(len(outer) <= copy.OUTER)
     block = min(-(-n // 8) * 8, BLOCK)
     fields = outer_fields(copy.OUTER, outer, {"dst": (target.address, steps[:-1])})
