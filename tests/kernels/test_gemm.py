@@ -9,13 +9,14 @@ of an instruction set without fused multiply-add costs one more eps.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from edgewise.kernels.dots import Dots
-from edgewise.kernels.gemm import Gemm
+from edgewise.kernels.gemm import Gemm, rounded_to_bf16
 from edgewise.kernels.isa import ISAS, Isa
 from edgewise.kernels.stages import STAGES
 from edgewise.kernels.views import SLACK
@@ -103,6 +104,8 @@ def check(
         "block_panels": each,
     }
     values = {name: values[name] for name in v.fields if name in values}
+    if isinstance(v, Gemm) and v.bf16:
+        w = (rounded_to_bf16(w).astype(np.uint32) << 16).view(np.float32)
     windows = layer.windows(x).astype(np.float64)
     expected = windows @ w.T.astype(np.float64) + bias
     bound = 2 * (depth + 2) * EPS * (np.abs(windows) @ np.abs(w.T) + np.abs(bias))
@@ -190,6 +193,23 @@ def test_columns_divided_over_units(isa: Isa, mr: int, nv: int) -> None:
     n = 4 * nv * isa.lanes + 1
     for block_panels in (1, 2, 3):
         check(Gemm.of(isa, mr, nv, n), Layer(n, 9, (2, 2, mr)), False, block_panels)
+
+
+@every_tile
+def test_bfloat16_weights(isa: Isa, mr: int, nv: int) -> None:
+    """Whole panels, tails, and both."""
+    nr = nv * isa.lanes
+    for i, n in enumerate((1, nr - 1, nr, nr + isa.lanes, 2 * nr + 3)):
+        v = replace(Gemm.of(isa, mr, nv, n, ("relu",)), bf16=True)
+        check(v, matrix(mr + i, n, depths(isa)[i]), tight=i % 2 == 0, seed=i)
+
+
+def test_rounding_to_bfloat16() -> None:
+    """Halves go to even, large numbers to infinity; NaN stays one."""
+    bits = [0x3F808000, 0x3F818000, 0x3F808001, 0x3F807FFF, 0x7F7FFFFF, 0xFF800000, 0x7F800001]
+    rounded = [0x3F80, 0x3F82, 0x3F81, 0x3F80, 0x7F80, 0xFF80, 0x7FC0]
+    x = np.array(bits, np.uint32).view(np.float32)
+    np.testing.assert_array_equal(rounded_to_bf16(x), np.array(rounded, np.uint16))
 
 
 @isas

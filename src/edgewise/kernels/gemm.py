@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .ir import Kernel, Type, Value, Var, f32, index, ptr
+from .ir import Kernel, Type, Value, Var, f32, index, ptr, u16, u32
 from .isa import Isa
 from .pixels import FIELDS, pixel_fields, tiles
 from .stages import FLOAT, Place, placed, stage_fields, stage_operands, store_all, store_part
@@ -36,6 +36,7 @@ class Gemm:
     Attributes:
         tail: vectors of the last, narrower panel, the last of them perhaps in part; 0 for none.
         stages: names of STAGES, in order; fields of stage i begin with ``s{i}_``.
+        bf16: weights are stored as bfloat16; sums are of float32 all the same.
     """
 
     isa: Isa
@@ -43,6 +44,7 @@ class Gemm:
     nv: int
     tail: int = 0
     stages: tuple[str, ...] = ()
+    bf16: bool = False
 
     @property
     def nr(self) -> int:
@@ -52,7 +54,12 @@ class Gemm:
     def symbol(self) -> str:
         op = "_".join(("gemm", *self.stages))
         tail = f"t{self.tail * self.isa.lanes}" if self.tail else ""
-        return f"{op}_f32_{self.mr}x{self.nr}{tail}__{self.isa.name}"
+        types = "f32bf16" if self.bf16 else "f32"
+        return f"{op}_{types}_{self.mr}x{self.nr}{tail}__{self.isa.name}"
+
+    @property
+    def weight_bytes(self) -> int:
+        return 2 if self.bf16 else FLOAT
 
     @property
     def fields(self) -> dict[str, Type]:
@@ -78,47 +85,69 @@ class Gemm:
         return cls(isa, mr, nv, -(-(n % (nv * isa.lanes)) // isa.lanes), stages)
 
     def panel_bytes(self, k: int) -> int:
-        return FLOAT * self.nr * (1 + k)
+        return self.nr * (FLOAT + self.weight_bytes * k)
 
     def pack(
         self, weights: npt.NDArray[np.float32], bias: npt.NDArray[np.float32]
     ) -> npt.NDArray[np.uint8]:
         """Weights float32[n, runs, kc] and bias float32[n] as panels.
 
-        A panel: bias float32[nr], then float32[nr] for each of the runs * kc steps.
+        A panel: bias float32[nr], then float32[nr], or bfloat16[nr], for each of the runs * kc
+        steps.
         """
         n = len(weights)
-        rows = np.concatenate([bias[None], weights.reshape(n, -1).T])
         widths = [self.nr] * (n // self.nr) + [self.tail * self.isa.lanes] * bool(self.tail)
-        padded = np.zeros((len(rows), sum(widths)), np.float32)
-        padded[:, :n] = rows
-        parts = np.split(padded, np.cumsum(widths)[:-1], axis=1)
-        flat = [part.reshape(-1) for part in parts]
-        return np.concatenate([*flat, np.zeros(SLACK // FLOAT, np.float32)]).view(np.uint8)
+        padded = np.zeros((1 + weights[0].size, sum(widths)), np.float32)
+        padded[0, :n], padded[1:, :n] = bias, weights.reshape(n, -1).T
+        stored = rounded_to_bf16(padded[1:]) if self.bf16 else padded[1:]
+        parts: list[npt.NDArray[np.uint8]] = []
+        for end, width in zip(np.cumsum(widths), widths, strict=True):
+            for rows in (padded[:1], stored):
+                columns = np.ascontiguousarray(rows[:, end - width : end])
+                parts.append(columns.reshape(-1).view(np.uint8))
+        return np.concatenate([*parts, np.zeros(SLACK, np.uint8)])
 
     def build(self) -> str:
         return _Builder(self).build()
 
 
+def rounded_to_bf16(x: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
+    """The bits of the nearest bfloat16, halves to even; NaN stays one."""
+    bits = x.view(np.uint32)
+    nearest = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
+    return np.where(np.isnan(x), bits >> 16 | 0x40, nearest).astype(np.uint16)
+
+
 def add_products(
-    isa: Isa, acc: Sequence[Sequence[Var]], rows: Sequence[Value], b: Value, count: int
+    isa: Isa,
+    acc: Sequence[Sequence[Var]],
+    rows: Sequence[Value],
+    b: Value,
+    count: int,
+    bf16: bool = False,
 ) -> None:
     """acc[i][j] += A[i, p] * B[p, j] for ``count`` steps p: 1 or ``FloatCosts.step``.
 
     ``rows`` are the addresses of the floats A[i, 0]; rows of vectors B[p] lie side by side from
     ``b`` on. The order keeps few registers alive: the accumulators, B[p], and one value of A
-    where it is read into all lanes, or a vector of each row of it.
+    where it is read into all lanes, or a vector of each row of it. ``bf16``: B is bfloat16.
     """
-    nv = len(acc[0])
+    nv, lanes = len(acc[0]), isa.lanes
+    size = 2 if bf16 else FLOAT
+
+    def column(address: Value) -> Value:
+        if not bf16:
+            return address.load(f32[lanes])
+        return (address.load(u16[lanes]).to(u32[lanes]) << 16).bitcast(f32[lanes])
+
     loaded = [row.load(f32[count]) for row in rows] if count > 1 else []
     for u in range(count):
-        at = b + FLOAT * isa.lanes * nv * u
-        columns = [(at + FLOAT * isa.lanes * j).load(f32[isa.lanes]) for j in range(nv)]
+        columns = [column(b + size * lanes * (nv * u + j)) for j in range(nv)]
         for i, sums in enumerate(acc):
             scalar = loaded[i].lane(u) if loaded else rows[i].load(f32)
-            a = scalar.splat(isa.lanes)
-            for total, column in zip(sums, columns, strict=True):
-                total.value = isa.fma(a, column, total.value)
+            a = scalar.splat(lanes)
+            for total, b_p in zip(sums, columns, strict=True):
+                total.value = isa.fma(a, b_p, total.value)
 
 
 class _Builder:
@@ -145,7 +174,7 @@ class _Builder:
         bias = [(w + FLOAT * lanes * j).load(f32[lanes]) for j in range(nv)]
         acc = [[k.var(x) for x in bias] for _ in range(v.mr)]
         b = k.var(w + FLOAT * lanes * nv)
-        step = self.isa.costs.floats.step
+        step, pitch = self.isa.costs.floats.step, v.weight_bytes * lanes * nv
         with k.loop(0, k["run_count"], once=True) as run:
             start = (k["runs"] + run * 8).load(index, 8)
             end = start + k["kc"] * FLOAT
@@ -155,11 +184,12 @@ class _Builder:
                 parts = [(step, start, middle), (1, middle, end)]
             for count, first, last in parts:
                 with k.loop(first, last, count * FLOAT, once=step == 1) as at:
+                    here, nbytes = [row + at for row in rows["a"]], count * pitch
                     if v.mr == 1:
-                        for line in range(0, count * FLOAT * lanes * nv, LINE):
+                        for line in range(0, nbytes, LINE):
                             (b.value + (AHEAD + line)).prefetch()
-                    add_products(self.isa, acc, [row + at for row in rows["a"]], b.value, count)
-                    b.value = b.value + count * FLOAT * lanes * nv
+                    add_products(self.isa, acc, here, b.value, count, v.bf16)
+                    b.value = b.value + nbytes
         self.store(panel, rows, [[x.value for x in row] for row in acc], ends)
 
     def store(

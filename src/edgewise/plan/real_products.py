@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -56,11 +56,14 @@ class RealProduct:
     ) -> None:
         """One matrix product: ``weights`` float32[n, runs, kc] over the pixels of ``shape``.
 
-        ``channels`` are those of the operator that ``weights`` gives.
+        ``channels`` are those of the operator that ``weights`` gives. A product of one row waits
+        for its weights, so with ``precision`` "bf16" they are kept as bfloat16.
         """
         n, run_count, kc = weights.shape
         pixels = math.prod(shape)
         v, seconds = select.product(ctx.isa, pixels, n, kc, run_count, epilogue.stages)
+        if ctx.precision == "bf16" and isinstance(v, Gemm) and v.mr == 1:
+            v = replace(v, bf16=True)
         packed = ctx.constants.add(v.pack(weights, self.bias[channels]))
         emit_gemm(ctx, v, seconds, packed, weights.shape, source, target, shape, runs, epilogue)
 
