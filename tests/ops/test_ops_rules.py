@@ -15,7 +15,15 @@ from op_cases import q8
 from edgewise.dtype import DType, QParams
 from edgewise.errors import GraphError
 from edgewise.graph import TensorType
-from edgewise.ops import Activation, fixed_point_requantization
+from edgewise.ops import (
+    Activation,
+    Add,
+    Mul,
+    Rounding,
+    Softmax,
+    Sub,
+    fixed_point_requantization,
+)
 from edgewise.ops.fixed_point import (
     multiplier,
     multiply_once_rounded,
@@ -140,3 +148,33 @@ def test_groups_of_dynamic_quantization() -> None:
     x[0], x[1, 2] = 1.0, 100.0
     assert quantize_rows(x, (1, 2, 3)).scale.shape == (2, 1, 1, 1)
     assert quantize_rows(x, (3,)).scale.shape == (2, 3, 3, 1)
+
+
+def test_softmax_in_fixed_point() -> None:
+    """LiteRT's Softmax is float's; this rule is held to the real numbers, within a step."""
+    x, y = q8(DType.INT8, (40, 12), 0.05, 3), q8(DType.INT8, (40, 12), 1 / 256, -128)
+    data = np.random.default_rng(0).integers(-128, 128, x.shape).astype(np.int8)
+    data[0], data[1, 1:] = -128, -128
+    (found,) = Softmax(2.0, Rounding.FIXED_POINT).reference([data], [x], [y])
+    e = np.exp(2.0 * 0.05 * (data.astype(np.float64) - data.max(-1, keepdims=True)))
+    expected = np.clip(e / e.sum(-1, keepdims=True) * 256 - 128, -128, 127)
+    assert np.abs(found - expected).max() < 1
+    assert found.dtype == np.int8
+
+
+@pytest.mark.parametrize("op", [Add, Sub, Mul])
+def test_elementwise_operators_in_fixed_point(op: type[Add | Sub | Mul]) -> None:
+    a, b = q8(DType.INT8, (256, 1), 0.013, -7), q8(DType.INT8, (1, 256), 0.05, 40)
+    out = q8(DType.INT8, (256, 256), 0.04, 9)
+    x = np.arange(-128, 128).astype(np.int8)
+    arrays, types = [x[:, None], x[None]], [a, b]
+    (found,) = op(rounding=Rounding.FIXED_POINT).reference(arrays, types, [out])
+    (float_rule,) = op().reference(arrays, types, [out])
+    reals = [
+        (v.astype(np.float64) - t.quant.zero_point[0]) * t.quant.scale[0]
+        for v, t in zip(arrays, types, strict=True)
+        if t.quant
+    ]
+    real = {Add: np.add, Sub: np.subtract, Mul: np.multiply}[op](*reals) / 0.04 + 9
+    assert np.abs(found - np.clip(real, -128, 127)).max() <= 0.52
+    assert (found != float_rule).mean() < 0.02

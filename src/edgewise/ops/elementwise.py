@@ -24,7 +24,7 @@ from .checks import (
 )
 from .fixed_point import divide_by_power_of_two, multiply
 from .quantized import dequantized, requantized
-from .requant import Requant, activation_range, centered, per_tensor
+from .requant import Requant, Rounding, activation_range, centered, per_tensor
 
 Function = Callable[[Array, Array], Array]
 
@@ -155,10 +155,12 @@ class _Sum(_Activated):
 
     int16: TensorFlow Lite's rule, ``Aligned`` by 15 bits and fixed_point.multiply of the sum. With
     ``pot_scale_int16``, zero points 0, scales that are powers of two and an operand of the output's
-    scale, the greatest, the other operand is shifted right instead, halves away from 0.
+    scale, the greatest, the other operand is shifted right instead, halves away from 0. With
+    ``rounding`` in fixed point, 8 bits follow that rule too, ``Aligned`` by 20 bits.
     """
 
     pot_scale_int16: bool = True
+    rounding: Rounding = Rounding.FLOAT
 
     _sign: ClassVar[int] = 1
 
@@ -194,22 +196,23 @@ class _Sum(_Activated):
     def quantized(
         self, arrays: Sequence[Array], inputs: Sequence[TensorType], out: TensorType
     ) -> Array:
-        if inputs[0].dtype is not DType.INT16:
+        is_wide = inputs[0].dtype is DType.INT16
+        if not is_wide and self.rounding is Rounding.FLOAT:
             return self.fixed_point(inputs, [out]).apply(arrays[0], arrays[1])
         bounds = activation_range(out, self.activation)
-        shifts = self._power_of_two_shifts(inputs, out)
+        shifts = self.power_of_two_shifts(inputs, out) if is_wide else None
         if shifts is not None:
             parts = (
                 divide_by_power_of_two(x.astype(np.int64), shift)
                 for x, shift in zip(arrays, shifts, strict=True)
             )
             return np.asarray(np.clip(self.compute(*parts), *bounds))
-        rule = Aligned.of(self, inputs, 15)
+        rule = Aligned.of(self, inputs, 15 if is_wide else 20)
         scale, zero = per_tensor(out, f"{self.name}: output")
         total = self.compute(*rule.apply(arrays))
         return np.asarray(np.clip(multiply(total, rule.unit / float(scale)) + zero, *bounds))
 
-    def _power_of_two_shifts(
+    def power_of_two_shifts(
         self, inputs: Sequence[TensorType], out: TensorType
     ) -> tuple[int, int] | None:
         """How far each operand is shifted right; None where the general rule holds."""
@@ -239,14 +242,18 @@ class Sub(_Sum):
     _sign: ClassVar[int] = -1
 
 
+@dataclass(frozen=True, eq=False, repr=False)
 class Mul(_Activated):
     """a * b
 
-    8 bits by ``requant`` of the product (a - a.zero_point) * (b - b.zero_point); int16 by
-    fixed_point.multiply of it.
+    8 bits by ``requant`` of the product (a - a.zero_point) * (b - b.zero_point); int16, and 8 bits
+    with ``rounding`` in fixed point, by fixed_point.multiply of it.
     """
 
     name: ClassVar[str] = "MUL"
+
+    rounding: Rounding = Rounding.FLOAT
+
     kinds: ClassVar[tuple[Kind, ...]] = (*ARITHMETIC, Kind.COMPLEX)
 
     def compute(self, a: Array, b: Array) -> Array:
@@ -270,7 +277,7 @@ class Mul(_Activated):
         self, arrays: Sequence[Array], inputs: Sequence[TensorType], out: TensorType
     ) -> Array:
         a, b = (centered(x, t).astype(np.int64) for x, t in zip(arrays, inputs, strict=True))
-        if inputs[0].dtype is not DType.INT16:
+        if inputs[0].dtype is not DType.INT16 and self.rounding is Rounding.FLOAT:
             return self.requant(inputs, [out]).apply(a * b)
         a_scale, b_scale, out_scale = (per_tensor(t, self.name)[0] for t in (*inputs, out))
         with np.errstate(over="ignore", under="ignore"):

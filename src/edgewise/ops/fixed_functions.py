@@ -20,33 +20,28 @@ BITS = 16
 ONE = 2 ** (BITS - 1) - 1
 ONE_F2 = 2 ** (BITS - 3)
 
-
-def _constant(raw: int) -> int:
-    """A 32-bit constant in 16 bits."""
-    return int(divide_by_power_of_two(np.asarray(raw, np.int64), 32 - BITS))
-
-
-EXP_MINUS_EIGHTH = _constant(1895147668)
-THIRD = _constant(715827883)
+EXP_MINUS_EIGHTH = 1895147668
+THIRD = 715827883
 EXP_STEPS = {
-    -2: _constant(1672461947),
-    -1: _constant(1302514674),
-    0: _constant(790015084),
-    1: _constant(290630308),
-    2: _constant(39332535),
-    3: _constant(720401),
-    4: _constant(242),
+    -2: 1672461947,
+    -1: 1302514674,
+    0: 790015084,
+    1: 290630308,
+    2: 39332535,
+    3: 720401,
+    4: 242,
 }
-"""exp(-2**k) by k."""
+"""exp(-2**k) by k; like the other constants, of 32 bits without integer bits."""
 
-FORTY_EIGHT_17THS = _constant(1515870810)
-MINUS_32_17THS = _constant(-1010580540)
+FORTY_EIGHT_17THS = 1515870810
+MINUS_32_17THS = -1010580540
+"""These two have 2 integer bits."""
 
 
 def logistic(x: Array) -> Ints:
     """1 / (1 + exp(-x)) of int16 with 3 integer bits; the result has none."""
     x = x.astype(np.int64)
-    positive = _newton(_exp_of_negative(-np.abs(x), 3))
+    positive = _newton(exp_of_negative(-np.abs(x), 3))
     y = _shifted_left(positive, 1)
     return np.asarray(np.where(x == 0, 2 ** (BITS - 2), np.where(x > 0, y, ONE - y)))
 
@@ -54,7 +49,7 @@ def logistic(x: Array) -> Ints:
 def tanh(x: Array, integer_bits: int) -> Ints:
     """tanh of int16 with ``integer_bits`` of them, 0 to 6; the result has none."""
     x = x.astype(np.int64)
-    inverse = _newton(_exp_of_negative(-np.abs(x), integer_bits + 1))
+    inverse = _newton(exp_of_negative(-np.abs(x), integer_bits + 1))
     y = _shifted_left(inverse - ONE_F2, 2)
     return np.asarray(np.where(x == 0, 0, np.where(x < 0, -y, y)))
 
@@ -112,15 +107,40 @@ def inverse_square_root(x: Array) -> tuple[Ints, Ints]:
     )
 
 
-def _times(a: Array | int, b: Array | int) -> Ints:
+def exp_of_negative(x: Array, integer_bits: int, bits: int = BITS) -> Ints:
+    """exp(x) of x <= 0 of ``bits``; the result has no integer bits."""
+    fraction = bits - 1 - integer_bits
+    quarter = 1 << (fraction - 2)
+    low = (x & (quarter - 1)) - quarter
+    y = _exp_near_zero(_shifted_left(low, integer_bits, bits), bits)
+    rest = low - x
+    for k, factor in EXP_STEPS.items():
+        if integer_bits > k:
+            step = _times(y, _constant(factor, bits), bits)
+            y = np.where(rest & (1 << (fraction + k)), step, y)
+    if integer_bits > 5:
+        y = np.where(x < -(32 << fraction), 0, y)
+    return np.asarray(np.where(x == 0, 2 ** (bits - 1) - 1, y))
+
+
+def inverse_of_one_plus(x: Array) -> Ints:
+    """1 / (1 + x) of x in [0, 1] of 32 bits, without integer bits as x is."""
+    return _shifted_left(_newton(x, 32), 1, 32)
+
+
+def _constant(raw: int, bits: int) -> int:
+    """A constant of 32 bits in fewer."""
+    return int(divide_by_power_of_two(np.asarray(raw, np.int64), 32 - bits))
+
+
+def _times(a: Array | int, b: Array | int, bits: int = BITS) -> Ints:
     """The product of two raw numbers; integer bits add up."""
-    product = high_multiply(np.asarray(a, np.int64), np.asarray(b, np.int64), BITS - 1)
-    return np.asarray(np.minimum(product, ONE))
+    product = high_multiply(np.asarray(a, np.int64), np.asarray(b, np.int64), bits - 1)
+    return np.asarray(np.minimum(product, 2 ** (bits - 1) - 1))
 
 
 def _times32(a: Array | int, b: Array | int) -> Ints:
-    product = high_multiply(np.asarray(a, np.int64), np.asarray(b, np.int64), 31)
-    return np.asarray(np.minimum(product, 2**31 - 1))
+    return _times(a, b, 32)
 
 
 def _shifted_left(x: Array, by: int, bits: int = BITS) -> Ints:
@@ -128,35 +148,22 @@ def _shifted_left(x: Array, by: int, bits: int = BITS) -> Ints:
     return np.asarray(np.clip(x << by, -bound, bound - 1))
 
 
-def _exp_of_negative(x: Array, integer_bits: int) -> Ints:
-    """exp(x) of x <= 0; the result has no integer bits."""
-    fraction = BITS - 1 - integer_bits
-    quarter = 1 << (fraction - 2)
-    low = (x & (quarter - 1)) - quarter
-    y = _exp_near_zero(_shifted_left(low, integer_bits))
-    rest = low - x
-    for k, factor in EXP_STEPS.items():
-        if integer_bits > k:
-            y = np.where(rest & (1 << (fraction + k)), _times(y, factor), y)
-    if integer_bits > 5:
-        y = np.where(x < -(32 << fraction), 0, y)
-    return np.asarray(np.where(x == 0, ONE, y))
-
-
-def _exp_near_zero(a: Array) -> Ints:
+def _exp_near_zero(a: Array, bits: int) -> Ints:
     """exp(a) of a in [-1/4, 0): a Taylor series around -1/8."""
-    x = a + (1 << (BITS - 1 - 3))
-    x2 = _times(x, x)
-    x3, x4 = _times(x2, x), _times(x2, x2)
-    higher = _times(divide_by_power_of_two(x4, 2) + x3, THIRD) + x2
+    x = a + (1 << (bits - 1 - 3))
+    x2 = _times(x, x, bits)
+    x3, x4 = _times(x2, x, bits), _times(x2, x2, bits)
+    higher = _times(divide_by_power_of_two(x4, 2) + x3, _constant(THIRD, bits), bits) + x2
     series = x + divide_by_power_of_two(higher, 1)
-    return np.asarray(np.clip(EXP_MINUS_EIGHTH + _times(EXP_MINUS_EIGHTH, series), -ONE - 1, ONE))
+    start, bound = _constant(EXP_MINUS_EIGHTH, bits), 2 ** (bits - 1)
+    return np.asarray(np.clip(start + _times(start, series, bits), -bound, bound - 1))
 
 
-def _newton(a: Array) -> Ints:
+def _newton(a: Array, bits: int = BITS) -> Ints:
     """2 / (1 + a) of a in [0, 1], with 2 integer bits: three steps of Newton and Raphson."""
-    half = (a + ONE + 1) // 2
-    x = FORTY_EIGHT_17THS + _times(half, MINUS_32_17THS)
+    half = (a + 2 ** (bits - 1)) // 2
+    x = _constant(FORTY_EIGHT_17THS, bits) + _times(half, _constant(MINUS_32_17THS, bits), bits)
     for _ in range(3):
-        x = x + _shifted_left(_times(x, ONE_F2 - _times(half, x)), 2)
+        rest = 2 ** (bits - 3) - _times(half, x, bits)
+        x = x + _shifted_left(_times(x, rest, bits), 2, bits)
     return np.asarray(x)

@@ -14,10 +14,16 @@ from ..dtype import DType, QParams
 from ..graph import Array, TensorType
 from .base import Op
 from .checks import Kind, check_inputs, check_rank, common_kind, kind_of, result
-from .fixed_functions import inverse_square_root
-from .fixed_point import multiply, multiply_twice_rounded
+from .fixed_functions import exp_of_negative, inverse_of_one_plus, inverse_square_root
+from .fixed_point import (
+    divide_by_power_of_two,
+    high_multiply,
+    multiplier,
+    multiply,
+    multiply_twice_rounded,
+)
 from .quantized import dequantized, requantized
-from .requant import centered, per_tensor, wrap_int32
+from .requant import Rounding, centered, per_tensor, wrap_int32
 from .tables import Function, interpolated_table
 
 
@@ -62,12 +68,14 @@ class Softmax(LastAxis):
     their conversion to float32 is exact.
 
     int16, as TensorFlow Lite: exp over [-10, 0] and 1 / (1 + x) over [0, 1] are interpolated; the
-    output's scale is 2**-15.
+    output's scale is 2**-15. 8 bits with ``rounding`` in fixed point: as its reference kernel, on
+    numbers of 32 bits; the output's zero point is its least value.
     """
 
     name: ClassVar[str] = "SOFTMAX"
 
     beta: float = 1.0
+    rounding: Rounding = Rounding.FLOAT
 
     def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
         self.require(
@@ -98,6 +106,8 @@ class Softmax(LastAxis):
     def quantized(self, x: Array, t: TensorType, out: TensorType) -> Array:
         if t.dtype.itemsize != 1:
             return self._by_tables(x, t, out)
+        if self.rounding is not Rounding.FLOAT:
+            return self._in_fixed_point(x, t, out)
         _, zero = per_tensor(out, f"{self.name}: output")
         low, high = out.dtype.range
         raw = x.astype(np.int32)
@@ -106,6 +116,23 @@ class Softmax(LastAxis):
         ratio = self.factor(out) / total.astype(np.float32)
         q = np.rint(np.clip(e.astype(np.float32) * ratio, low - zero, high - zero))
         return np.asarray(q + zero)
+
+    def _in_fixed_point(self, x: Array, t: TensorType, out: TensorType) -> Array:
+        """Differences have 5 integer bits, sums of exponentials 12; the output's scale is 2**-8."""
+        scale, _ = per_tensor(t, f"{self.name}: input")
+        raw = x.astype(np.int64)
+        below = raw - raw.max(axis=-1, keepdims=True)
+        scaled, exponent = multiplier(min(float(scale) * self.beta * 2.0**26, 2.0**31 - 1))
+        counts = below >= -math.floor(31 * 2.0 ** (26 - exponent))
+        rescaled = multiply_twice_rounded(np.where(counts, below, 0), scaled, exponent)
+        e = np.where(counts, exp_of_negative(rescaled, 5, 32), 0)
+        total = divide_by_power_of_two(e, 12).sum(axis=-1, keepdims=True)
+        headroom = 31 - np.floor(np.log2(total)).astype(np.int64)
+        inverse = inverse_of_one_plus((total << headroom) - 2**31)
+        low, high = out.dtype.range
+        product = high_multiply(inverse, e, 31)
+        q = divide_by_power_of_two(product, 12 - headroom + 31 - 8 * out.dtype.itemsize)
+        return np.asarray(np.clip(q + low, low, high))
 
     def _by_tables(self, x: Array, t: TensorType, out: TensorType) -> Array:
         """The rule of 16 bits; the output's scale is 2**-15 whatever it states."""

@@ -23,7 +23,8 @@ def requantize(graph: Graph, rounding: Rounding) -> Graph:
     """
 
     def with_rounding(node: Node) -> Node:
-        if rounding_of(node.op) in (None, rounding):
+        is_integer = node.inputs and node.inputs[0].type.quant is not None
+        if not is_integer or rounding_of(node.op) in (None, rounding):
             return node
         head: Any = node.op.head if isinstance(node.op, Fused) else node.op
         op = replace(head, rounding=rounding)
