@@ -1,58 +1,81 @@
 """Writes docs/operators.md from the code: python docs/generate_operators.py
 
-Nothing in the tables is typed by hand. What an operator takes is found by trying: the importer
-reads each file of tests/importers/test_tflite_operators.py (every operator has one) once for each
-dtype, and the plan lowers what it read for each instruction set.
+Nothing in the tables is typed by hand. The rows are the schema's builtin operators. What one takes
+is found by trying: the importer reads each file of tests/importers/test_tflite_operators.py, as it
+is and with other dtypes in place of its own, and the plan lowers what was read for each instruction
+set. Whether LiteRT has an operator is found by asking it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import tflite
+from ai_edge_litert.interpreter import Interpreter
 
+import edgewise as ew
 from edgewise.dtype import DType, QParams
 from edgewise.errors import EdgewiseError
 from edgewise.graph import Graph, Node, TensorType
 from edgewise.importers import load
-from edgewise.importers.tflite_ops import OPERATORS
+from edgewise.importers.tflite_ops import CUSTOM, OPERATORS
 from edgewise.kernels.copy import FillBorder
 from edgewise.kernels.isa import ISAS, Isa
-from edgewise.ops import Fused, Op
+from edgewise.ops import Fused, Interpreted, Op
 from edgewise.passes import PIPELINE
-from edgewise.passes.fuse_epilogue import EPILOGUES
+from edgewise.passes.fuse_epilogue import EPILOGUES, REAL_EPILOGUES
 from edgewise.plan import Plan, Step
 from edgewise.runtime import plan_for
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests/importers")]
 
-from test_tflite_operators import CASES, Case  # noqa: E402
+from test_tflite_operators import CASES, ELSEWHERE, Case  # noqa: E402
 
 from test_program import CASES as PROGRAMS  # noqa: E402
 from test_program import FALLBACKS  # noqa: E402
-from tflite_builder import TYPES, Tensor  # noqa: E402
+from tflite_builder import TYPES, Operator, Tensor, build  # noqa: E402
 
+READ = {row.name for row in OPERATORS.values()}
+NO_OPERATORS = {
+    "CUSTOM": "stands for all custom operators",
+    "DELEGATE": "is never in a file: what a runtime hands to others while it runs",
+    "PLACEHOLDER_FOR_GREATER_OP_CODES": "is no operator: it says that another field has the number",
+}
 EIGHT_BIT = (DType.UINT8, DType.INT8)
 
 
 class Row(NamedTuple):
     """What was found about one operator of .tflite files.
 
-    ``native`` holds, for each dtype of the inputs that the importer takes, the instruction sets
-    where all its cases run as kernels.
+    ``native`` and ``reference`` hold the dtypes with which cases run as kernels, on the
+    instruction sets named, and with which some need the numpy reference.
     """
 
     name: str
     classes: tuple[type[Op], ...]
     native: Mapping[DType, tuple[Isa, ...]]
+    reference: tuple[DType, ...]
+    kernels: tuple[str, ...]
 
 
 Kernels = defaultdict[type[Op], set[str]]
+
+
+def main_dtype(inputs: Sequence[Tensor | None], outputs: Sequence[TensorType]) -> DType:
+    """The dtype that says what an operator works on: its output's, where an input has it too."""
+    given = [t.type.dtype for t in inputs if t is not None]
+    if not given or outputs[0].dtype in given:
+        return outputs[0].dtype
+    computed = [t.type.dtype for t in inputs if t is not None and t.data is None]
+    return (computed or given)[0]
 
 
 def retyped(t: TensorType, dtype: DType) -> TensorType:
@@ -68,46 +91,89 @@ def retyped(t: TensorType, dtype: DType) -> TensorType:
     return TensorType(t.shape, dtype, quant)
 
 
-def operand(tensor: Tensor, dtype: DType) -> Tensor:
-    """An input as ``dtype``. Constants that are not quantized are sizes and axes, and stay."""
-    if tensor.data is None:
-        return Tensor(retyped(tensor.type, dtype), None, tensor.name)
-    if tensor.type.quant is None or (tensor.type.dtype is DType.INT32 and dtype in EIGHT_BIT):
+def operand(tensor: Tensor | None, main: DType, dtype: DType) -> Tensor | None:
+    """An operand of type ``main`` as ``dtype``. Of constants, only 8-bit ones change, to 8 bits."""
+    if tensor is None or tensor.type.dtype is not main:
         return tensor
-    t, data = retyped(tensor.type, dtype), tensor.data.astype(np.int64)
-    if dtype in EIGHT_BIT and tensor.type.dtype in EIGHT_BIT:
-        data = data + dtype.range[0] - tensor.type.dtype.range[0]
-    return Tensor(t, data.astype(dtype.numpy), tensor.name)
+    if tensor.data is None:
+        return replace(tensor, type=retyped(tensor.type, dtype))
+    if not {main, dtype} <= set(EIGHT_BIT):
+        return tensor
+    data = tensor.data.astype(np.int64) + dtype.range[0] - main.range[0]
+    return Tensor(retyped(tensor.type, dtype), data.astype(dtype.numpy), tensor.name)
 
 
-def graphs(case: Case, dtype: DType) -> Iterator[Graph]:
-    """The case with inputs of ``dtype``, and outputs of it or as they are, if that is imported."""
-    inputs = [t if t is None else operand(t, dtype) for t in case.inputs]
-    same = [retyped(t, dtype) for t in case.outputs]
+def variants(case: Case, dtype: DType) -> Iterator[Graph]:
+    """The case with ``dtype`` in place of its main one, outputs too or as they are, if it runs."""
+    main = main_dtype(case.inputs, case.outputs)
+    inputs = [operand(t, main, dtype) for t in case.inputs]
+    same = [retyped(t, dtype) if t.dtype is main else t for t in case.outputs]
     for outputs in [same] if same == list(case.outputs) else [same, case.outputs]:
-        try:
-            yield load(case._replace(inputs=inputs, outputs=outputs).file())
-        except EdgewiseError:
-            continue
+        with contextlib.suppress(EdgewiseError):
+            graph = load(case._replace(inputs=inputs, outputs=outputs).file())
+            if dtype is DType.STRING:
+                run_once(graph, case)
+            yield graph
+
+
+def run_once(graph: Graph, case: Case) -> None:
+    """Operators on strings wait until a call, and so does their refusal."""
+    rng = np.random.default_rng(1)
+    with contextlib.closing(ew.compile(graph)) as program:
+        program(*(case.data(rng, v.type) for v in graph.inputs))
+
+
+def graphs_of(cases: Sequence[Case]) -> dict[DType, list[Graph]]:
+    """The cases as they are, by main dtype; for each dtype that none has, variants of them."""
+    found: dict[DType, list[Graph]] = {}
+    for case in cases:
+        dtype = main_dtype(case.inputs, case.outputs)
+        found.setdefault(dtype, []).append(load(case.file()))
+    for dtype in TYPES.keys() - found.keys():
+        graphs = next(filter(None, (list(variants(case, dtype)) for case in cases)), [])
+        if graphs:
+            found[dtype] = graphs
+    return {dtype: found[dtype] for dtype in TYPES if dtype in found}
 
 
 def examine(name: str, kernels: Kernels) -> Row:
     """Try the cases of an operator; their kernels join ``kernels``."""
     cases = [case for case in CASES.values() if case.builtin == name]
-    nodes = [node for case in cases for node in load(case.file()).nodes]
+    classes: dict[type[Op], None] = {}
     native: dict[DType, tuple[Isa, ...]] = {}
-    for dtype in TYPES:
-        found = [graph for case in cases for graph in graphs(case, dtype)]
-        if not found:
-            continue
-        native[dtype] = ()
+    reference: dict[DType, None] = {}
+    whole: set[str] = set()
+    for dtype, graphs in graphs_of(cases).items():
+        classes |= {
+            type(n.op): None for g in graphs for n in g.nodes if type(n.op) is not Interpreted
+        }
+        planned = [g for g in graphs if g.nodes and type(g.nodes[-1].op) is not Interpreted]
+        if len(planned) < len(graphs):
+            reference[dtype] = None
         for isa in ISAS:
-            plans = [plan_for(graph, isa) for graph in found]
-            if not any(plan.fallbacks for plan in plans):
-                native[dtype] += (isa,)
+            plans = [plan_for(graph, isa) for graph in planned]
             for plan in plans:
                 collect(plan, kernels)
-    return Row(name, tuple(dict.fromkeys(type(node.op) for node in nodes)), native)
+            slow = [bool(plan.fallbacks) for plan in plans]
+            if not all(slow):
+                native[dtype] = (*native.get(dtype, ()), isa)
+            if any(slow):
+                reference[dtype] = None
+            whole |= {
+                type(s.kernel).__name__ for p in plans for s in p.steps if isinstance(s, Step)
+            }
+    used = set().union(*(kernels[c] for c in classes)) or whole
+    return Row(name, tuple(classes), native, tuple(reference), tuple(sorted(used)))
+
+
+def litert_has(name: str) -> bool:
+    """Whether LiteRT has a kernel for a builtin operator."""
+    x = Tensor(TensorType((1,), DType.FLOAT32))
+    try:
+        Interpreter(model_content=build([Operator(name, [x], [Tensor(x.type)])], [x], []))
+    except ValueError as error:
+        return "Didn't find op for builtin opcode" not in str(error)
+    return True
 
 
 def collect(plan: Plan, kernels: Kernels) -> None:
@@ -129,17 +195,38 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     return [first, ruler, *rest]
 
 
-def operator_line(row: Row, kernels: Kernels) -> list[str]:
-    by_kernel = [
-        str(dtype) if isas == ISAS else f"{dtype} ({', '.join(map(str, isas))})"
+def operator_line(name: str, kernels: Kernels) -> list[str]:
+    if name in NO_OPERATORS:
+        return [name, "-", "-", "-", NO_OPERATORS[name]]
+    if name in ELSEWHERE:
+        return [name, "-", "-", "-", f"read; `tests/importers/{ELSEWHERE[name]}` runs it"]
+    if name not in READ:
+        assert not litert_has(name), f"LiteRT has {name}"
+        return [name, "-", "-", "-", "not read: LiteRT has no kernel for it either"]
+    row = examine(name, kernels)
+    by_kernel = {
+        dtype: "" if isas == ISAS else f" ({', '.join(map(str, isas))})"
         for dtype, isas in row.native.items()
-        if isas
+    }
+    return [
+        row.name,
+        code(c.__name__ for c in row.classes) or "-",
+        listed(by_kernel),
+        listed(dict.fromkeys(row.reference, "")),
+        code(row.kernels) or "-",
     ]
-    by_reference = [str(dtype) for dtype, isas in row.native.items() if isas != ISAS]
-    cells = (by_kernel, by_reference)
-    texts = ["all" if len(c) == len(TYPES) else ", ".join(c) or "-" for c in cells]
-    used = sorted(set().union(*(kernels[c] for c in row.classes)))
-    return [row.name, code(c.__name__ for c in row.classes), *texts, code(used) or "-"]
+
+
+def listed(notes: Mapping[DType, str]) -> str:
+    """Dtypes with a note each, those left out where they are few."""
+    missing = [dtype for dtype in TYPES if dtype not in notes]
+    if len(missing) <= 3 and not any(notes.values()):
+        return f"all but {', '.join(map(dtype_name, missing))}" if missing else "all"
+    return ", ".join(dtype_name(dtype) + note for dtype, note in notes.items()) or "-"
+
+
+def dtype_name(dtype: DType) -> str:
+    return "string" if dtype is DType.STRING else str(dtype)
 
 
 def fallback_line(case: str, node: Node) -> list[str]:
@@ -152,7 +239,8 @@ def page() -> str:
     for make in PROGRAMS.values():
         for isa in ISAS:
             collect(plan_for(make(DType.INT8), isa), kernels)
-    rows = [examine(name, kernels) for name in sorted(row.name for row in OPERATORS.values())]
+    names = sorted(n for n, code in vars(tflite.BuiltinOperator).items() if isinstance(code, int))
+    rows = [operator_line(name, kernels) for name in names]
     fallbacks = [
         fallback_line(case, node)
         for case in sorted(FALLBACKS)
@@ -164,19 +252,24 @@ def page() -> str:
         "`python docs/generate_operators.py` writes this page from the code, and a test compares",
         "both. [numbers.md](numbers.md) says what each operator computes.",
         "",
-        f"## The {len(rows)} operators of .tflite files",
+        f"## The {len(READ)} builtin operators of .tflite files that are read",
         "",
-        "The dtypes are those of the inputs that are no constants. Tried were",
-        f"{', '.join(map(str, TYPES))}; the importer refuses what is not listed.",
+        f"Every one of the {len(names)} numbers of the schema has a row. The dtype is that of the",
+        "operands and the result, where both have it, else that of the operands. Tried were",
+        f"{', '.join(map(dtype_name, TYPES))}; the importer refuses what is not listed.",
         "With kernels, the operator is part of the native program, on all instruction sets",
         f"({', '.join(map(str, ISAS))}) unless some are named. By reference, its numpy",
-        "reference runs it between two native calls, and `edgewise inspect` says so. `FillBorder`,",
-        "which fills the padding around a convolution's input, is left out of the kernels.",
+        "reference runs it between two native calls, and `edgewise inspect` says so; a dtype in",
+        "both columns has kernels for some attributes or shapes. What depends on constants alone",
+        "is computed when a file is read, and control flow and variables become part of the graph.",
+        "`FillBorder`, which fills the padding around a convolution's input, is left out.",
         "",
         *table(
-            ["operator", "class in `edgewise.ops`", "with kernels", "by reference", "kernels"],
-            (operator_line(row, kernels) for row in rows),
+            ["operator", "class in `edgewise.ops`", "with kernels", "by reference", "kernels"], rows
         ),
+        "",
+        "Custom operators that are read: "
+        f"{code(sorted(CUSTOM))}. `edgewise.register_custom` adds others.",
         "",
         "Some attributes and shapes have no kernel although the dtype has; known ones, from",
         "`FALLBACKS` in `tests/test_program.py`:",
@@ -185,9 +278,17 @@ def page() -> str:
         "",
         "## Epilogues",
         "",
-        "What one kernel computes together, as `EPILOGUES` in `passes/fuse_epilogue.py` lists it.",
+        "What one kernel computes together, as `EPILOGUES` and, of float32 alone,",
+        "`REAL_EPILOGUES` in `passes/fuse_epilogue.py` list it.",
         "",
-        *table(["operator", "then"], ([head.name, tail.name] for head, tail in EPILOGUES)),
+        *table(
+            ["operator", "then", "of"],
+            (
+                [head.name, tail.name, types]
+                for pairs, types in ((EPILOGUES, "8 bits, float32"), (REAL_EPILOGUES, "float32"))
+                for head, tail in pairs
+            ),
+        ),
         "",
         "## Passes",
         "",
