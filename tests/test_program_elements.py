@@ -96,6 +96,17 @@ def halves(target: DType) -> Make:
     return mixed(ops.Cast(target), TensorType(SHAPE, F16))
 
 
+def powers_of_two(op: Op) -> Make:
+    """int16 values whose scales are powers of two, which has a rule of its own."""
+
+    def make() -> Graph:
+        b = Builder()
+        a, c = (quantized(SHAPE, I16, scale, 0) for scale in (2.0**-9, 2.0**-12))
+        return b.graph(b.node(op, [b.input(a), b.input(c)], QParams.per_tensor(2.0**-8, 0)))
+
+    return make
+
+
 def requantized(source: DType, target: DType, scale: float) -> Make:
     t = quantized(SHAPE, source, 0.02, 0 if source is I16 else 3)
     return mixed(ops.Quantize(target), t, quant=QParams.per_tensor(scale, 0))
@@ -114,6 +125,7 @@ UNARY += (ops.Rsqrt, ops.Sign, ops.Sin, ops.Sqrt, ops.Square, ops.Tanh)
 BINARY = (ops.Add, ops.Div, ops.FloorDiv, ops.FloorMod, ops.Maximum, ops.Minimum, ops.Mul, ops.Pow)
 BINARY += (ops.PRelu, ops.SquaredDifference, ops.Sub)
 COMPARE = (ops.Equal, ops.Greater, ops.GreaterEqual, ops.Less, ops.LessEqual, ops.NotEqual)
+INT16 = (ops.Add, ops.Mul, ops.SquaredDifference, ops.Sub)
 BYTES = (U8, I8)
 MOVED = (U8, I16, F32, I64, DType.COMPLEX128)
 
@@ -157,6 +169,10 @@ CASES: dict[str, Make] = {
     **{f"{op.name} table": eight_bits(op(), U8, SHAPE, (1,), constant=True) for op in BINARY},
     **{f"{op.name} pairs": eight_bits(op(), U8, SHAPE, (2, 1, 7, 1)) for op in COMPARE},
     **{f"{name} {t.value}": plain(*case, dtype=t) for name, case in MOVES.items() for t in MOVED},
+    **{f"{op.name} int16": eight_bits(op(), I16, SHAPE, (7, 1)) for op in INT16},
+    "add powers of two": powers_of_two(ops.Add(Activation.RELU)),
+    "sub powers of two": powers_of_two(ops.Sub()),
+    "add int16 relu": eight_bits(ops.Add(Activation.RELU6), I16, SHAPE, SHAPE),
     "add relu": plain(ops.Add(Activation.RELU), SHAPE, (1,)),
     "add n": plain(ops.AddN(), *[SHAPE] * 5),
     "atan2": plain(ops.Atan2(), SHAPE, SHAPE),

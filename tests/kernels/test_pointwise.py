@@ -9,9 +9,10 @@ from edgewise import ops
 from edgewise.dtype import DType
 from edgewise.graph import TensorType
 from edgewise.kernels import views
-from edgewise.kernels.ir import Type, bool_, f32, i32
+from edgewise.kernels.ir import Type, bool_, f32, i32, i64
 from edgewise.kernels.isa import Isa
 from edgewise.kernels.pointwise import FUNCTIONS, Pointwise, Run, Stage, stored
+from edgewise.ops.fixed_point import multiply_twice_rounded
 from edgewise.plan.program import FUNCTIONS as NAMES
 from edgewise.plan.program import element
 from emulate import machine_for
@@ -266,6 +267,22 @@ def test_a_program_of_stages_in_place(isa: Isa) -> None:
 
 
 @isas
+def test_fixed_point(isa: Isa) -> None:
+    rng = np.random.default_rng(7)
+    x = rng.integers(-(2**31), 2**31, (12, 33))
+    x[:, :6] = [0, 1, -1, 2**31 - 1, -(2**31), 1 << 20]
+    factor = rng.integers(1 << 30, 1 << 31, (12, 1))
+    left = np.array([0, 0, 0, 0, 0, 0, 0, 1, 3, 8, 30, 31])[:, None]
+    right = np.array([0, 1, 2, 7, 15, 30, 31, 0, 0, 0, 0, 0])[:, None]
+    factor[1] *= -1
+    expected = multiply_twice_rounded(x, factor, left - right)
+    stage = Stage("fixedpoint", (0, 1, 2, 3), i64)
+    np.testing.assert_array_equal(
+        evaluate(isa, (stage,), [x, factor, left, right], [i64] * 4), expected
+    )
+
+
+@isas
 def test_elements_that_lie_apart(isa: Isa) -> None:
     """Each combination of operands: every third element, backwards, one for all."""
     rng = np.random.default_rng(6)
@@ -286,5 +303,5 @@ def test_elements_that_lie_apart(isa: Isa) -> None:
 
 
 def test_every_function_is_an_operator() -> None:
-    assert set(NAMES.values()) | {"atleast", "atmost", "gelutanh"} == set(FUNCTIONS)
+    assert set(NAMES.values()) | {"atleast", "atmost", "fixedpoint", "gelutanh"} == set(FUNCTIONS)
     assert set(BINARY) | set(UNARY) <= set(NAMES)

@@ -95,6 +95,21 @@ def _sign(isa: Isa, x: Value) -> Value:
     return x.compare("eq", x).select(y, x) if x.ty.kind == "f" else y
 
 
+def _fixed_point(isa: Isa, x: Value, factor: Value, left: Value, right: Value) -> Value:
+    """x * factor * 2**(left - right - 31) in int64, saturated and rounded twice.
+
+    ``ops.fixed_point.multiply_twice_rounded`` is the same in numpy.
+    """
+    k, ty = x.k, x.ty
+    half, zero = 1 << 30, k.const(0, ty)
+    product = (x << left).clamp(-(1 << 31), (1 << 31) - 1) * factor
+    nudged = product + (product < 0).select(k.const(1 - half, ty), half)
+    high = (nudged < 0).select(zero - ((zero - nudged) >> 31), nudged >> 31)
+    mask = (k.const(1, ty) << right) - 1
+    threshold = (mask >> 1) + (high < 0).to(ty)
+    return (high >> right) + ((high & mask) > threshold).to(ty)
+
+
 def _shift_right(isa: Isa, a: Value, b: Value) -> Value:
     return a >> (b.clamp(0, a.ty.bits - 1) if b.ty.kind == "i" else b.min(a.ty.bits - 1))
 
@@ -138,6 +153,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "elu": math.elu,
     "eq": _compare("eq"),
     "exp": math.exp,
+    "fixedpoint": _fixed_point,
     "floor": math.floor,
     "floordiv": _floor_div,
     "floormod": _floor_mod,
@@ -183,6 +199,7 @@ HEAVY = frozenset(
         "cos",
         "elu",
         "exp",
+        "fixedpoint",
         "floordiv",
         "floormod",
         "gelu",

@@ -97,7 +97,7 @@ FLOAT64 = frozenset(
 )
 """The functions that take float64."""
 
-MAX_INPUTS = 8
+MAX_INPUTS = 24
 
 
 def element(dtype: DType) -> Type:

@@ -13,6 +13,7 @@ from ..kernels import elementwise, lookup
 from ..ops import Add, FakeQuant, Mul, Quantize, Sub, Unary
 from ..ops.checks import EIGHT_BIT
 from .context import Context, constant, node_seconds
+from .fixed import lower_int16
 from .model import Params, View
 from .movement import emit_copy
 from .program import Program
@@ -22,7 +23,9 @@ from .strided import Strides, broadcast, emit_table, runs, walk
 
 def lower(ctx: Context, node: Node) -> None:
     """A function of one or two quantized elements."""
-    if isinstance(node.op, Add | Sub):
+    if node.input_types[0].dtype is DType.INT16 and not isinstance(node.op, Unary):
+        lower_int16(ctx, node)
+    elif isinstance(node.op, Add | Sub):
         lower_add(ctx, node)
     elif isinstance(node.op, Mul):
         lower_mul(ctx, node)
