@@ -2,9 +2,8 @@
 
 ``Columns`` reduces vectors of neighbours lane by lane, ``Rows`` reduces neighbours to one number.
 Operand ``a`` is walked by the units (see ``views``) and, within a unit, by three loops of
-``r0``, ``r1``, ``r2`` steps of ``a_r0``, ``a_r1``, ``a_r2`` bytes. A vector holds several partial
-results of a row; each is a sum in order, so a float sum of n numbers is off by at most about
-n / (4 * lanes) roundings.
+``r0``, ``r1``, ``r2`` steps of ``a_r0``, ``a_r1``, ``a_r2`` bytes. Float sums are in order: of all
+that is reduced in ``Columns``, of every (4 * lanes)-th number of a row in ``Rows``.
 """
 
 from __future__ import annotations
