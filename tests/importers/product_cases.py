@@ -130,6 +130,12 @@ CASES = {
         {},
         1e-4,
     ),
+    "dense of computed integers": Case(
+        "FULLY_CONNECTED",
+        [Tensor(quantized((3, 8))), Tensor(quantized((6, 8), I8, 0.01, 0)), None],
+        [quantized((3, 6), I8, 0.2)],
+        "FullyConnectedOptions",
+    ),
     "dense hybrid": dense(ROWS, EIGHT, floats(6), real(3, 6), 2e-6),
     "dense hybrid relu": dense(
         real(2, 3, 8), EIGHT, None, real(2, 3, 6), 2e-6, KeepNumDims=True, FusedActivationFunction=1

@@ -69,11 +69,6 @@ def scales(x: float, w: float, y: float) -> Change:
     return change
 
 
-def computed_bias(model: Any) -> None:
-    graph = model.subgraphs[0]
-    graph.inputs, graph.tensors[B].buffer = [X, B], 0
-
-
 NAN, INF = float("nan"), float("inf")
 
 CHANGES: dict[str, tuple[Change, type[ModelError], str]] = {
@@ -235,7 +230,6 @@ CHANGES: dict[str, tuple[Change, type[ModelError], str]] = {
         ModelError,
         "bias has 3 scales; it has 1, or 4",
     ),
-    "computed bias": (computed_bias, UnsupportedError, "'t2' is computed; quantized weights"),
     "bias of int64": (tensor(B, type=4, shape=[2]), ModelError, "bias"),
 }
 

@@ -10,7 +10,7 @@ import numpy as np
 from .. import ops
 from ..dtype import DType, QParams
 from ..errors import GraphError, ModelError, UnsupportedError
-from ..graph import TensorType, Value
+from ..graph import TensorType
 from . import tflite_schema as schema
 from .flatbuffer import INT32, UINT8, Table
 
@@ -108,26 +108,6 @@ def check_arithmetic(
                 op.table(t, out)
         case ops.Unary() if not isinstance(op, ops.Quantize):
             op.table(inputs[0], out)
-
-
-def check_operands(op: ops.Op, operands: Sequence[Value], what: str) -> None:
-    """Check that a product's operands are of a kind that is supported.
-
-    Raises:
-        UnsupportedError: for float inputs with integer weights, and for quantized weights or
-            biases that are not constants.
-    """
-    if not isinstance(op, PRODUCTS):
-        return
-    x, *others = operands
-    if x.type.dtype.is_float:
-        return
-    for value in others:
-        if not value.is_constant:
-            raise UnsupportedError(
-                f"{what}: {value.name!r} is computed; quantized weights and biases must be "
-                "constants"
-            )
 
 
 def _check_product(inputs: Sequence[TensorType], out: TensorType, what: str) -> None:

@@ -20,7 +20,7 @@ from ..graph import Array, Node, TensorType, Value
 from ..ops import Control, Op, Reshape
 from .tflite_call import Call, ComputedError
 from .tflite_model import ModelFile, Operator, Subgraph
-from .tflite_quant import PRODUCTS, check_arithmetic, check_bias, check_operands
+from .tflite_quant import PRODUCTS, check_arithmetic, check_bias
 from .tflite_variables import Key, Variables
 
 MAX_ACTIVATION_BYTES = 2**32
@@ -342,7 +342,6 @@ class Reading:
             operands = self._apply(op, operands, [], name, call.what)
         op = chain[-1]
         types = [v.type for v in operands]
-        check_operands(op, operands, call.what)
         kept = [operands[i] for i in op.state_operands]
         declared = [v.type for v in call.outputs] + [v.type for v in kept]
         results = self._apply(op, operands, declared, "", call.what, call.indices[1])
