@@ -71,20 +71,23 @@ def _emit(ctx: Context, x: View, y: View, c: View, bias: View | None, epilogue: 
     if not extents or ys[-1]:
         extents, xs, ys, cs = (*extents, 1), (*xs, 0), (*ys, 0), (*cs, 0)
     ctx.require(math.prod(extents[:-1]) <= MAX_STEPS)
-    first = len(ctx.steps)
+    m, first = extents[-1], len(ctx.steps)
     for at in np.ndindex(*extents[:-1]):
+        source = _at(x, _offset(at, xs), (m, k), (xs[-1], FLOAT))
+        target = _at(c, _offset(at, cs), (m, n), (cs[-1], FLOAT))
+        packed_y = _at(panels, _offset(at, ys), panels.shape[1:], (FLOAT,))
         emit_gemm(
             ctx,
             v,
             seconds,
-            panels.address + _offset(at, ys),
+            packed_y.address,
             (n, 1, k),
-            Rows(x, x.address + _offset(at, xs), xs[-1]),
-            Rows(c, c.address + _offset(at, cs), cs[-1]),
-            (1, 1, extents[-1]),
+            Rows(source, source.address, xs[-1]),
+            Rows(target, target.address, cs[-1]),
+            (1, 1, m),
             np.zeros(1, np.int64),
             epilogue,
-            panels,
+            packed_y,
         )
     ctx.together(first)
 
@@ -111,6 +114,10 @@ def _panels(ctx: Context, v: Gemm, y: View, bias: View | None) -> View:
         target = (*outer, size, FLOAT * pitch, FLOAT)
         source = _at(y, column * across, shape, steps)
         emit_copy(ctx, source, _at(whole, start + FLOAT * pitch, shape, target))
+        if pitch > width:
+            rest = (*lead, 1 + k, pitch - width)
+            steps = (*outer, FLOAT * pitch, FLOAT)
+            emit_fill(ctx, _at(whole, start + FLOAT * width, rest, steps), 0)
         column += count * width
         start += count * size
     ctx.together(first)
