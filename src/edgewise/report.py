@@ -72,7 +72,7 @@ def inspection(model: Path, imported: Graph, program: Program, slow: Sequence[Sl
                 "macs": node.macs,
                 "weight_bytes": sum(v.type.nbytes for v in weights),
                 "kernels": list(dict.fromkeys(kernels)),
-                "fallback": None in steps[index],
+                "fallback": node in plan.fallbacks,
             }
         )
     return {
@@ -177,6 +177,8 @@ def _show_inspect(out: Console, facts: Facts) -> None:
             "weights": _bytes(o["weight_bytes"]) if o["weight_bytes"] else "",
             "kernels": "[yellow]numpy reference[/]"
             if o["fallback"]
+            else "those of its graphs"
+            if o["op"] in ("IF", "WHILE")
             else escape("\n".join(o["kernels"])),
         }
         for o in facts["operators"]
@@ -207,7 +209,7 @@ def _print_table(
 ) -> None:
     """Print rows by column. Where ``out`` is too narrow, columns of ``spare`` go, in order."""
     left_out: list[str] = []
-    while True:
+    while rows:
         table = Table()
         names = [name for name in rows[0] if name not in left_out]
         for name in names:

@@ -9,18 +9,15 @@ import numpy as np
 import pytest
 
 import edgewise as ew
-from edgewise.errors import InputError, ModelError, RunError, UnsupportedError
 from edgewise.graph import Array, Graph, verify
 from tflite_builder import run_litert_calls
 from tflite_networks import (
     accumulator,
     branch,
     counter_in_a_loop,
-    loop,
     lookup,
+    loop,
     nonzero,
-    pack,
-    parse,
     quantized_loop,
 )
 
@@ -114,3 +111,13 @@ def test_bodies_are_compiled() -> None:
     program = ew.compile(ew.load(quantized_loop()))
     assert program.fallbacks == ()
     ew.compile(ew.load(quantized_loop()), strict=True)
+
+
+def test_outputs_have_the_names_of_the_file() -> None:
+    """Also where they are what a variable, a loop's turn or a table holds."""
+    assert [v.name for v in ew.load(counter_in_a_loop()).outputs][0] == "y"
+    for graph in (ew.load(loop(3)), ew.load(branch(True)), ew.load(lookup())):
+        verify(graph)
+        assert len({v.name for v in graph.outputs}) == len(graph.outputs)
+    assert ew.load(branch(True)).outputs[0].name == "y"
+    assert ew.load(lookup()).outputs[0].name == "y"

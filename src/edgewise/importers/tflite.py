@@ -119,6 +119,7 @@ class _Network:
         for label in labels.values():
             file.names.reserve(label)
         inputs = [self._input(i, labels.get(i)) for i in subgraph.inputs]
+        self.inputs = inputs
         for index in subgraph.outputs:
             declared = subgraph.declared(index)
             if index not in subgraph.inputs and index not in labels and declared.data is None:
@@ -130,14 +131,15 @@ class _Network:
             )
         self.session = Session(file, flexible=bool(self.shapes) or subgraph.is_open)
         self.variables = Variables(self._enter)
+        wanted = dict(labels)
         reading = Reading(self.session, subgraph, inputs, self.variables)
         reading.late, reading.names = Late(), labels
         reading.run()
-        waiting = self._interpreted(reading, reading.late, labels)
-        outputs = [waiting.get(i) or reading.argument(i, "output") for i in subgraph.outputs]
-        values = [v for v in outputs if isinstance(v, Value)]
-        if len(values) < len(outputs):
-            raise ModelError(f"{subgraph.what}: an output is the handle of a variable or a table")
+        indices = dict.fromkeys(subgraph.outputs)
+        outputs = {
+            i: self._output(reading, i, wanted) for i in indices if i not in reading.late.tensors
+        }
+        outputs |= self._interpreted(reading, reading.late, labels)
         named = {
             s.name: {"inputs": [*s.inputs.values()], "outputs": [*s.outputs.values()]}
             for s in signatures
@@ -146,7 +148,7 @@ class _Network:
         opened = zip(inputs, subgraph.inputs, strict=True)
         return Graph(
             inputs=tuple(inputs),
-            outputs=tuple(values),
+            outputs=tuple(outputs[i] for i in subgraph.outputs),
             nodes=tuple(reading.nodes),
             name=subgraph.name or name or "main",
             metadata=metadata,
@@ -170,6 +172,18 @@ class _Network:
                 "the rank stays, and no dimension is negative"
             )
         return Value(name, TensorType(shape, declared.type.dtype, declared.type.quant))
+
+    def _output(self, reading: Reading, index: int, labels: Mapping[int, str]) -> Value:
+        """What the graph returns for a tensor, under the tensor's name."""
+        value = reading.argument(index, "output")
+        if isinstance(value, Key):
+            raise ModelError(
+                f"{self.subgraph.what}: an output is the handle of a variable or a table"
+            )
+        label = labels.get(index, value.name)
+        if value.name == label or value in self.inputs:
+            return value
+        return reading.retyped(value, value.type, label)
 
     def _enter(self, key: Key, what: str) -> Value:
         """A variable when the call starts: it is a state from now on."""
