@@ -66,6 +66,21 @@ def followed(op: Op, second: Sequence[int] | None = None) -> Case:
 SAME = (1, 1, 1, 1)
 
 
+def hybrid(channels: int, multiplier: int = 1) -> Case:
+    """A depthwise convolution of float32 by int8 weights."""
+
+    def make(_: DType) -> Graph:
+        b = Builder()
+        x = b.input(TensorType((2, 6, 5, channels), F32))
+        n = channels * multiplier
+        w = b.weights((1, 3, 3, n), axis=3)
+        bias = b.constant(b.rng.normal(size=n).astype(np.float32))
+        op = ops.DepthwiseConv2D(padding=SAME, stride=(2, 1), activation=Activation.RELU)
+        return b.graph(b.node(ops.HardSwish(), [b.node(op, [x, w, bias])]))
+
+    return make
+
+
 def bytewise(op: Op, scale: float | None = None, wide: bool = False) -> Case:
     """An operator of 8-bit values, or int16; its output has their quantization or this scale."""
 
@@ -88,6 +103,8 @@ IMAGES: dict[str, Case] = {
     "f32 depthwise x3": depthwise((1, 5, 6, 7), multiplier=3, padding=SAME),
     "f32 depthwise 1 to 8": depthwise((1, 12, 9, 1), (5, 4), multiplier=8),
     "f32 depthwise aliasing": depthwise((1, 3, 4, 128), padding=SAME),
+    "hybrid depthwise": hybrid(21),
+    "hybrid depthwise x2": hybrid(3, 2),
     "f32 depthwise prelu": followed(ops.PRelu(), (7,)),
     "f32 depthwise add": followed(ops.Add(Activation.RELU6), (2, 6, 5, 7)),
     "f32 depthwise hard swish": followed(ops.HardSwish()),

@@ -7,16 +7,19 @@ from dataclasses import replace
 import numpy as np
 
 from ..dtype import DType
-from ..graph import Node
+from ..graph import Node, TensorType
+from ..kernels.dynamic import GROUP_BYTES
 from ..ops import DepthwiseConv2D
 from . import select
 from .context import Context
+from .dynamic_products import DynamicProduct
 from .geometry import Sides, conv_halo
 from .images import image_fields
 from .integer_products import IntegerProduct
 from .model import Address, Buffer, Params, View, packed_strides
 from .movement import around, emit_copy, fill_halo
 from .products import Product, head_and_tail, product
+from .program import Program
 from .real_products import RealProduct
 from .rows import Epilogue, rows, window_runs
 
@@ -25,7 +28,11 @@ UNIT_BYTES = 128
 
 
 def lower_depthwise(ctx: Context, node: Node) -> None:
-    """DEPTHWISE_CONV_2D; of float32 alone or with what runs in its epilogue."""
+    """DEPTHWISE_CONV_2D; of float32 alone or with what runs in its epilogue.
+
+    "Hybrid" ones multiply real numbers, so that their results are rounded otherwise than the
+    reference's, but no further off than those of float32.
+    """
     op, _, inputs, _ = head_and_tail(node)
     assert isinstance(op, DepthwiseConv2D)
     x = inputs[0].type
@@ -71,16 +78,19 @@ def _lower_product(ctx: Context, node: Node, op: DepthwiseConv2D) -> None:
 
 def _lower_real(ctx: Context, node: Node, op: DepthwiseConv2D) -> None:
     x, w, out = node.input_types[0], node.input_types[1], node.output_types[0]
-    ctx.require(w.dtype is DType.FLOAT32)
     _, kh, kw, channels = w.shape
     p, epilogue = _product(ctx, node, op)
-    assert isinstance(p, RealProduct)
+    assert isinstance(p, RealProduct | DynamicProduct)
     a, c = ctx.view(node.inputs[0]), ctx.view(node.outputs[0])
     halo = conv_halo(op, x, w, out)
     if channels != x.shape[3]:
         a = _repeat_channels(ctx, node, a, halo)
     whole = around(a, halo)
-    _, row, pixel, _ = a.strides
+    weights = p.weights.astype(np.float32)
+    if isinstance(p, DynamicProduct):
+        whole = _quantized_and_back(ctx, p, whole)
+        weights = weights * p.scale
+    _, row, pixel, _ = whole.strides
     (sh, sw), (dh, dw) = op.stride, op.dilation
     n, height, width, _ = out.shape
     v = select.depthwise(ctx.isa, channels, width, kw, sw, dw, epilogue.stages)
@@ -93,7 +103,7 @@ def _lower_real(ctx: Context, node: Node, op: DepthwiseConv2D) -> None:
         **image_fields("c", c),
         "a_row": sh * row,
         "a_x": pixel if v.columns > 1 else sw * pixel,
-        "w": ctx.constants.add(v.pack(p.weights.reshape(kh, kw, channels), p.bias)),
+        "w": ctx.constants.add(v.pack(weights.reshape(kh, kw, channels), p.bias)),
         "taps": ctx.constants.add(np.array(offsets, np.int64)),
         "height": height,
         "width": width,
@@ -158,6 +168,23 @@ def _lower_quantized(ctx: Context, node: Node) -> None:
     }
     seconds = node.macs / 15e9
     ctx.emit(v, params, shape[0] * shape[1], seconds=seconds, reads=(whole,), writes=(c,))
+
+
+def _quantized_and_back(ctx: Context, p: DynamicProduct, x: View) -> View:
+    """The real numbers that a "hybrid" product multiplies: those of x in 8 bits an image."""
+    p, q = p.prepared(ctx, x)
+    assert p.groups is not None
+    groups = TensorType((x.shape[0], 1, 1, 1), DType.INT32)
+    zero = View(p.groups.address, groups, (GROUP_BYTES, 0, 0, 0))
+    scale = View(zero.address + 4, replace(groups, dtype=DType.FLOAT32), zero.strides)
+    result = ctx.scratch(f"real.{ctx.index}", x.shape, DType.FLOAT32)
+    program = Program(ctx, x.shape)
+    steps = program.stage("cast", (program.input(q),), DType.INT32)
+    steps = program.stage("sub", (steps, program.input(zero)), DType.INT32)
+    steps = program.stage("cast", (steps,), DType.FLOAT32)
+    program.stage("mul", (steps, program.input(scale)), DType.FLOAT32)
+    program.emit(result)
+    return result
 
 
 def _repeat_channels(ctx: Context, node: Node, x: View, halo: Sides) -> View:
