@@ -9,8 +9,8 @@ import numpy as np
 
 from ..dtype import DType
 from ..graph import Array, TensorType
+from .binary import Binary, Function, RawBinary
 from .checks import ARITHMETIC, Kind
-from .elementwise import Binary, Function, RawBinary
 from .fixed_point import multiply
 from .requant import per_tensor
 
