@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,17 @@ class TestOpenDimensions:
         assert len(program._known) == runtime.MAX_SHAPES
         assert ((1, 4),) in program._known
         assert ((2, 4),) not in program._known
+
+    @pytest.mark.parametrize("threads", [1, 2])
+    def test_calls_from_several_threads(self, threads: int) -> None:
+        program = ew.compile(ew.load(dense_of_any_batch()), threads=threads)
+        sizes = [1 + i * 7 % 12 for i in range(60)]
+        expected = {n: program(batch(n, n)) for n in sizes}
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(lambda n: program(batch(n, n)), sizes))
+        for n, result in zip(sizes, found, strict=True):
+            np.testing.assert_array_equal(result, expected[n])
+        program.close()
 
     def test_not_the_others(self) -> None:
         program = ew.compile(ew.load(dense_of_any_batch()))

@@ -26,8 +26,9 @@ from .ops import Control, Interpreted, Rounding
 if TYPE_CHECKING:
     from .plan import HostStep, Plan, View
 
-Run = Callable[[int], object]
-"""One part of a network; it takes the address of the threads' pool."""
+Run = Callable[[int, "int | None", "int | None"], object]
+"""One part of a network. It takes the address of the threads' pool and, where it is native code,
+those of its function and its parameters."""
 
 
 @dataclass(frozen=True)
@@ -97,33 +98,33 @@ class Execution:
     def run(self, pool: int, arrays: Sequence[Array]) -> list[Array]:
         """The graph's results, in memory of their own, for arrays of its sources."""
         if self._tail is None:
-            for target, array in zip(self._sources, arrays, strict=True):
+            for target, array in zip(self._sources, arrays, strict=False):
                 target[...] = array
-            for part in self._parts:
-                part(pool)
+            for run, entry, context in self._parts:
+                run(pool, entry, context)
             return [result.copy() for result in self._results]
-        return self._run_with_tail(pool, arrays, self._parts)
+        return self._run_with_tail(pool, arrays)
 
     def profile(self, pool: int, arrays: Sequence[Array]) -> list[Part]:
         """Run once, timing each part."""
         times: list[Part] = []
 
         def timed(name: str, run: Run, node: Node | None) -> Run:
-            def measure(pool: int) -> None:
+            def measure(pool: int, entry: int | None, context: int | None) -> None:
                 start = time.perf_counter()
-                run(pool)
+                run(pool, entry, context)
                 times.append(Part(name, time.perf_counter() - start, node))
 
             return measure
 
         parts = []
-        for run, segment in zip(self._parts, self.module.segments, strict=True):
+        for (run, *addresses), segment in zip(self._parts, self.module.segments, strict=True):
             node = None
             name = f"{segment.last - segment.first} native steps"
             if segment.entry is None:
                 node = self.plan.nodes[self.plan.steps[segment.first].node]
                 name = f"{node.op.name} {node.origin}".strip()
-            parts.append(timed(name, run, node))
+            parts.append((timed(name, run, node), *addresses))
         kept, self._parts = self._parts, parts
         start = time.perf_counter()
         try:
@@ -135,15 +136,13 @@ class Execution:
             times.append(Part(str(self._tail.op), seconds, self._tail))
         return times
 
-    def _run_with_tail(
-        self, pool: int, arrays: Sequence[Array], parts: Sequence[Run]
-    ) -> list[Array]:
+    def _run_with_tail(self, pool: int, arrays: Sequence[Array]) -> list[Array]:
         assert self._tail is not None
         env = dict(zip(self.graph.sources, arrays, strict=True))
         for value, target in zip(self._core.sources, self._sources, strict=True):
             target[...] = env[value]
-        for part in parts:
-            part(pool)
+        for run, entry, context in self._parts:
+            run(pool, entry, context)
         for value, result in zip(self._core.results, self._results, strict=True):
             env[value] = result.copy()
         assert isinstance(self._tail.op, Interpreted)
@@ -172,7 +171,7 @@ class Execution:
         )
         return array
 
-    def _bind(self) -> list[Run]:
+    def _bind(self) -> list[tuple[Run, int | None, int | None]]:
         """What to call for each segment."""
         module = self.module
         call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)(
@@ -180,9 +179,9 @@ class Execution:
         )
         context = self._params.ctypes.data
         return [
-            self._host(segment.first)
+            (self._host(segment.first), None, None)
             if segment.entry is None
-            else _native(call, module.library.address(segment.entry), context)
+            else (call, module.library.address(segment.entry), context)
             for segment in module.segments
         ]
 
@@ -200,7 +199,7 @@ class Execution:
         outputs = [bind(v) for v in step.outputs]
         compute = self._control(node.op) if isinstance(node.op, Control) else _reference(node)
 
-        def run(pool: int) -> None:
+        def run(pool: int, *_: object) -> None:
             for target, result in zip(outputs, compute(pool, inputs), strict=True):
                 target[...] = result
 
@@ -231,10 +230,6 @@ def plan_for(graph: Graph, isa: Isa, options: Options | None = None) -> Plan:
     to_activation = passes.to_uint8 if isa.activation.kind == "u" else passes.to_int8
     lowered = passes.weights_to_int8(to_activation(passes.optimize(graph)))
     return make_plan(lowered, isa, None if options is None else options.precision)
-
-
-def _native(call: Callable[..., None], entry: int, context: int) -> Run:
-    return lambda pool: call(pool, entry, context)
 
 
 def _reference(node: Node) -> Callable[[int, Sequence[Array]], list[Array]]:

@@ -104,9 +104,16 @@ class Program:
                 shape that the network does not take.
             RunError: a loop does not end, or an operator cannot take what was computed.
         """
-        execution, arrays = self._prepared(args, named)
+        execution, arrays = self._execution, args
+        if named or len(args) != len(execution.types):
+            arrays = self._arguments(args, named)
+        for array, expected in zip(arrays, execution.types, strict=False):
+            if not isinstance(array, np.ndarray) or (array.shape, array.dtype) != expected:
+                execution = self._fitting(execution, arrays)
+                break
         with self._pool.lock:
-            self._enter(execution)
+            if execution is not self._execution:
+                self._enter(execution)
             if not self._states:
                 results = execution.run(self._pool.address, arrays)
             else:
@@ -123,7 +130,8 @@ class Program:
         Raises:
             InputError, RunError: as a call does.
         """
-        execution, arrays = self._prepared(args, named)
+        arrays = self._arguments(args, named)
+        execution = self._fitting(self._execution, arrays)
         with self._pool.lock:
             self._enter(execution)
             return execution.profile(self._pool.address, (*arrays, *self._states))
@@ -152,23 +160,8 @@ class Program:
         """End the program's threads, after the calls under way; the next call starts new ones."""
         self._pool.stop()
 
-    def _prepared(
-        self, args: tuple[Array, ...], named: dict[str, Array]
-    ) -> tuple[Execution, Sequence[Array]]:
-        """What to run, and its inputs in order."""
-        arrays: Sequence[Array] = args
-        if named or len(args) != len(self._names):
-            arrays = self._arguments(args, named)
-        execution = self._execution
-        for array, expected in zip(arrays, execution.types, strict=True):
-            if not isinstance(array, np.ndarray) or (array.shape, array.dtype) != expected:
-                return self._fitting(execution, arrays), arrays
-        return execution, arrays
-
     def _enter(self, execution: Execution) -> None:
         """Make ``execution`` the current one; variables of another shape start anew."""
-        if execution is self._execution:
-            return
         pairs = zip(self.graph.states, self._states, strict=True)
         held = {(s.before.name, a.shape, a.dtype): a for s, a in pairs}
         self._states = [
@@ -180,15 +173,16 @@ class Program:
     def _for(self, shapes: Shapes, batch: tuple[int, int] | None = None) -> Execution:
         """The network for inputs of these shapes, one each; its outputs follow the batch."""
         key = tuple(shapes.values())
-        if key not in self._known:
-            graph = self.graph.resized(shapes)
-            if batch is not None:
-                _check_batch(self.graph, graph, *batch)
-            self._known[key] = Execution(graph, self.isa, self._options)
-            while len(self._known) > MAX_SHAPES:
-                self._known.popitem(last=False)
-        self._known.move_to_end(key)
-        return self._known[key]
+        with self._pool.lock:
+            if key not in self._known:
+                graph = self.graph.resized(shapes)
+                if batch is not None:
+                    _check_batch(self.graph, graph, *batch)
+                self._known[key] = Execution(graph, self.isa, self._options)
+                while len(self._known) > MAX_SHAPES:
+                    self._known.popitem(last=False)
+            self._known.move_to_end(key)
+            return self._known[key]
 
     def _fitting(self, current: Execution, arrays: Sequence[Array]) -> Execution:
         """The network for arrays of other shapes than the current ones.
@@ -201,11 +195,10 @@ class Program:
             fits = isinstance(array, np.ndarray) and array.dtype == value.type.dtype.numpy
             if not fits or array.ndim != len(value.type.shape):
                 raise InputError(_mismatch(value, array))
-        wrong = next(
-            _mismatch(v, a)
-            for v, a in zip(graph.inputs, arrays, strict=True)
-            if a.shape != v.type.shape
-        )
+        pairs = zip(graph.inputs, arrays, strict=True)
+        wrong = next((_mismatch(v, a) for v, a in pairs if a.shape != v.type.shape), None)
+        if wrong is None:
+            return current
         shapes = {v.name: a.shape for v, a in zip(graph.inputs, arrays, strict=True)}
         opened = all(_fits(graph.open.get(v.name, ()), v, shapes[v.name]) for v in graph.inputs)
         batch = None if opened else _batch(graph, shapes)
@@ -216,7 +209,7 @@ class Program:
         except EdgewiseError as error:
             raise InputError(f"{wrong}; {error}") from error
 
-    def _arguments(self, args: tuple[Array, ...], named: dict[str, Array]) -> list[Array]:
+    def _arguments(self, args: Sequence[Array], named: Mapping[str, Array]) -> tuple[Array, ...]:
         names = list(self._names)
         if len(args) > len(names):
             raise InputError(f"{len(args)} inputs given; the network takes {len(names)}: {names}")
@@ -230,7 +223,7 @@ class Program:
         missing = [name for name in names if name not in found]
         if missing:
             raise InputError(f"input {missing[0]!r} is missing; the inputs are {names}")
-        return [found[name] for name in names]
+        return tuple(found[name] for name in names)
 
 
 def _key(graph: Graph) -> Key:

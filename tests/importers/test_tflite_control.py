@@ -115,7 +115,7 @@ def test_bodies_are_compiled() -> None:
 
 def test_outputs_have_the_names_of_the_file() -> None:
     """Also where they are what a variable, a loop's turn or a table holds."""
-    assert [v.name for v in ew.load(counter_in_a_loop()).outputs][0] == "y"
+    assert ew.load(counter_in_a_loop()).outputs[0].name == "y"
     for graph in (ew.load(loop(3)), ew.load(branch(True)), ew.load(lookup())):
         verify(graph)
         assert len({v.name for v in graph.outputs}) == len(graph.outputs)
