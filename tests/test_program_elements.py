@@ -11,8 +11,10 @@ import edgewise as ew
 from edgewise import ops
 from edgewise.dtype import DType, QParams
 from edgewise.graph import Graph, TensorType
+from edgewise.kernels.isa import AVX2, ISAS
 from edgewise.ops.base import Activation, Op
 from networks import Array, Builder, assert_matches, quantized, random_inputs, reference
+from test_plan import check_accesses, plan_for
 from test_program import NATIVE
 
 U8, I8, I16, I32, I64 = DType.UINT8, DType.INT8, DType.INT16, DType.INT32, DType.INT64
@@ -90,6 +92,30 @@ def dilated() -> Graph:
         y = b.node(ops.Conv2D(stride, padding=(1, 1, 1, 1)), [y, w, bias])
         outputs.append(b.node(ops.BatchToSpaceNd((4, 5), crops), [y]))
     return b.graph(*outputs)
+
+
+def slices() -> Graph:
+    """Parts of a computed tensor, which later operators must not write over too early."""
+    b = Builder()
+    x = b.node(ops.Tanh(), [b.input(TensorType((4, 1, 6, 5), F32))])
+    first, second = b.node(ops.SplitV(0, (1, 3)), [x])
+    rows = b.node(ops.Unpack(0), [second])
+    chosen = b.node(ops.Gather(0), [x, b.constant(np.array(2, np.int32))])
+    cut = b.node(ops.StridedSlice((1, 0, 2, 0), (1, 1, 3, 5), (1, 1, 1, 1), (0,)), [x])
+    negated = b.node(ops.Neg(), [first])
+    total = b.node(ops.Sub(), [b.node(ops.Exp(), [rows[0]]), chosen])
+    return b.graph(negated, total, b.node(ops.Abs(), [cut]), b.node(ops.Add(), rows[1:]))
+
+
+def surrounded() -> Graph:
+    """Computed tensors within padded ones, and read by others too."""
+    b = Builder()
+    x = b.node(ops.Tanh(), [b.input(TensorType((1, 5, 6, 3), F32))])
+    mirrored = b.node(ops.MirrorPad(((0, 0), (2, 1), (0, 3), (0, 0))), [x])
+    y = b.node(ops.Neg(), [x])
+    padded = b.node(ops.Pad(((0, 0), (0, 2), (1, 0), (0, 1)), 4), [y])
+    again = b.node(ops.MirrorPad(((0, 0), (1, 0), (0, 0), (1, 1)), True), [padded])
+    return b.graph(mirrored, again, b.node(ops.Mul(), [x, y]))
 
 
 def halves(target: DType) -> Make:
@@ -226,6 +252,8 @@ CASES: dict[str, Make] = {
         ops.Select(), TensorType((5, 1, 9), BOOL), TensorType(SHAPE, F32), np.float32(1)
     ),
     "select rows": mixed(ops.Select(True), TensorType((2,), BOOL), *[TensorType(SHAPE, U8)] * 2),
+    "slices": slices,
+    "surrounded": surrounded,
     "six dimensions": plain(ops.Add(), (2, 1, 3, 1, 2, 5), (1, 4, 1, 2, 1, 5)),
     "update slice": mixed(
         ops.DynamicUpdateSlice(),
@@ -238,6 +266,12 @@ CASES: dict[str, Make] = {
     ),
 }
 FALLBACKS = {"atan2"}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_steps_touch_what_is_theirs(case: str) -> None:
+    for isa in ISAS:
+        check_accesses(plan_for(ew.optimize(CASES[case]()), isa))
 
 
 @pytest.mark.parametrize("isa", NATIVE)
@@ -255,3 +289,11 @@ def test_operator(case: str, isa: str) -> None:
         for got, wanted in zip(found, expected, strict=True):
             assert_matches(got, wanted)
     program.close()
+
+
+def test_slices_and_what_is_surrounded_are_not_copied() -> None:
+    plan = plan_for(ew.optimize(slices()), AVX2)
+    assert [s.kernel.symbol for s in plan.steps if "copy" in s.kernel.symbol] == []
+    plan = plan_for(ew.optimize(surrounded()), AVX2)
+    inner = (1, 5, 6, 3)
+    assert [s for s in plan.steps if "copy" in s.kernel.symbol and s.reads[0].shape == inner] == []
