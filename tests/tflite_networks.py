@@ -252,6 +252,33 @@ def counter_in_a_loop() -> bytes:
     return join(main, initialization("v", [0.0]), test_graph, body, twice, nothing)
 
 
+def loop_until_a_variable_is_large() -> bytes:
+    """x -> a variable, after x was added to it for as long as it is below 10."""
+    x, h, y, end, z = f32(1, name="x"), handle("h"), f32(1, name="y"), f32(1), f32(1)
+    options = {"CondSubgraphIndex": 2, "BodySubgraphIndex": 3}
+    main = build(
+        [
+            _once(1),
+            Operator("WHILE", [x], [end], "WhileOptions", options),
+            _variable("v", h),
+            _read(h, y),
+        ],
+        [x],
+        [y],
+    )
+    inner, old, new, more = handle("inner"), f32(1), f32(1), boolean()
+    reads = [_variable("v", inner), _read(inner, old)]
+    less = Operator("LESS", [old, constant([10.0])], [more], "LessOptions")
+    body = [
+        *reads,
+        Operator("ADD", [old, x], [new], "AddOptions"),
+        _assign(inner, new),
+        Operator("ADD", [x, constant([0.0])], [z], "AddOptions"),
+    ]
+    test = build([*reads, less], [x], [more])
+    return join(main, initialization("v", [0.5]), test, build(body, [x], [z]))
+
+
 def quantized_loop() -> bytes:
     """x -> x after n times a FULLY_CONNECTED and a RELU of int8, n an input."""
     q = TensorType((1, 8), DType.INT8, QParams.per_tensor(0.1, 3))

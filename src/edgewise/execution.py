@@ -118,13 +118,14 @@ class Execution:
             return measure
 
         parts = []
-        for (run, *addresses), segment in zip(self._parts, self.module.segments, strict=True):
+        pairs = zip(self._parts, self.module.segments, strict=True)
+        for (run, entry, context), segment in pairs:
             node = None
             name = f"{segment.last - segment.first} native steps"
             if segment.entry is None:
                 node = self.plan.nodes[self.plan.steps[segment.first].node]
                 name = f"{node.op.name} {node.origin}".strip()
-            parts.append((timed(name, run, node), *addresses))
+            parts.append((timed(name, run, node), entry, context))
         kept, self._parts = self._parts, parts
         start = time.perf_counter()
         try:

@@ -16,6 +16,7 @@ from tflite_networks import (
     branch,
     counter_in_a_loop,
     lookup,
+    loop_until_a_variable_is_large,
     loop,
     nonzero,
     quantized_loop,
@@ -52,6 +53,11 @@ CASES: dict[str, tuple[Callable[[], bytes], list[list[Array]], list[str]]] = {
     "condition that does not": (lambda: branch(False), [[np.ones(4, np.float32)]], []),
     "variable": (accumulator, [[np.full(3, v, np.float32)] for v in (1, 2, -4)], []),
     "variables in bodies": (counter_in_a_loop, [[ints(n)] for n in (1, 5, 0, 3)], ["WHILE", "IF"]),
+    "loop over a variable": (
+        loop_until_a_variable_is_large,
+        [[np.float32([v])] for v in (4, 1, 3)],
+        ["WHILE"],
+    ),
     "quantized loop": (
         quantized_loop,
         [[ints(0), ints(n), np.arange(-4, 4, dtype=np.int8)[None] * 9] for n in (3, 0)],

@@ -16,10 +16,11 @@ from ..graph import Array, Graph, Node, Shapes, State, TensorType, Value
 from ..ops import Interpreted
 from . import tflite_schema as schema
 from .flatbuffer import UINT32, Table
+from .tflite_evaluate import constant
 from .tflite_metadata import FileMetadata
 from .tflite_model import ModelFile, Operator
 from .tflite_ops import builtin_row, custom_row
-from .tflite_reading import Late, Reading, Session, constant
+from .tflite_reading import Late, Reading, Session
 from .tflite_variables import Key, Variables
 
 
@@ -193,7 +194,7 @@ class _Network:
         return self.states[key]
 
     def _state(self, key: Key, before: Value) -> State:
-        after = self.variables.current[key]
+        after = self.variables.read(key, "a variable")
         initial = self.session.initial[key].data
         assert initial is not None
         if (before.type.shape, before.type.dtype) != (after.type.shape, after.type.dtype):

@@ -16,9 +16,10 @@ import numpy as np
 
 from ..dtype import DType
 from ..errors import GraphError, ModelError, RunError, UnsupportedError
-from ..graph import Array, Node, TensorType, Value
-from ..ops import Control, Op, Reshape
+from ..graph import Node, TensorType, Value
+from ..ops import Op, Reshape
 from .tflite_call import Call, ComputedError
+from .tflite_evaluate import BY_TYPE, MAX_FOLDED_TOTAL, constant, evaluate, worth, zeros
 from .tflite_model import ModelFile, Operator, Subgraph
 from .tflite_quant import PRODUCTS, check_arithmetic, check_bias
 from .tflite_variables import Key, Variables
@@ -32,21 +33,8 @@ MAX_OPERATORS = 2**15
 MAX_DEPTH = 16
 """How deep subgraphs may call one another."""
 
-MAX_FOLDED = 4096
-MAX_FOLDED_TOTAL = 2**21
-MAX_FOLDED_INPUT = 2**16
-MAX_FOLDED_MACS = 2**20
-"""The most elements of what is evaluated while a file is read: the results of one operator, those
-of all, the operands of one, and its multiply-adds."""
-
-BY_TYPE = ("SHAPE", "RANK")
-"""Operators whose results depend on the types of their inputs only."""
-
 COMPUTED = (DType.FLOAT32, DType.UINT8, DType.INT8, DType.INT32, DType.INT64, DType.BOOL)
 """Types that operators know; one that refuses others lacks something, the file may be right."""
-
-BROKEN = (ArithmeticError, LookupError, MemoryError, RunError, TypeError, ValueError)
-"""What a reference raises for values that its operator cannot take."""
 
 Argument: TypeAlias = "Value | Key"
 """What a subgraph is given: a value, or the handle of a variable or a table."""
@@ -187,7 +175,7 @@ class Reading:
             if declared.variable:
                 return self.variables.read(self._variable(index), declared.what)
             if 0 in declared.type.shape:
-                return _zeros(declared.label, declared.type)
+                return zeros(declared.label, declared.type)
         label = declared.label or f"t{index}"
         raise ModelError(f"{what} {label!r} is used before it is computed")
 
@@ -293,7 +281,7 @@ class Reading:
         declared = self.subgraph.declared(index)
         assert declared.type is not None
         key = Key("tensor", f"{self.subgraph.index}:{index}")
-        self.session.initial.setdefault(key, _zeros(declared.label, declared.type))
+        self.session.initial.setdefault(key, zeros(declared.label, declared.type))
         return key
 
     def _read(self, operator: Operator) -> None:
@@ -388,8 +376,8 @@ class Reading:
         arrays = None
         if not unknown and all(0 in t.shape for t in outputs):
             arrays = [np.zeros(t.shape, t.dtype.numpy) for t in outputs]
-        elif unknown or op.name in BY_TYPE or (known and self._is_worth(op, types, outputs)):
-            arrays = _evaluate(op, operands, outputs, what)
+        elif unknown or op.name in BY_TYPE or (known and self._evaluates(op, types, outputs)):
+            arrays = evaluate(op, operands, outputs, what)
         if arrays is not None:
             return [constant(n, t, a) for n, t, a in zip(names, outputs, arrays, strict=True)]
         for t, n in zip(outputs, names, strict=True):
@@ -398,23 +386,15 @@ class Reading:
         self.nodes.append(Node(op, tuple(operands), values, names[0]))
         return list(values)
 
-    def _is_worth(self, op: Op, types: Sequence[TensorType], outputs: Sequence[TensorType]) -> bool:
+    def _evaluates(
+        self, op: Op, types: Sequence[TensorType], outputs: Sequence[TensorType]
+    ) -> bool:
         """Whether an operator of constants is evaluated now."""
-        session = self.session
-        if session.eager:
+        if self.session.eager:
             return True
-        size = sum(math.prod(t.shape) for t in outputs)
-        if (
-            isinstance(op, Control)
-            or op.state_operands
-            or size > MAX_FOLDED
-            or session.folded + size > MAX_FOLDED_TOTAL
-            or sum(math.prod(t.shape) for t in types) > MAX_FOLDED_INPUT
-            or op.macs(types, outputs) > MAX_FOLDED_MACS
-        ):
-            return False
-        session.folded += size
-        return True
+        elements = worth(op, types, outputs, MAX_FOLDED_TOTAL - self.session.folded)
+        self.session.folded += elements or 0
+        return elements is not None
 
     def _fits(self, index: int, found: TensorType) -> bool:
         """Whether a computed tensor may have the shape that it turns out to have."""
@@ -452,37 +432,3 @@ class Reading:
 
     def _unique(self, label: str) -> str:
         return label if self.session.eager else self.session.file.names.unique(label, 0)
-
-
-def _zeros(name: str, type: TensorType) -> Value:
-    """A tensor of zeros, raw ones; of int8 the zero point, as LiteRT resets variables."""
-    zero = type.quant.zero_point[0] if type.quant and type.dtype is DType.INT8 else 0
-    data = np.full(type.shape, zero, type.dtype.numpy)
-    data.setflags(write=False)
-    return Value(name, type, data)
-
-
-def _evaluate(
-    op: Op, operands: Sequence[Value], outputs: Sequence[TensorType], what: str
-) -> list[Array]:
-    """The results of an operator; an operand without data stands for its type."""
-    arrays = [
-        np.broadcast_to(np.zeros((), v.type.dtype.numpy), v.type.shape)
-        if v.data is None
-        else v.data
-        for v in operands
-    ]
-    try:
-        with np.errstate(all="ignore"):
-            return op.reference(arrays, [v.type for v in operands], outputs)
-    except BROKEN as error:
-        raise ModelError(f"{what}: {error}") from error
-
-
-def constant(name: str, type: TensorType, array: Array) -> Value:
-    """A value that was evaluated, of the shape that it turned out to have."""
-    data = np.asarray(array)
-    if data.flags.writeable:
-        data = data.view()
-        data.setflags(write=False)
-    return Value(name, TensorType(data.shape, type.dtype, type.quant), data)

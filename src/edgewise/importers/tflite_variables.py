@@ -35,7 +35,9 @@ class Variables:
     def read(self, key: Key, what: str) -> Value:
         """What ``key`` holds; ``enter`` gives it where nothing was assigned yet."""
         if key not in self.current:
-            self.current[key] = self.before[key] = self._enter(key, what)
+            if key not in self.before:
+                self.before[key] = self._enter(key, what)
+            self.current[key] = self.before[key]
         return self.current[key]
 
     def assign(self, key: Key, value: Value) -> None:
