@@ -330,6 +330,8 @@ class Reading:
             operands = self._apply(op, operands, [], name, call.what)
         op = chain[-1]
         types = [v.type for v in operands]
+        if op.state_operands:
+            op.infer(types)
         kept = [operands[i] for i in op.state_operands]
         declared = [v.type for v in call.outputs] + [v.type for v in kept]
         results = self._apply(op, operands, declared, "", call.what, call.indices[1])
