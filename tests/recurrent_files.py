@@ -146,7 +146,12 @@ def lstm(
 
 
 def bidirectional_lstm(
-    kind: str = "float", *, aux: str = "", merge: bool = False, time_major: bool = False
+    kind: str = "float",
+    *,
+    aux: str = "",
+    merge: bool = False,
+    time_major: bool = False,
+    peephole: bool = False,
 ) -> Made:
     maker = Maker(8, kind)
     leading = (TIME, BATCH) if time_major else (BATCH, TIME)
@@ -156,7 +161,7 @@ def bidirectional_lstm(
     )
     named = {"input": Tensor(x)}
     for way in ("fw", "bw"):
-        layer = maker.layer(cifg=False, peephole=kind == "float", projects=False, depth=DEPTH)
+        layer = maker.layer(cifg=False, peephole=peephole, projects=False, depth=DEPTH)
         layer |= {name: variable((BATCH, CELLS)) for name in STATES}
         if aux == "weights":
             layer |= {name: maker.weights(CELLS, AUX) for name in AUXILIARY}
@@ -302,6 +307,7 @@ CASES = {
     "bidirectional lstm": bidirectional_lstm(),
     "bidirectional lstm merged": bidirectional_lstm(merge=True, time_major=True),
     "bidirectional lstm time major": bidirectional_lstm(time_major=True),
+    "bidirectional lstm peephole": bidirectional_lstm(peephole=True),
     "bidirectional lstm aux": bidirectional_lstm(aux="weights"),
     "bidirectional lstm stacked": bidirectional_lstm(aux="alone"),
     "bidirectional lstm hybrid": bidirectional_lstm("hybrid"),

@@ -28,6 +28,7 @@ from ..ops import (
     Relu6,
     ReluN1To1,
     Reshape,
+    Reverse,
     Rnn,
     Split,
     StridedSlice,
@@ -63,8 +64,8 @@ def unroll_recurrent(graph: Graph) -> Graph:
     """LSTM and RNN layers of float32 and constant weights, a time step after the other.
 
     The products of all inputs are one matrix product before the first step. Layer normalization,
-    8-bit weights and more than ``MAX_STEPS`` steps are left alone, and so are the sequences of
-    plain LSTMs, which have a kernel. Results differ in rounding: a recurrent operator's reference
+    8-bit weights and more than ``MAX_STEPS`` steps are left alone. Plain LSTMs have a kernel for
+    sequences, and become such. Results differ in rounding: a recurrent operator's reference
     keeps its sums in float64.
 
     Given:
@@ -99,19 +100,32 @@ def _can_unroll(node: Node) -> bool:
         return False
     if named["input"].type.dtype is not DType.FLOAT32:
         return False
-    if isinstance(op, UnidirectionalSequenceLstm) and _is_plain(op, named):
-        return False
+    if isinstance(op, LSTM) and all(_is_plain(op.settings, layer) for layer in _layers(op, named)):
+        return not isinstance(op, UnidirectionalSequenceLstm)
     steps = 1 if isinstance(op, ONE_STEP) else max(named["input"].type.shape[:2])
     return steps <= MAX_STEPS and not any("layer_norm" in name for name in named)
 
 
-def _is_plain(op: UnidirectionalSequenceLstm, named: Named) -> bool:
-    """Whether an LSTM has four gates and tanh, and neither peepholes nor a projection."""
-    more = ("cell_to_forget_weights", "projection_weights")
+def _ways(op: Op) -> tuple[tuple[str, int], ...]:
+    """What the names of each direction's operands begin with, and how it steps through time."""
+    return (("fw_", 1), ("bw_", -1)) if isinstance(op, BOTH) else (("", 1),)
+
+
+def _layers(op: Op, named: Named) -> list[dict[str, Value]]:
+    """The operands of each direction, by the names that a layer of one has."""
+    return [
+        {name.removeprefix(way): v for name, v in named.items() if name.startswith(way)}
+        for way, _ in _ways(op)
+    ]
+
+
+def _is_plain(settings: LstmSettings, layer: Named) -> bool:
+    """Whether an LSTM has a kernel: four gates, tanh, and nothing that is optional."""
+    more = ("cell_to_forget", "projection", "layer_norm", "aux_input")
     return (
-        "input_to_input_weights" in named
-        and op.settings.activation is Nonlinearity.TANH
-        and not any(name in named for name in more)
+        "input_to_input_weights" in layer
+        and settings.activation is Nonlinearity.TANH
+        and not any(name.startswith(more) or "layer_norm" in name for name in layer)
     )
 
 
@@ -125,16 +139,19 @@ class _Unrolled:
         assert isinstance(op, (*LSTM, *RNN))
         self.time_major = isinstance(op, ONE_STEP) or op.time_major
         named = op.by_name(node.inputs)
-        ways = (("fw_", 1), ("bw_", -1)) if isinstance(op, BOTH) else (("", 1),)
         aux_weights = "aux_input_to_forget_weights" if isinstance(op, LSTM) else "aux_weights"
         sequences: list[Value] = []
         states: list[Value] = []
-        for prefix, direction in ways:
+        for (prefix, direction), layer in zip(_ways(op), _layers(op, named), strict=True):
             x, aux = "input", None
             if isinstance(op, BOTH):
                 types = {name: v.type for name, v in named.items()}
                 x, aux = directed(op, types, prefix[:-1], aux_weights)
-            layer = {n.removeprefix(prefix): v for n, v in named.items() if n.startswith(prefix)}
+            if isinstance(op, LSTM) and aux is None and _is_plain(op.settings, layer):
+                sequence, after = self._by_kernel(op.settings, layer, named[x], direction)
+                sequences.append(sequence)
+                states += after
+                continue
             cell = _lstm if isinstance(op, LSTM) else _rnn
             step = cell(self, op, layer, named[x], named[aux] if aux else None)
             before = [
@@ -204,6 +221,23 @@ class _Unrolled:
             op = StridedSlice(tuple(begin), tuple(size), (1, 1, 1))
             parts.append(self.reshaped(self.emit(op, x), batch, width))
         return parts
+
+    def _by_kernel(
+        self, settings: LstmSettings, layer: Named, x: Value, direction: int
+    ) -> tuple[Value, list[Value]]:
+        """The sequence and the states of an LSTM that has a kernel, which runs forward."""
+        if len(x.type.shape) == 2:
+            x = self.reshaped(x, 1, *x.type.shape)
+        turn = Reverse((0 if self.time_major else 1,))
+        x = x if direction > 0 else self.emit(turn, x)
+        names = UnidirectionalSequenceLstm.names
+        given = {**layer, "input": x}
+        op = UnidirectionalSequenceLstm(
+            tuple(name in given for name in names), settings, self.time_major
+        )
+        inputs = [given[name] for name in names if name in given]
+        y, *states = self._add(op, inputs, *op.infer([v.type for v in inputs]))
+        return (y if direction > 0 else self.emit(turn, y)), states
 
     def _run(
         self, step: _Step, before: Sequence[Value], direction: int
