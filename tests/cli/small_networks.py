@@ -90,7 +90,7 @@ def adder() -> bytes:
 def with_unknown_operator() -> bytes:
     """A valid file whose operator Edgewise does not have."""
     a, b = (Tensor(TensorType((1, 4), DType.FLOAT32), name=name) for name in "ab")
-    return build([Operator("SEGMENT_SUM", (a,), (b,))], [a], [b])
+    return build([Operator("CONCAT_EMBEDDINGS", (a,), (b,))], [a], [b])
 
 
 def with_labels(model: bytes, labels: Sequence[str]) -> bytes:
