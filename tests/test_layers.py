@@ -163,3 +163,16 @@ def test_importing_the_package_is_light() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "[]"
+
+
+def test_rare_operators_are_imported_when_asked_for() -> None:
+    code = (
+        "import sys, edgewise; from edgewise import ops\n"
+        "loaded = lambda: 'edgewise.ops.rare' in sys.modules\n"
+        "before = loaded(); ops.Svdf; print(before, loaded(), hasattr(ops, 'Missing'))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.split() == ["False", "True", "False"]
+    assert all(getattr(edgewise.ops, name) for name in edgewise.ops.__all__)

@@ -219,11 +219,6 @@ def assign_variable(call: Call) -> None:
     call.reading.variables.assign(key, call.value(1))
 
 
-def densify(call: Call) -> None:
-    """Sparse constants are dense already."""
-    _define(call, [call.value(0)])
-
-
 def hashtable(call: Call) -> None:
     o = schema.HashtableOptions
     name = str(call.options.number(o.TABLE_ID, INT32))
@@ -267,7 +262,6 @@ OPERATORS: dict[int, Row] = {
     _B.ASSIGN_VARIABLE: Row("ASSIGN_VARIABLE", assign_variable, (2, 2), outputs=0),
     _B.CALL: Row("CALL", call, _MANY, schema.CallOptions.TAG, calls=True, outputs=0),
     _B.CALL_ONCE: Row("CALL_ONCE", call_once, (0, 0), schema.CallOnceOptions.TAG, outputs=0),
-    _B.DENSIFY: Row("DENSIFY", densify),
     _B.HASHTABLE: Row("HASHTABLE", hashtable, (0, 0), schema.HashtableOptions.TAG),
     _B.HASHTABLE_FIND: Row("HASHTABLE_FIND", hashtable_find, (3, 3)),
     _B.HASHTABLE_IMPORT: Row("HASHTABLE_IMPORT", hashtable_import, (3, 3), outputs=0),
