@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cmsis_nn import Array, Case, Golden, golden, read_cases
+from cmsis_nn import golden, read_cases
+from cmsis_nn_case import Array, Case, Golden
 
 import edgewise as ew
 from edgewise.graph import Graph, verify
