@@ -20,6 +20,10 @@ from .ops import Dequantize, Quantize
 FLOAT_STEP = 1e-4
 """A step of a float tensor, as a share of the range of its values and 0."""
 
+ROUNDING = 1e-6
+"""The least step of a float tensor, as a share of the greatest magnitude of its operands: what is
+left where they cancel is their rounding."""
+
 Run = Callable[[Sequence[Array]], Sequence[Array]]
 """From a set of inputs to arrays, each in the model's order."""
 
@@ -32,8 +36,9 @@ class Difference:
     """How one tensor differs. ``steps`` is the greatest difference in quantization steps.
 
     For integers a step is 1. For the real values of a DEQUANTIZE it is the scale of its input,
-    for other numbers 1e-4 of the range of the tensor's values and 0. ``where``, ``ours`` and
-    ``theirs`` tell the element that differs most (of the first input that shows it).
+    for other numbers `FLOAT_STEP` of the range of the tensor's values and 0, or `ROUNDING` of the
+    operands where that is more. ``where``, ``ours`` and ``theirs`` tell the element that differs
+    most (of the first input that shows it).
     """
 
     tensor: str
@@ -130,7 +135,8 @@ def compare(
         for node, results in _reference(graph, dict(start), theirs if alone else {}):
             for value, array in zip(node.outputs, results, strict=True):
                 if value in theirs:
-                    _add(rows["tensors"], difference(value, node, array, theirs[value]))
+                    least = _rounding(node, ours)
+                    _add(rows["tensors"], difference(value, node, array, theirs[value], least))
                 else:
                     missing[value.name] = None
                 ours[value] = array
@@ -140,10 +146,14 @@ def compare(
         outputs = program(arrays)
         for value, array in zip(graph.outputs, outputs, strict=True):
             expected = value.data if value.data is not None else ours[value]
-            _add(rows["program"], difference(value, makers.get(value), array, expected))
+            maker = makers.get(value)
+            least = _rounding(maker, ours)
+            _add(rows["program"], difference(value, maker, array, expected, least))
         if not alone:
             for value, array, other in zip(graph.outputs, outputs, peer(arrays), strict=True):
-                _add(rows["outputs"], difference(value, makers.get(value), array, other))
+                maker = makers.get(value)
+                least = _rounding(maker, ours)
+                _add(rows["outputs"], difference(value, maker, array, other, least))
         states = {
             s.before: ours[s.after] if s.after.data is None else s.after.data for s in graph.states
         }
@@ -165,8 +175,13 @@ def computes_floats(graph: Graph) -> bool:
     )
 
 
-def difference(value: Value, node: Node | None, ours: Array, theirs: Array) -> Difference:
-    """How ``ours`` differs from ``theirs``, two computations of ``value`` by ``node``."""
+def difference(
+    value: Value, node: Node | None, ours: Array, theirs: Array, least: float = 0.0
+) -> Difference:
+    """How ``ours`` differs from ``theirs``, two computations of ``value`` by ``node``.
+
+    A step of floats is at least ``least``.
+    """
     op = node.op.name if node else ""
     if ours.shape != theirs.shape or ours.dtype != theirs.dtype:
         return Difference(value.name, op, value.type, ours.size, ours.size, float("inf"))
@@ -176,7 +191,7 @@ def difference(value: Value, node: Node | None, ours: Array, theirs: Array) -> D
     count = int(np.count_nonzero(differs))
     if not count:
         return Difference(value.name, op, value.type, ours.size, 0, 0.0)
-    distance = np.where(differs, _distance(ours, theirs) / _step(node, theirs), 0.0)
+    distance = np.where(differs, _distance(ours, theirs) / _step(node, theirs, least), 0.0)
     distance = np.nan_to_num(distance, nan=np.inf, posinf=np.inf)
     where = tuple(int(i) for i in np.unravel_index(int(distance.argmax()), distance.shape))
     return Difference(
@@ -249,7 +264,14 @@ def _number(element: Any) -> float:
     return float(np.abs(element) if np.iscomplexobj(element) else element)
 
 
-def _step(node: Node | None, theirs: Array) -> float:
+def _rounding(node: Node | None, values: Mapping[Value, Array]) -> float:
+    """The least step of what ``node`` computes of floats."""
+    operands = (values[v] for v in (node.inputs if node else ()) if v in values)
+    greatest = (np.nanmax(np.abs(a), initial=0.0) for a in operands if a.dtype.kind in "fc")
+    return ROUNDING * max((float(g) for g in greatest if np.isfinite(g)), default=0.0)
+
+
+def _step(node: Node | None, theirs: Array, least: float) -> float:
     if theirs.dtype.kind not in "fc":
         return 1.0
     if node is not None and isinstance(node.op, Dequantize):
@@ -259,7 +281,7 @@ def _step(node: Node | None, theirs: Array) -> float:
     finite = np.abs(theirs) if theirs.dtype.kind == "c" else theirs
     finite = finite[np.isfinite(finite)]
     extent = float(finite.max(initial=0.0)) - float(finite.min(initial=0.0))
-    return FLOAT_STEP * extent or FLOAT_STEP
+    return max(FLOAT_STEP * extent, least) or FLOAT_STEP
 
 
 def _add(rows: dict[str, Difference], row: Difference) -> None:

@@ -109,6 +109,20 @@ def test_a_program_of_floats_may_differ_by_the_tolerance() -> None:
     assert not outcome.program_is_right(0.5)
 
 
+def test_what_cancels_is_rounding() -> None:
+    """A sum near 0 is as exact as its operands."""
+    kind = TensorType((2,), DType.FLOAT32)
+    a, b, y = (Value(name, kind) for name in "aby")
+    graph = Graph((a, b), (y,), (Node(Add(), (a, b), (y,)),))
+    arrays = [np.array([7.0, 9.0], np.float32), np.array([-7.0, -9.0], np.float32)]
+    exact, near = np.zeros(2, np.float32), np.array([0.0, 8e-6], np.float32)
+    outcome = comparing.compare(
+        graph, [arrays], lambda _: [exact], lambda _: [near], lambda _: {"y": near}
+    )
+    assert [d.steps for d in outcome.tensors] == pytest.approx([8 / 9])
+    assert [d.steps for d in outcome.outputs] == pytest.approx([8 / 9])
+
+
 def test_variables_keep_their_values_from_set_to_set() -> None:
     kind = TensorType((), DType.INT32)
     x, before, after = (Value(name, kind) for name in ("x", "before", "after"))
