@@ -4,13 +4,8 @@ from .conv3d import Conv3D, Conv3DTranspose
 from .detection import DetectionPostProcess, NonMaxSuppressionV4, NonMaxSuppressionV5
 from .gather import EmbeddingLookup, EmbeddingLookupFloat, Gather, GatherNd, OneHot
 from .generate import BroadcastArgs, Fill, Range, Rank, Shape, ZerosLike
-from .lstm import (
-    BasicLstm,
-    BidirectionalSequenceLstm,
-    Lstm,
-    LstmSettings,
-    UnidirectionalSequenceLstm,
-)
+from .lstm import BidirectionalSequenceLstm, Lstm, LstmSettings, UnidirectionalSequenceLstm
+from .lstm_basic import BasicLstm
 from .mediapipe import MaxPoolingWithArgmax2D, MaxUnpooling2D
 from .random import Multinomial, RandomStandardNormal, RandomUniform
 from .recurrent import Nonlinearity, Recurrent
