@@ -134,6 +134,8 @@ def random_inputs(graph: Graph, seed: int = 0) -> list[Array]:
         t = value.type
         if t.dtype.numpy.kind in "fc":
             data: Array = rng.normal(size=t.shape).astype(t.dtype.numpy)
+            if t.dtype.numpy.kind == "c":
+                data += 1j * rng.normal(size=t.shape)
         else:
             low, high = (0, 1) if t.dtype is DType.BOOL else t.dtype.range
             data = rng.integers(low, high, t.shape, endpoint=True).astype(t.dtype.numpy)

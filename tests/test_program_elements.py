@@ -18,7 +18,7 @@ from test_plan import check_accesses, plan_for
 from test_program import NATIVE
 
 U8, I8, I16, I32, I64 = DType.UINT8, DType.INT8, DType.INT16, DType.INT32, DType.INT64
-F16, F32, BOOL = DType.FLOAT16, DType.FLOAT32, DType.BOOL
+F16, F32, BOOL, C64 = DType.FLOAT16, DType.FLOAT32, DType.BOOL, DType.COMPLEX64
 Shapes = Sequence[tuple[int, ...]]
 Make = Callable[[], Graph]
 SHAPE = (2, 5, 7, 9)
@@ -208,6 +208,12 @@ CASES: dict[str, Make] = {
     "dequantize half": mixed(ops.Dequantize(), TensorType(SHAPE, F16)),
     "dequantize per channel": per_channel,
     "dilated": dilated,
+    "complex abs": mixed(ops.ComplexAbs(), TensorType(SHAPE, C64)),
+    "complex add": plain(ops.Add(), SHAPE, (7, 1), dtype=C64),
+    "complex imag": plain(ops.Imag(), SHAPE, dtype=C64),
+    "complex neg": plain(ops.Neg(), SHAPE, dtype=C64),
+    "complex real": plain(ops.Real(), SHAPE, dtype=DType.COMPLEX128),
+    "complex sub": plain(ops.Sub(), SHAPE, SHAPE, dtype=DType.COMPLEX128),
     "div constant": mixed(ops.Div(Activation.RELU_N1_TO_1), TensorType(SHAPE, F32), np.float32(3)),
     "embedding": mixed(ops.EmbeddingLookup(), INDICES, TensorType((6, 5, 7), F32)),
     "fake quant": mixed(ops.FakeQuant(-1.0, 2.0, 8, True), TensorType(SHAPE, F32)),

@@ -10,6 +10,7 @@ from ..ops.checks import Kind, kind_of
 from . import quantized
 from .context import Context
 from .model import View
+from .parts import both_parts
 from .program import FUNCTIONS, Program
 
 
@@ -18,6 +19,9 @@ def lower(ctx: Context, node: Node) -> None:
     op, types = node.op, list(node.input_types)
     if kind_of(types[0]) is Kind.QUANTIZED and not _takes_raw(op, node):
         quantized.lower(ctx, node)
+        return
+    if kind_of(types[0]) is Kind.COMPLEX:
+        _lower_complex(ctx, node)
         return
     out = ctx.view(node.outputs[0])
     program = Program(ctx, out.shape)
@@ -40,6 +44,16 @@ def lower_chain(ctx: Context, node: Node) -> None:
     for stage, (others, other_types), result in zip(op.tail, pairs, results[1:], strict=True):
         taken = stage.operands(y, others)
         y = program.apply(stage.op, taken, stage.operands(stage.type, other_types), result)
+    program.emit(out)
+
+
+def _lower_complex(ctx: Context, node: Node) -> None:
+    """What is done to both parts alike."""
+    ctx.require(isinstance(node.op, ops.Add | ops.Neg | ops.Sub))
+    out, *inputs = (both_parts(ctx.view(v)) for v in (*node.outputs, *node.inputs))
+    program = Program(ctx, out.shape)
+    operands = [program.input(view) for view in inputs]
+    program.apply(node.op, operands, [view.type for view in inputs], out.type.dtype)
     program.emit(out)
 
 
