@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from .dot import Dot, Mla, Mull, Pmaddwd, Sdot, Vnni
+from .fixed_point import RULES
 from .ir import Kernel, Type, Value, f32, i8, i16, i32, u8, u64
 from .shuffles import joined, split, unpack_bytes, unpack_pairs
 
@@ -162,6 +163,24 @@ class Isa:
         hi = clamp.lanes("real_hi", f32[self.lanes])
         reals = (acc.to(f32[self.lanes]) * s for acc, s in zip(accs, scales, strict=True))
         return [self.round(real.min(hi)) for real in reals]
+
+    def fixed(
+        self, rule: str, rows: Sequence[Sequence[Value]], factors: Value, clamp: Clamp
+    ) -> list[list[Value]]:
+        """Rows of sums in fixed point: as `rounded`, by one of `fixed_point.RULES`.
+
+        The multipliers of all vectors of a row lie from ``factors`` on, then their exponents.
+        """
+        lanes, count = self.lanes, len(rows[0])
+        multipliers, exponents = (
+            [(factors + 4 * lanes * (count * i + j)).load(i32[lanes]) for j in range(count)]
+            for i in range(2)
+        )
+        hi = clamp.lanes("relative_hi", i32[lanes])
+        return [
+            [RULES[rule](*each).min(hi) for each in zip(row, multipliers, exponents, strict=True)]
+            for row in rows
+        ]
 
     def quantize(self, accs: Sequence[Value], scales: Sequence[Value], clamp: Clamp) -> Value:
         """Requantize: 8-bit clamp(round(float32(acc) * scale) + zero_point, lo, hi)."""
@@ -407,7 +426,7 @@ AVX2 = Avx2(
         2,
         4,
         (2, 1),
-        FloatCosts(((6, 2), (5, 2), (4, 2), (2, 4), (1, 8)), 2),
+        FloatCosts(((6, 2), (5, 2), (3, 3), (4, 2), (2, 4), (1, 8)), 2),
     ),
 )
 SSE41 = Sse41(
