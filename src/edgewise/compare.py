@@ -37,8 +37,8 @@ class Difference:
 
     For integers a step is 1. For the real values of a DEQUANTIZE it is the scale of its input,
     for other numbers `FLOAT_STEP` of the range of the tensor's values and 0, or `ROUNDING` of the
-    operands where that is more. ``where``, ``ours`` and ``theirs`` tell the element that differs
-    most (of the first input that shows it).
+    operands where that is more; from infinity to not a number it is one step. ``where``, ``ours``
+    and ``theirs`` tell the element that differs most (of the first input that shows it).
     """
 
     tensor: str
@@ -193,6 +193,8 @@ def difference(
         return Difference(value.name, op, value.type, ours.size, 0, 0.0)
     distance = np.where(differs, _distance(ours, theirs) / _step(node, theirs, least), 0.0)
     distance = np.nan_to_num(distance, nan=np.inf, posinf=np.inf)
+    if ours.dtype.kind in "fc":
+        distance[differs & ~np.isfinite(ours) & ~np.isfinite(theirs)] = 1.0
     where = tuple(int(i) for i in np.unravel_index(int(distance.argmax()), distance.shape))
     return Difference(
         tensor=value.name,

@@ -132,8 +132,9 @@ class LiteRTTensors:
 def with_all_outputs(model: bytes, outputs: Sequence[str] = ()) -> tuple[bytes, list[str]]:
     """A .tflite model whose outputs are all tensors that its operators compute; their names.
 
-    Tensors without numbers, as handles of variables, are left out. Signatures are dropped, since
-    they name the former outputs; files packed behind the model (its labels) are too.
+    Left out are tensors without numbers, as handles of variables, and what depends on constants
+    alone: the delegate takes it for its own. Signatures are dropped, since they name the former
+    outputs; files packed behind the model (its labels) are too.
     """
     schema = _litert_module("schema_py_generated")
     import flatbuffers
@@ -141,8 +142,13 @@ def with_all_outputs(model: bytes, outputs: Sequence[str] = ()) -> tuple[bytes, 
     parsed = schema.ModelT.InitFromPackedBuf(model, 0)
     subgraph = parsed.subgraphs[0]
     opaque = (schema.TensorType.RESOURCE, schema.TensorType.VARIANT)
-    computed = (int(i) for op in subgraph.operators or () for i in op.outputs)
-    numbers = [i for i in computed if i >= 0 and subgraph.tensors[i].type not in opaque]
+    known = {int(i) for i in subgraph.inputs}
+    numbers: list[int] = []
+    for op in subgraph.operators or ():
+        if known.isdisjoint(map(int, op.inputs)) and len(op.inputs):
+            continue
+        known.update(map(int, op.outputs))
+        numbers += [i for i in map(int, op.outputs) if subgraph.tensors[i].type not in opaque]
     chosen = dict(zip(map(int, subgraph.outputs), outputs, strict=False))
     names: dict[str, None] = {}
     for i in numbers:

@@ -19,6 +19,7 @@ from edgewise.dtype import DType, QParams
 from edgewise.errors import InputError, MissingExtraError
 from edgewise.graph import Array, Graph, Node, State, TensorType, Value
 from edgewise.ops import Add, Dequantize, Tanh
+from tflite_builder import Operator, Tensor, build
 
 Edgewise = Callable[..., Result]
 
@@ -198,6 +199,11 @@ def test_not_a_number_equals_itself_only() -> None:
     nan, one = np.array([np.nan, 1], np.float32), np.array([1, 1], np.float32)
     assert comparing.difference(value, None, nan, nan).differing == 0
     assert comparing.difference(value, None, nan, one).steps == float("inf")
+    infinite = np.array([np.inf, 1], np.float32)
+    assert comparing.difference(value, None, infinite, infinite).steps == 0
+    assert comparing.difference(value, None, infinite, one).steps == float("inf")
+    found = comparing.difference(value, None, infinite, nan)
+    assert (found.differing, found.steps) == (1, 1.0)
 
 
 def test_other_shapes_differ_wholly() -> None:
@@ -242,6 +248,15 @@ class TestLiteRT:
         assert list(tensors) == ["features", "mean", "scores", "answer"]
         assert [t.shape for t in tensors.values()] == [(1, 2, 2, 8), (1, 8), (1, 5), (1, 5)]
         np.testing.assert_array_equal(tensors["answer"], peers.LiteRT(model).run(arrays)[0])
+
+    def test_what_depends_on_constants_alone_is_left_out(self) -> None:
+        x, y, half = (Tensor(TensorType((3,), DType.FLOAT32), name=n) for n in ("x", "y", "half"))
+        w = Tensor(TensorType((3,), DType.FLOAT16), np.ones(3, np.float16))
+        convert = Operator("DEQUANTIZE", [w], [half], "DequantizeOptions")
+        model = build([convert, Operator("ADD", [x, half], [y], "AddOptions")], [x], [y])
+        (given,) = peers.LiteRTTensors(model).run([np.zeros(3, np.float32)]).items()
+        assert given[0] == "y"
+        assert given[1].tolist() == [1, 1, 1]
 
     def test_inputs_of_another_shape(self) -> None:
         model, shape = small_networks.segmenter(), (2, 7, 9, 3)
