@@ -231,6 +231,17 @@ def test_network_with_a_constant_output(where: Path) -> None:
     assert len(files(where, ".network")) == 1
 
 
+def test_network_that_returns_strings_is_not_kept(where: Path) -> None:
+    b = Builder()
+    x = b.input(quantized((1, 40), DType.UINT8))
+    words = b.constant(np.array([b"one", b"two"], object))
+    graph = b.graph(b.node(Logistic(), [x], QParams.per_tensor(1 / 256, 0)), words)
+    graph = graph.read_from(b"strings")
+    for _ in range(2):
+        assert ew.compile(graph)(*random_inputs(graph))[1].tolist() == [b"one", b"two"]
+    assert files(where, ".network") == []
+
+
 def test_network_with_states(where: Path) -> None:
     content = accumulator()
     x = np.ones(3, np.float32)

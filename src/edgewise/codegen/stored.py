@@ -23,11 +23,13 @@ MAX_BYTES = cache.LIMIT // 4
 
 
 def save(key: str, module: Module) -> None:
-    """Keep ``module`` under ``key``, unless it needs more than native code."""
+    """Keep ``module`` under ``key``, unless it needs more than native code, or returns strings."""
     native = all(segment.entry is not None for segment in module.segments)
     known = [place for place in module.outputs if not isinstance(place, Place)]
     size = module.constants.nbytes + sum(array.nbytes for array in known)
     if not native or module.file is None or size > MAX_BYTES:
+        return
+    if any(array.dtype.hasobject for array in known):
         return
     words = (module.params, module.arena_words, module.constant_words)
     header = {
