@@ -9,6 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from edgewise.kernels.isa import Isa
+from edgewise.ops.fixed_point import (
+    multiplier,
+    multiply_once_rounded,
+    multiply_ties_up,
+    multiply_twice_rounded,
+)
 
 from .images import activation
 
@@ -24,12 +30,39 @@ class Rule:
     hi: int
     scale: float | None = None
 
-    def apply(self, acc: Array, scale: Array) -> Array:
-        """clamp(round_half_even(float32(acc) * scale) + zero_point, lo, hi), as int64."""
+    def apply(self, acc: Array, scale: Array, rounding: str = "") -> Array:
+        """clamp(round_half_even(float32(acc) * scale) + zero_point, lo, hi), as int64.
+
+        ``rounding``: the product as `fixed_point.RULES` has it instead.
+        """
+        if rounding:
+            scaled = MULTIPLICATIONS[rounding](acc, *multipliers(scale))
+            return np.clip(scaled + self.zero_point, self.lo, self.hi)
         real = (acc.astype(np.float32) * scale).astype(np.float64)
         return np.clip(
             np.rint(np.clip(real, -1e6, 1e6)) + self.zero_point, self.lo, self.hi
         ).astype(np.int64)
+
+
+MULTIPLICATIONS = {
+    "twice": multiply_twice_rounded,
+    "ties_up": multiply_ties_up,
+    "once": multiply_once_rounded,
+}
+
+
+def multipliers(scale: Array) -> Array:
+    """Multipliers and exponents, int64[2, n], of scales below 2**31."""
+    return np.array([multiplier(min(float(x), 2.0**30)) for x in scale], np.int64).T
+
+
+def factors(scale: Array, rounding: str = "") -> tuple[Array, ...]:
+    """What kernels multiply sums by: scales, or multipliers and exponents."""
+    if not rounding:
+        return (scale,)
+    scaled, exponent = multipliers(scale)
+    shift = 31 - exponent if rounding == "once" else exponent
+    return scaled.astype(np.int32), shift.astype(np.int32)
 
 
 def rules(isa: Isa) -> list[Rule]:

@@ -19,7 +19,7 @@ from networks import Builder, quantized
 
 from .harness import Buffer, run
 from .images import View, activation
-from .qproducts import Array, Rule, bytes_of, rules, scales, wrapped
+from .qproducts import MULTIPLICATIONS, Array, Rule, bytes_of, factors, rules, scales, wrapped
 
 Pair = tuple[int, int]
 
@@ -79,7 +79,7 @@ def check(
     row, pixel = source["a_row"], source["a_x"]
     values: dict[str, Any] = {
         "a": source["a"],
-        "w": Buffer(v.pack(w, bias, scale)),
+        "w": Buffer(v.pack(w, bias, *factors(scale, v.rounding))),
         "c": target["c"],
         "height": layer.size[1],
         "width": layer.size[2],
@@ -101,7 +101,7 @@ def check(
         values["taps"] = Buffer(v.offsets(rows, columns, dh * row, dw * pixel))
         values["groups"] = len(v.groups(rows, columns))
     run(v, layer.size[0] * layer.size[1], values, [c.buffer])
-    c.check(rule.apply(acc, scale).astype(activation(v.isa).numpy))
+    c.check(rule.apply(acc, scale, v.rounding).astype(activation(v.isa).numpy))
 
 
 def case(
@@ -231,6 +231,23 @@ def test_rules(v: QDepthwise) -> None:
         check(v, layer, rule, x, w, bias)
 
 
+def fixed_point() -> list[Any]:
+    """Each form by each rule of fixed point."""
+    found = []
+    for isa in ISAS:
+        widths = isa.costs.depthwise
+        for i, rounding in enumerate(MULTIPLICATIONS):
+            nv = widths[i % len(widths)]
+            found += [QDepthwise(isa, nv, s, rounding=rounding) for s in ((1, 2, None)[i], None)]
+            found.append(QDepthwise(isa, widths[-1], None, partial=True, rounding=rounding))
+    return [pytest.param(v, id=v.symbol, marks=pytest.mark.isa) for v in dict.fromkeys(found)]
+
+
+@pytest.mark.parametrize("v", fixed_point())
+def test_rules_of_fixed_point(v: QDepthwise) -> None:
+    test_rules(v)
+
+
 def test_weights_that_the_parts_cannot_hold_are_refused() -> None:
     head = np.zeros(64, np.int32), np.ones(64, np.float32)
     for p, weight in [(1, 128), (1, -129), (2, 255), (2, -257), (3, 382)]:
@@ -284,7 +301,7 @@ def test_parts_that_the_plan_chooses(
 
 
 def test_symbols_differ() -> None:
-    found = [p.values[0].symbol for p in (*variants((1, 2, None)), *partial())]
+    found = [p.values[0].symbol for p in (*variants((1, 2, None)), *partial(), *fixed_point())]
     assert len(set(found)) == len(found)
 
 

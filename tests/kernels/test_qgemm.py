@@ -18,7 +18,7 @@ from edgewise.plan import select
 from .harness import SLACK, Buffer, isas, run
 from .images import View, activation
 from .layers import CONVOLUTIONS, Layer, matrix, pixels_of
-from .qproducts import Array, Rule, bytes_of, rules, scales, wrapped
+from .qproducts import MULTIPLICATIONS, Array, Rule, bytes_of, factors, rules, scales, wrapped
 
 
 @dataclass(frozen=True)
@@ -80,12 +80,12 @@ def check(
         + given.bias
     )
     scale = scales(rng, acc, rule)
-    expected = rule.apply(acc, scale)
+    expected = rule.apply(acc, scale, v.rounding)
     shape = (*layer.size, layer.n)
     a, c = View.around(given.x, tight), View.empty(shape, dtype, tight)
     runs = layer.run_offsets(a)
     weights = given.w.reshape(layer.n, layer.runs, layer.kc)
-    packed = v.pack(weights, given.bias, scale)
+    packed = v.pack(weights, given.bias, *factors(scale, v.rounding))
     kstep, steps = v.layout(layer.kc, layer.runs)
     pixels, panels = int(np.prod(layer.size)), -(-layer.n // v.nr)
     each = block_panels or panels
@@ -242,6 +242,34 @@ def test_columns_divided_over_units(v: QGemm) -> None:
         check(v, layer, rules(v.isa)[0], given, tight=False, block_panels=block_panels)
 
 
+def fixed_point() -> list[Any]:
+    """A tile of each instruction set by each rule of fixed point, plain and with all else."""
+    found = []
+    for isa in ISAS:
+        for i, rounding in enumerate(MULTIPLICATIONS):
+            mr, nv = isa.costs.tiles[i % len(isa.costs.tiles)]
+            for other in (False, True):
+                found.append(QGemm(isa, mr, nv, True, other, other, rounding=rounding))
+    return [pytest.param(v, id=v.symbol, marks=pytest.mark.isa) for v in found]
+
+
+@pytest.mark.parametrize("v", fixed_point())
+def test_fixed_point(v: QGemm) -> None:
+    """Sums of all sizes, halves and wrapped ones; multipliers of both sides of 1."""
+    rng = np.random.default_rng(8)
+    edges = np.array([2**31 - 1, -(2**31), 2**31 - 20000, 20000 - 2**31, 0, -3], np.int32)
+    layer = matrix(v.mr + 1, v.nr + 3, 20)
+    given = operands(v, layer, rng)
+    wrapping = Operands(given.x, given.w, rng.choice(edges, layer.n), given.zero)
+    for i, rule in enumerate(rules(v.isa)):
+        check(v, layer, rule, wrapping if i % 2 else given, seed=i)
+    low, high = activation(v.isa).range
+    bias = np.arange(layer.n, dtype=np.int32) - layer.n // 2
+    ties = Operands(given.x, np.full_like(given.w, given.zero), bias, given.zero)
+    for scale in (0.5, 0.25, 0.75, 1.0, 3.0):
+        check(v, layer, Rule(low + 128, low, high, scale), ties)
+
+
 @isas
 def test_rows_that_fill_the_scratch(isa: Isa) -> None:
     """The longest rows that the plan lets a tile gather."""
@@ -278,7 +306,7 @@ def test_choice(isa: Isa) -> None:
 
 
 def test_symbols_differ() -> None:
-    found = [p.values[0].symbol for p in variants()]
+    found = [p.values[0].symbol for p in (*variants(), *fixed_point())]
     assert len(set(found)) == len(found)
 
 

@@ -5,7 +5,9 @@ The numpy counterparts are ``ops.fixed_point`` and ``ops.fixed_functions``, whic
 
 from __future__ import annotations
 
-from .ir import Type, Value, i32, i64
+from collections.abc import Callable, Mapping
+
+from .ir import Type, Value, i32, i64, u32, u64
 
 ONE = 2**15 - 1
 """1 as a number of 16 bits without integer bits."""
@@ -28,17 +30,65 @@ def rescale_fields(prefix: str) -> dict[str, Type]:
 def rescale(x: Value, prefix: str) -> Value:
     """x times a real number, rounded after the product and after the shift to the right."""
     k, lanes = x.k, x.ty.lanes
-    wide = i64[lanes]
 
     def field(name: str, ty: Type) -> Value:
         return k.once((prefix, name, lanes), lambda: k[f"{prefix}_{name}"].to(ty).splat(lanes))
 
-    shifted = (x.to(wide) << field("left", i64)).clamp(-(2**31), 2**31 - 1)
-    product = shifted * field("multiplier", i64)
-    negative = product < 0
-    nudged = product + negative.select(k.const(1 - 2**30, wide), 2**30)
-    high = (nudged + (nudged < 0).select(k.const(2**31 - 1, wide), 0)) >> 31
-    return _divide_by_power(high.to(i32[lanes]), field("right", i32))
+    high = _high_product(x, field("multiplier", i64), field("left", i32))
+    return _divide_by_power(high, field("right", i32))
+
+
+def _high_product(x: Value, multiplier: Value, left: Value) -> Value:
+    """x * 2**left, saturated, * multiplier / 2**31, rounded to nearest, halves up.
+
+    x and left are int32 lanes, the multiplier is less than 2**31 in int64 lanes.
+    """
+    shifted = x.k.intrinsic(f"llvm.sshl.sat.{x.ty.suffix}", x.ty, x, left)
+    return ((shifted.to(multiplier.ty) * multiplier + 2**30) >> 31).to(x.ty)
+
+
+def _twice(x: Value, multiplier: Value, exponent: Value) -> Value:
+    """`ops.fixed_point.multiply_twice_rounded`."""
+    left, right = _shifts(exponent)
+    return _divide_by_power(_high_product(x, multiplier.to(i64[x.ty.lanes]), left), right)
+
+
+def _ties_up(x: Value, multiplier: Value, exponent: Value) -> Value:
+    """`ops.fixed_point.multiply_ties_up`."""
+    left, right = _shifts(exponent)
+    high = _high_product(x, multiplier.to(i64[x.ty.lanes]), left)
+    half = x.k.const(1, u32[x.ty.lanes]) << right.to(u32[x.ty.lanes]) >> 1
+    return (high >> right) + (high & half.to(x.ty)).compare("ne", 0).to(x.ty)
+
+
+def _shifts(exponent: Value) -> tuple[Value, Value]:
+    """To the left before the product, to the right after it."""
+    zero = exponent.k.const(0, exponent.ty)
+    return exponent.max(zero), (zero - exponent).max(zero)
+
+
+def _once(x: Value, multiplier: Value, shift: Value) -> Value:
+    """`ops.fixed_point.multiply_once_rounded` and ``multiply_wide`` of int32 or int64 lanes.
+
+    The shift is that to the right; results are saturated to 31 bits.
+    """
+    lanes = x.ty.lanes
+    wide, by = i64[lanes], shift.to(u64[lanes])
+    half = x.k.const(1, u64[lanes]) << by >> 1
+    product = x.to(wide) * multiplier.to(wide)
+    scaled = (product + half.to(wide)) >> by.to(wide)
+    return scaled.clamp(-(2**30), 2**30 - 1).to(i32[lanes])
+
+
+RULES: Mapping[str, Callable[[Value, Value, Value], Value]] = {
+    "twice": _twice,
+    "ties_up": _ties_up,
+    "once": _once,
+}
+"""How kernels may round x times a real number: functions of x, its multiplier, and its exponent.
+
+Both are int32 lanes; of "once" the exponent is how far the product is shifted to the right.
+"""
 
 
 def _divide_by_power(x: Value, exponent: Value) -> Value:
@@ -125,6 +175,7 @@ def _newton(a: Value) -> Value:
 
 
 __all__ = [
+    "RULES",
     "divide_by_power_of_two",
     "int16",
     "logistic",

@@ -29,6 +29,7 @@ class QDepthwise:
         parts: weights less their zero point are sums of so many of the dot product's weights: 2,
             or 3 with a weight of 255, where they do not fit 8 bits.
         partial: fewer channels than a block holds.
+        rounding: as in `QGemm`.
     """
 
     isa: Isa
@@ -36,6 +37,7 @@ class QDepthwise:
     stride: int | None = None
     parts: int = 1
     partial: bool = False
+    rounding: str = ""
 
     @property
     def block(self) -> int:
@@ -47,6 +49,7 @@ class QDepthwise:
         act = str(self.isa.activation)
         window = f"3x3s{self.stride}" if self.stride else "any"
         tail = ("p" if self.partial else "") + (f"w{self.parts}" if self.parts > 1 else "")
+        tail += f"_{self.rounding}" if self.rounding else ""
         kr = self.isa.depthwise.kr
         return f"qdepthwise{tail}_{act}i8{act}_{window}_{self.block}c{kr}__{self.isa.name}"
 
@@ -78,7 +81,12 @@ class QDepthwise:
 
     def block_bytes(self, rows: int, columns: int) -> int:
         steps = len(self.groups(rows, columns)) * self.parts
-        return self.block * 8 + steps * self.nv * self.isa.depthwise.taps.nbytes
+        return self.block * self.head_bytes + steps * self.nv * self.isa.depthwise.taps.nbytes
+
+    @property
+    def head_bytes(self) -> int:
+        """Of a block, for each channel."""
+        return 12 if self.rounding else 8
 
     def starts(self, channels: int) -> list[int]:
         """The first channel of each block."""
@@ -88,12 +96,12 @@ class QDepthwise:
         self,
         weights: npt.NDArray[np.int32],
         bias: npt.NDArray[np.int32],
-        scale: npt.NDArray[np.float32],
+        *factors: npt.NDArray[np.float32] | npt.NDArray[np.int32],
     ) -> npt.NDArray[np.uint8]:
-        """Weights less their zero points int32[rows, columns, C], bias int32[C], scale float32[C].
+        """Weights less their zero points int32[rows, columns, C], bias int32[C], ``factors`` [C].
 
-        A block: bias int32[block], scale float32[block], then the weights of each dot step and
-        part; channels in ``Isa.order``. Raises ValueError where ``parts`` are too few.
+        A block: bias int32[block], the factors (see `QGemm.pack`), then the weights of each dot
+        step and part; channels in ``Isa.order``. Raises ValueError where ``parts`` are too few.
         """
         rows, columns, channels = weights.shape
         dot, order = self.isa.depthwise, np.array(self.isa.order(self.nv))
@@ -113,7 +121,7 @@ class QDepthwise:
                 for p, part in enumerate(parts):
                     if tap is not None:
                         taps[:, s, p, :, i] = part[tap][chosen]
-        head = np.stack([bias[chosen], scale.astype(np.float32)[chosen].view(np.int32)], axis=1)
+        head = np.stack([bias[chosen], *(f[chosen].view(np.int32) for f in factors)], axis=1)
         head = np.ascontiguousarray(head.astype(np.int32))
         return np.concatenate(
             [a.reshape(len(starts), -1).view(np.uint8) for a in (head, taps)], axis=1
@@ -169,9 +177,13 @@ class _Builder:
         return acc
 
     def finish(self, acc: list[Value], weights: Value, target: Value) -> None:
-        lanes, v = self.isa.lanes, self.v
-        scales = [(weights + 4 * (v.block + lanes * j)).load(f32[lanes]) for j in range(v.nv)]
-        q = self.isa.quantize(acc, scales, self.clamp)
+        lanes, v, factors = self.isa.lanes, self.v, weights + 4 * self.v.block
+        if v.rounding:
+            (rounded,) = self.isa.fixed(v.rounding, [acc], factors, self.clamp)
+        else:
+            scales = [(factors + 4 * lanes * j).load(f32[lanes]) for j in range(v.nv)]
+            rounded = self.isa.rounded(acc, scales, self.clamp)
+        q = self.isa.pack(rounded, self.clamp, bounded=True)
         if v.partial:
             target.store_partial(q, self.k["channels"].min(v.block))
         else:
@@ -186,7 +198,7 @@ class _Builder:
 
     def sliding(self, source: Value, target: Value, weights: Value) -> None:
         k, v, taps = self.k, self.v, self.dot.taps
-        body = weights + 8 * v.block
+        body = weights + v.head_bytes * v.block
         per_column = -(-3 // self.dot.kr) * v.parts * v.nv * taps.nbytes
         step = [body + x * per_column for x in range(3)]
         first = self.column(source)
@@ -229,7 +241,7 @@ class _Builder:
                     offset = (k["taps"] + (group * dot.kr + i) * 8).load(index, 8)
                     rows.append((at.value + offset).load(block))
                 operands = dot.interleave(rows)
-                here = weights + 8 * v.block + group * step_bytes
+                here = weights + v.head_bytes * v.block + group * step_bytes
                 assign(sums, self.accumulate(values(sums), [operands], here))
             self.finish(values(sums), weights, out.value)
             at.value = at.value + k["a_x"]

@@ -45,6 +45,7 @@ class QGemm:
         general: the dot product is ``Dot.general``; see ``suited``.
         real: the result is float32.
         stages: what follows a real product; see ``stages``.
+        rounding: one of `fixed_point.RULES`, by which sums are requantized; "" for XNNPACK's.
     """
 
     isa: Isa
@@ -56,6 +57,7 @@ class QGemm:
     general: bool = False
     real: bool = False
     stages: tuple[str, ...] = ()
+    rounding: str = ""
 
     @property
     def dot(self) -> Dot:
@@ -71,7 +73,8 @@ class QGemm:
         op = ("qconv" if self.gather else "qgemm") + ("_add" if self.add else "")
         weights = "u8" if self.weight_zero_point else "i8"
         kr = f"{self.dot.kr}{'g' if self.general else ''}"
-        op, out = "_".join((op, *self.stages)), "f32" if self.real else act
+        op = "_".join((op, *([self.rounding] if self.rounding else []), *self.stages))
+        out = "f32" if self.real else act
         return f"{op}_{act}{weights}{out}_{self.mr}x{self.nr}c{kr}__{self.isa.name}"
 
     @property
@@ -115,7 +118,7 @@ class QGemm:
     @property
     def head_bytes(self) -> int:
         """Of a panel, for each column."""
-        return 12 if self.real else 8
+        return 12 if self.real or self.rounding else 8
 
     @property
     def operands(self) -> list[str]:
@@ -146,24 +149,24 @@ class QGemm:
         self,
         weights: npt.NDArray[np.int8],
         bias: npt.NDArray[np.int32],
-        scale: npt.NDArray[np.float32],
-        real_bias: npt.NDArray[np.float32] | None = None,
+        *factors: npt.NDArray[np.float32] | npt.NDArray[np.int32],
     ) -> npt.NDArray[np.uint8]:
-        """Weights int8[n, runs, kc], bias int32[n] and scale float32[n] as panels.
+        """Weights int8[n, runs, kc], bias int32[n] and ``factors`` [n] as panels.
 
-        A panel: bias int32[nr], scale float32[nr], then int8[nr][kr] for each dot step, as
-        ``Dot.arrange`` puts them; columns in ``order``, K padded with zeros. Of a real product,
-        ``bias`` is by what zero points are multiplied, and ``real_bias`` follows the scales.
+        A panel: bias int32[nr], the factors, then int8[nr][kr] for each dot step, as
+        ``Dot.arrange`` puts them; columns in ``order``, K padded with zeros. The factors are the
+        scale float32[n], with ``rounding`` its multiplier and exponent, int32[n] each. Of a real
+        product, ``bias`` is by what zero points are multiplied, and the bias follows the scales.
         """
         n, runs, kc = weights.shape
         dot, nr = self.dot, self.nr
         panels = -(-n // nr)
-        order, floats = self.order, [scale] if real_bias is None else [scale, real_bias]
+        order = self.order
         w = self._padded(weights).reshape(panels, nr, -1, dot.kr)[:, order].transpose(0, 2, 1, 3)
         w = dot.arrange(w)
-        head = np.zeros((1 + len(floats), panels * nr), np.int32)
+        head = np.zeros((1 + len(factors), panels * nr), np.int32)
         head[0, :n] = bias
-        head[1:, :n] = np.array(floats, np.float32).view(np.int32)
+        head[1:, :n] = np.array(factors).view(np.int32)
         head = head.reshape(-1, panels, nr)[:, :, order].transpose(1, 0, 2)
         size = self.panel_bytes(kc, runs)
         out = np.zeros(panels * size + SLACK, np.uint8)
@@ -257,12 +260,16 @@ class _Builder:
                 for i in range(v.mr):
                     for j in range(v.nv):
                         acc[i][j].value = dot.mac(acc[i][j].value, a[i][u], b[j])
-        scales = [(w + 4 * (nr + lanes * j)).load(f32[lanes]) for j in range(v.nv)]
         column, sums = panel * nr, [[x.value for x in row] for row in acc]
         if v.real:
             self.store_real(sums, w, rows, column)
             return
-        out = self.epilogue(sums, scales, rows, column)
+        if v.rounding:
+            sums = self.isa.fixed(v.rounding, sums, w + 4 * nr, self.clamp)
+        else:
+            scales = [(w + 4 * (nr + lanes * j)).load(f32[lanes]) for j in range(v.nv)]
+            sums = [self.isa.rounded(row, scales, self.clamp) for row in sums]
+        out = self.epilogue(sums, rows, column)
         left = k["n"] - column
         with k.when(left.compare("ge", nr)) as full:
             for row, q in zip(rows["c"], out, strict=True):
@@ -304,14 +311,12 @@ class _Builder:
 
     def epilogue(
         self,
-        accs: list[list[Value]],
-        scales: list[Value],
+        rounded: list[list[Value]],
         rows: dict[str, list[Value]],
         column: Value,
     ) -> list[Value]:
         """The 8-bit results of each row."""
         k, isa, clamp = self.k, self.isa, self.clamp
-        rounded = [isa.rounded(acc, scales, clamp) for acc in accs]
         if not self.v.add:
             return isa.pack_rows(rounded, clamp, bounded=True)
         wide = i32[isa.lanes]

@@ -65,10 +65,15 @@ def multiply_once_rounded(x: Array, scaled: Int, exponent: Int) -> Array:
 
 def multiply_wide(x: Array, scaled: Int, exponent: Int) -> Array:
     """As `multiply_once_rounded` of |x| below 2**47, with the multiplier rounded to 15 bits."""
-    reduced = np.where(np.asarray(scaled) < 0x7FFF0000, (np.asarray(scaled) + 2**15) >> 16, 0x7FFF)
     shift = np.asarray(15 - exponent, np.int64)
-    product = x.astype(np.int64) * reduced.astype(np.int64)
+    product = x.astype(np.int64) * rounded_to_15_bits(scaled)
     return np.asarray((product + (np.int64(1) << (shift - 1))) >> shift)
+
+
+def rounded_to_15_bits(scaled: Int) -> npt.NDArray[np.int64]:
+    """Multipliers of 31 bits / 2**16, rounded, at most 2**15 - 1."""
+    given = np.asarray(scaled, np.int64)
+    return np.where(given < 0x7FFF0000, (given + 2**15) >> 16, 0x7FFF)
 
 
 def high_multiply(x: Array, y: Int, bits: int) -> Array:

@@ -30,7 +30,9 @@ from .fixed_point import (
 from .hybrid import is_hybrid, quantize_rows
 from .requant import (
     INT32_MAX,
+    FixedPointRequant,
     Multiply,
+    Requant,
     Rounding,
     accumulator_bound,
     centered,
@@ -176,7 +178,7 @@ class Product(Op):
 
         A sum that a bias drives out of int32 wraps, as it does in every kernel.
         """
-        x, w, out = inputs[0], inputs[1], outputs[0]
+        w, out = inputs[1], outputs[0]
         bias = given.bias
         if given.kind is ProductKind.FLOAT:
             return clamp_float(acc if bias is None else acc + bias, self.activation)
@@ -186,17 +188,30 @@ class Product(Op):
             real = real * float32s(w.quant.scale, "weights")
             return clamp_float(real if bias is None else real + bias, self.activation)
         total = acc.astype(np.int64) if bias is None else acc.astype(np.int64) + bias
-        if given.kind is ProductKind.INT8 and self.rounding is Rounding.FLOAT:
-            scaled = requantization(x, w, out, self.activation).apply(wrap_int32(total))
-            return scaled.astype(out.dtype.numpy)
-        is_wide = given.kind is ProductKind.INT16 and (
-            self.wide_sums if bias is None else bias.dtype == np.int64
-        )
-        multiply = self.multiplication(is_wide)
-        rule = fixed_point_requantization(
+        sums = total if self.has_wide_sums(inputs) else wrap_int32(total)
+        return self.requantization(inputs, out).apply(sums).astype(out.dtype.numpy)
+
+    def has_wide_sums(self, inputs: Sequence[TensorType]) -> bool:
+        """Whether sums of integers are int64."""
+        if product_kind(*inputs[:2]) is not ProductKind.INT16:
+            return False
+        return self.wide_sums if len(inputs) < 3 else inputs[2].dtype is DType.INT64
+
+    def requantization(
+        self, inputs: Sequence[TensorType], out: TensorType
+    ) -> Requant | FixedPointRequant:
+        """From sums of integers to ``out``.
+
+        Raises:
+            GraphError: when a tensor is not quantized as it must be, or a scale is too great.
+        """
+        x, w = inputs[:2]
+        if product_kind(x, w) is ProductKind.INT8 and self.rounding is Rounding.FLOAT:
+            return requantization(x, w, out, self.activation)
+        multiply = self.multiplication(self.has_wide_sums(inputs))
+        return fixed_point_requantization(
             x, w, out, self.activation, multiply, rounds_scales=self.rounds_scales
         )
-        return rule.apply(total if is_wide else wrap_int32(total)).astype(out.dtype.numpy)
 
     def multiplication(self, is_wide: bool) -> Multiply:
         """How sums, int64 where ``is_wide`` and else int32, are multiplied in fixed point.

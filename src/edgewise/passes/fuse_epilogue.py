@@ -6,7 +6,19 @@ from dataclasses import replace
 
 from ..dtype import DType
 from ..graph import Graph, Node, TensorType, Value
-from ..ops import Add, Conv2D, DepthwiseConv2D, Fused, HardSwish, LeakyRelu, Op, PRelu, Stage
+from ..ops import (
+    Add,
+    Conv2D,
+    DepthwiseConv2D,
+    Fused,
+    HardSwish,
+    LeakyRelu,
+    Op,
+    PRelu,
+    Rounding,
+    Stage,
+)
+from .requantization import rounding_of
 from .rewrite import Sweep, fuse_origins, rewrite
 
 EPILOGUES: tuple[tuple[type[Op], type[Op]], ...] = ((Conv2D, Add),)
@@ -43,6 +55,8 @@ def fuse_epilogue(graph: Graph) -> Graph:
 
 
 def _fuse(node: Node, sweep: Sweep) -> Node | None:
+    if rounding_of(node.op) not in (None, Rounding.FLOAT):
+        return None
     result = node.outputs[0].type
     others = node.inputs
     if isinstance(node.op, PRelu):

@@ -7,13 +7,13 @@ from dataclasses import replace
 from ..errors import UnsupportedError
 from ..graph import Graph, Node, Value
 from ..kernels.isa import Isa
-from ..ops import Rounding
+from ..ops import Fused, Rounding
 from ..passes.requantization import rounding_of
 from . import memory
 from .check import check
 from .context import Context, NoKernelError
 from .layout import Layout, lay_out
-from .lowering import LOWERINGS
+from .lowering import FIXED_POINT, LOWERINGS
 from .model import (
     CONSTANTS,
     Address,
@@ -73,6 +73,7 @@ def make_plan(graph: Graph, isa: Isa, precision: str | None = None) -> Plan:
         tuple((v, layout.views[v]) for v in graph.sources),
         outputs,
         lifetimes,
+        vars(ctx).get("broken"),
     )
     check(plan)
     return plan
@@ -85,7 +86,8 @@ def _is_empty(node: Node) -> bool:
 
 def _rounds_alike(node: Node) -> bool:
     """Whether an operator requantizes as kernels do, or not at all."""
-    return rounding_of(node.op) in (None, Rounding.FLOAT)
+    head = node.op.head if isinstance(node.op, Fused) else node.op
+    return rounding_of(head) in (None, Rounding.FLOAT) or isinstance(head, FIXED_POINT)
 
 
 def _reason(node: Node, isa: Isa) -> str:
@@ -159,6 +161,9 @@ def _lifetimes(graph: Graph, ctx: Context, layout: Layout) -> dict[Buffer, tuple
             touch(view.address.buffer, i)
     for value in graph.sources:
         touch(layout.views[value].address.buffer, 0)
+    if "broken" in vars(ctx):
+        touch(ctx.broken.address.buffer, 0)
+        touch(ctx.broken.address.buffer, len(ctx.steps))
     for value in graph.results:
         if value.data is None:
             touch(layout.views[value].address.buffer, len(ctx.steps))

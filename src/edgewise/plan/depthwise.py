@@ -49,7 +49,7 @@ def _product(ctx: Context, node: Node, op: DepthwiseConv2D) -> tuple[Product, Ep
     _, tail, inputs, others = head_and_tail(node)
     out = node.outputs[0]
     result = tail[0].type if tail else out.type
-    p = product(ctx, inputs, result, op.activation, inputs[1].type.shape[3])
+    p = product(ctx, inputs, result, op, inputs[1].type.shape[3])
     return p, p.epilogue(ctx, tail, others, out)
 
 
@@ -127,7 +127,7 @@ def _lower_quantized(ctx: Context, node: Node) -> None:
     assert isinstance(op, DepthwiseConv2D)
     x, w = node.inputs[0].type, node.inputs[1].type
     _, kh, kw, channels = w.shape
-    p = product(ctx, node.inputs, out, op.activation, channels)
+    p = product(ctx, node.inputs, out, op, channels)
     assert isinstance(p, IntegerProduct)
     a, c = ctx.view(node.inputs[0]), ctx.view(node.outputs[0])
     (sh, sw), (dh, dw) = op.stride, op.dilation
@@ -143,10 +143,11 @@ def _lower_quantized(ctx: Context, node: Node) -> None:
         parts = max(1, -(-int(centred.max()) // 127), -(int(centred.min()) // 128))
     dilated = (dh, dw) != (1, 1)
     v = select.qdepthwise(ctx.isa, channels, (kh, kw), (sh, sw), dilated, parts)
+    v = replace(v, rounding=p.rounding)
     image, row, pixel, _ = a.strides
     params: Params = {
         "a": whole.address,
-        "w": ctx.constants.add(v.pack(centred, bias, p.requant.scale)),
+        "w": ctx.constants.add(v.pack(centred, bias, *p.factors)),
         "c": c.address,
         "height": shape[1],
         "width": shape[2],

@@ -2,20 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from ..graph import Value
 from ..ops import Add
+from ..ops.fixed_point import (
+    multiply_once_rounded,
+    multiply_ties_up,
+    multiply_twice_rounded,
+    multiply_wide,
+    rounded_to_15_bits,
+)
 from ..ops.fused import Stage
-from ..ops.requant import Requant
+from ..ops.requant import FixedPointRequant, Multiply, Requant, Rounding
+from ..passes.requantization import rounding_of
 from . import select
-from .context import Context, chunk_count
+from .context import Context, NoKernelError, chunk_count
 from .model import Params, View
 from .rows import Channels, Epilogue, Rows, Shape, Weights, merged, rows
+
+Factors: TypeAlias = "npt.NDArray[np.float32] | npt.NDArray[np.int32]"
+
+RULES: Mapping[Multiply, str] = {
+    multiply_twice_rounded: "twice",
+    multiply_ties_up: "ties_up",
+    multiply_once_rounded: "once",
+    multiply_wide: "once",
+}
+"""What `kernels.fixed_point.RULES` calls the multiplications of `ops.fixed_point`."""
+
+
+def fixed_factors(rule: FixedPointRequant, channels: int) -> tuple[Factors, Factors]:
+    """Multipliers and exponents of ``channels``, or shifts to the right, as kernels take them.
+
+    Raises NoKernelError for multipliers that no shift to the right goes with.
+    """
+    scaled, exponent = rule.multiplier, rule.exponent
+    if rule.multiply is multiply_wide:
+        scaled, exponent = rounded_to_15_bits(scaled), 15 - exponent
+    elif rule.multiply is multiply_once_rounded:
+        exponent = 31 - exponent
+    if RULES[rule.multiply] == "once" and exponent.min() < 0:
+        raise NoKernelError
+    each = (np.resize(x, channels).astype(np.int32) for x in (scaled, exponent))
+    return next(each), next(each)
 
 
 @dataclass(frozen=True)
@@ -26,13 +61,26 @@ class IntegerProduct:
         weights: int8, in the operator's own shape; ``zero`` is their zero point.
         bias: int32[channels], the operator's own.
         input_zero: the zero point of x.
+        requant: XNNPACK's rule, or one in fixed point.
     """
 
     weights: Weights
     zero: int
     bias: npt.NDArray[np.int32]
     input_zero: int
-    requant: Requant
+    requant: Requant | FixedPointRequant
+
+    @property
+    def rounding(self) -> str:
+        """The rule as kernels name it."""
+        return RULES[self.requant.multiply] if isinstance(self.requant, FixedPointRequant) else ""
+
+    @property
+    def factors(self) -> tuple[Factors, ...]:
+        """What kernels multiply sums by: [channels] each."""
+        if isinstance(self.requant, FixedPointRequant):
+            return fixed_factors(self.requant, len(self.bias))
+        return (self.requant.scale,)
 
     def prepared(self, ctx: Context, source: View, leading: int = 1) -> tuple[IntegerProduct, View]:
         """What ``emit`` is to be called on, and the input that it reads."""
@@ -47,6 +95,7 @@ class IntegerProduct:
         ctx.require(len(tail) == len(others) == 1)
         (stage,), (other,) = tail, others
         ctx.require(isinstance(stage.op, Add) and other.type.shape == out.type.shape)
+        ctx.require(rounding_of(stage.op) is Rounding.FLOAT)
         ctx.activations(other.type, out.type)
         assert isinstance(stage.op, Add)
         assert stage.type.quant is not None
@@ -93,10 +142,10 @@ class IntegerProduct:
         )
         ctx.require(chosen is not None)
         assert chosen is not None
-        v, seconds = chosen[0].suited(weights), chosen[1]
+        v, seconds = replace(chosen[0], rounding=self.rounding).suited(weights), chosen[1]
         sums = weights.sum(axis=(1, 2), dtype=np.int64) - run_count * kc * self.zero
         bias = (self.bias[channels] - self.input_zero * sums).astype(np.int32)
-        packed = v.pack(weights, bias, self.requant.scale[channels])
+        packed = v.pack(weights, bias, *(f[channels] for f in self.factors))
         kstep, steps = v.layout(kc, run_count)
         tiles, panels = -(-pixels // v.mr), -(-n // v.nr)
         block_panels = -(-panels // min(panels, -(-chunk_count(seconds) // tiles)))

@@ -88,3 +88,11 @@ LOWERINGS: dict[type[ops.Op], Lowering] = {
     ops.Unpack: movement.lower_slices,
     ops.ZerosLike: arrange.lower_zeros,
 }
+
+FIXED_POINT: tuple[type[ops.Op], ...] = (
+    ops.Conv2D,
+    ops.DepthwiseConv2D,
+    ops.FullyConnected,
+    ops.TransposeConv,
+)
+"""Those whose kernels requantize by any `Rounding`, not by FLOAT alone."""

@@ -12,7 +12,6 @@ import numpy as np
 from ..dtype import DType
 from ..graph import Node, TensorType, Value
 from ..ops import (
-    Activation,
     Conv2D,
     FullyConnected,
     Fused,
@@ -20,7 +19,7 @@ from ..ops import (
     TransposeConv,
 )
 from ..ops.fused import Stage
-from ..ops.requant import requantization
+from ..ops.product import Product as ProductOp
 from . import select
 from .context import Context, constant
 from .dynamic_products import DynamicProduct
@@ -41,7 +40,7 @@ Product: TypeAlias = "IntegerProduct | RealProduct | DynamicProduct"
 
 
 def product(
-    ctx: Context, inputs: Sequence[Value], out: TensorType, activation: Activation, channels: int
+    ctx: Context, inputs: Sequence[Value], out: TensorType, op: ProductOp, channels: int
 ) -> Product:
     """Check and collect the operands of (x, w, bias); 8-bit weights are int8 by now."""
     x, w = inputs[0].type, inputs[1].type
@@ -50,17 +49,17 @@ def product(
     if x.dtype is DType.FLOAT32:
         real_bias = bias.astype(np.float32)
         if w.dtype is DType.FLOAT32:
-            return RealProduct(weights.astype(np.float32), real_bias, activation)
+            return RealProduct(weights.astype(np.float32), real_bias, op.activation)
         ctx.require(w.dtype is DType.INT8 and w.quant is not None and not any(w.quant.zero_point))
         assert w.quant is not None
         scale = np.resize(np.array(w.quant.scale, np.float32), channels)
-        return DynamicProduct(weights.view(np.int8), scale, real_bias, activation)
+        return DynamicProduct(weights.view(np.int8), scale, real_bias, op.activation)
     ctx.activations(x, out)
     assert w.quant is not None
     assert x.quant is not None
     zeros = set(w.quant.zero_point)
     ctx.require(len(zeros) == 1 and w.dtype is DType.INT8)
-    rule = requantization(x, w, out, activation)
+    rule = op.requantization([v.type for v in inputs], out)
     return IntegerProduct(
         weights.view(np.int8), zeros.pop(), bias.astype(np.int32), x.quant.zero_point[0], rule
     )
@@ -83,7 +82,7 @@ def lower_conv(ctx: Context, node: Node) -> None:
     n_out, kh, kw, depth = inputs[1].type.shape
     groups = inputs[0].type.shape[3] // depth
     ctx.require(groups <= MAX_STEPS)
-    p = product(ctx, inputs, tail[0].type if tail else out.type, op.activation, n_out)
+    p = product(ctx, inputs, tail[0].type if tail else out.type, op, n_out)
     epilogue = p.epilogue(ctx, tail, others, out)
     a, c = ctx.view(inputs[0]), ctx.view(out)
     whole = around(a, conv_halo(op, inputs[0].type, inputs[1].type, out.type))
@@ -118,7 +117,7 @@ def lower_fully_connected(ctx: Context, node: Node) -> None:
         lower_computed_weights(ctx, node)
         return
     n, depth = inputs[1].type.shape
-    p = product(ctx, inputs, tail[0].type if tail else out.type, op.activation, n)
+    p = product(ctx, inputs, tail[0].type if tail else out.type, op, n)
     p, a = p.prepared(ctx, rows_of(packed(ctx, ctx.view(inputs[0])), depth))
     c = ctx.view(out)
     extents, (steps,) = merge(c.shape[:-1], [c.strides[:-1]])
@@ -141,7 +140,7 @@ def lower_transpose_conv(ctx: Context, node: Node) -> None:
     op, out = node.op, node.outputs[0].type
     assert isinstance(op, TransposeConv)
     n, kh, kw, _ = node.inputs[1].type.shape
-    p = product(ctx, node.inputs, out, op.activation, n)
+    p = product(ctx, node.inputs, out, op, n)
     epilogue = p.epilogue(ctx, (), (), node.outputs[0])
     a, c = ctx.view(node.inputs[0]), ctx.view(node.outputs[0])
     halo = transpose_conv_halo(op, node.inputs[0].type, node.inputs[1].type)
