@@ -20,6 +20,7 @@ from edgewise.kernels.views import SLACK
 from edgewise.plan import Buffer, HostStep, Plan, Step, View, make_plan, memory
 from edgewise.plan.check import check
 from edgewise.plan.model import ALIGN, CONSTANTS, align
+from edgewise.plan.products import MAX_STEPS
 from edgewise.runtime import plan_for
 from networks import Builder, classifier, quantized
 from test_program import CASES
@@ -300,16 +301,22 @@ def test_a_part_that_is_joined_twice_is_copied_once() -> None:
     assert kernels(p).count("copy") == 2
 
 
+def in_groups(b: Builder, x: Value) -> Value:
+    """A convolution of as many groups as channels: more than the plan takes, so a fallback."""
+    y: Value = b.node(ops.Conv2D(), [x, b.weights((x.type.shape[3], 1, 1, 1))], Q)
+    return y
+
+
 def test_all_nodes_without_a_kernel_are_found_in_one_lowering(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     b = Builder()
-    x = b.input(IMAGE)
-    means = [b.node(ops.Mean((1, 3), True), [x], Q) for _ in range(5)]
+    x = b.input(quantized((1, 2, 2, MAX_STEPS + 1), U8))
+    results = [in_groups(b, x) for _ in range(5)]
     layouts: list[object] = []
     lay_out = plan_module.lay_out
     monkeypatch.setattr(plan_module, "lay_out", lambda *a: layouts.append(a) or lay_out(*a))
-    p = plan(b.graph(*means))
+    p = plan(b.graph(*results))
     assert len(p.fallbacks) == 5
     assert len(layouts) == 2
 
@@ -383,12 +390,13 @@ class TestCheck:
 
     def test_an_operand_of_a_fallback(self) -> None:
         b = Builder()
-        p = plan(b.graph(b.node(ops.Mean((3,), False), [b.input(IMAGE)], Q)))
+        x = b.input(quantized((1, 2, 2, MAX_STEPS + 1), U8))
+        p = plan(b.graph(in_groups(b, x)))
         step = p.steps[0]
         assert isinstance(step, HostStep)
         y = step.outputs[0]
         wrong = dataclasses.replace(y, address=y.address + 1)
-        with pytest.raises(CompileError, match="step 0, its reference of MEAN 'node0'"):
+        with pytest.raises(CompileError, match="step 0, its reference of CONV_2D 'node0'"):
             check(changed(p, 0, outputs=(wrong,)))
 
     def test_an_output_of_the_graph(self, good: Plan) -> None:
