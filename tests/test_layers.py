@@ -47,7 +47,7 @@ KERNEL_USERS = {
 """Who may import kernels, and which of their modules: others only choose an instruction set."""
 
 RANK = {part: rank for rank, row in enumerate(LAYERS) for part in row}
-HEAVY = ("PIL", "ai_edge_litert", "flatbuffers", "llvmlite", "rich", "tflite", "typer")
+HEAVY = ("PIL", "ai_edge_litert", "flatbuffers", "llvmlite", "openvino", "rich", "tflite", "typer")
 
 
 def modules() -> dict[str, Path]:
