@@ -95,8 +95,8 @@ def main() -> None:
         sys.exit(f"there is no folder {options.models}; --models names one")
     names = options.against or ["litert"]
     heads = ["network"]
-    for n in options.threads:
-        threads = f"{n} thread{'s' if n > 1 else ''}"
+    columns = [f"{n} thread{'s' if n > 1 else ''}" for n in options.threads]
+    for threads in columns:
         heads.append(f"Edgewise ms, {threads}")
         for name in names:
             heads += [f"{NAMES[name]} ms, {threads}", f"times as fast, {threads}"]
@@ -111,7 +111,7 @@ def main() -> None:
             row += cells(result, taken, names, ratios)
         print(f"| {' | '.join(row)} |", flush=True)
     print("\nGeometric means of how many times as fast Edgewise is:\n")
-    print(f"| against | networks | {' | '.join(f'{n} threads' for n in options.threads)} |")
+    print(f"| against | networks | {' | '.join(columns)} |")
     print("|" + "---|" * (2 + len(options.threads)))
     for name in [*names, *([BETTER] if len(names) > 1 else [])]:
         found = [ratios.get((n, name), []) for n in options.threads]
