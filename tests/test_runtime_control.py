@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,12 +15,79 @@ import edgewise as ew
 from edgewise import ops
 from edgewise.dtype import DType, QParams
 from edgewise.errors import CompileError, InputError, RunError
-from edgewise.graph import Array, Graph, State
+from edgewise.graph import Array, Graph, State, TensorType, Value
 from networks import Backwards, Builder, classifier, quantized, random_inputs
 from tflite_networks import accumulator, counter_in_a_loop, endless, loop, nonzero
 
 ONE = np.ones(3, np.float32)
 START = np.array([1, 2, 3], np.float32)
+
+
+def lookup(name: str) -> Graph:
+    """Rows of a table that the indices name, and how many calls there were."""
+    b = Builder()
+    indices, before = b.input(TensorType((2,), DType.INT32)), Value("calls", SCALAR)
+    table = b.constant(np.arange(12, dtype=np.float32).reshape(4, 3))
+    operands = {
+        "GATHER": (ops.Gather(0), (table, indices)),
+        "EMBEDDING_LOOKUP": (ops.EmbeddingLookup(), (indices, table)),
+    }
+    if name == "GATHER_ND":
+        y = b.node(ops.GatherNd(), (table, b.node(ops.Reshape((2, 1)), [indices])))
+    else:
+        op, inputs = operands[name]
+        y = b.node(op, inputs)
+    after = b.node(ops.Add(), (before, b.constant(np.ones((1,), np.float32))))
+    state = State(before, after, np.zeros((1,), np.float32))
+    return replace(b.graph(y), states=(state,))
+
+
+SCALAR = TensorType((1,), DType.FLOAT32)
+
+
+@pytest.mark.parametrize("name", ["GATHER", "GATHER_ND", "EMBEDDING_LOOKUP"])
+@pytest.mark.parametrize("bad", [4, -1, 2**31 - 1, -(2**31)])
+def test_indices_outside_are_refused(name: str, bad: int) -> None:
+    """By native code as by the reference: the error names operator, node and value."""
+    graph = lookup(name)
+    program = ew.compile(graph, strict=True)
+    good = np.array([3, 0], np.int32)
+    np.testing.assert_array_equal(program(good), [[9, 10, 11], [0, 1, 2]])
+    with pytest.raises(RunError, match=rf"^{name}: .* {bad}; .*; node 'node\d'$"):
+        program(np.array([0, bad], np.int32))
+    np.testing.assert_array_equal(program.states["calls"], [1])
+    np.testing.assert_array_equal(program(good), [[9, 10, 11], [0, 1, 2]])
+    np.testing.assert_array_equal(program.states["calls"], [2])
+
+
+def test_states_that_change_places() -> None:
+    """Each becomes what the other was; a third becomes a constant, a fourth an input."""
+    t = TensorType((3,), DType.FLOAT32)
+    x, *befores = (Value(name, t) for name in "xabcd")
+    five = Value("five", t, np.full(3, 5, np.float32))
+    afters = (befores[1], befores[0], five, x)
+    starts = (np.full(3, i, np.float32) for i in range(4))
+    states = tuple(map(State, befores, afters, starts))
+    b = Builder()
+    y = b.node(ops.Add(), befores[:2])
+    graph = Graph((x,), (y,), tuple(b.nodes), states=states)
+    program = ew.compile(graph)
+    for turn in range(4):
+        np.testing.assert_array_equal(program(START + turn), np.ones(3))
+        swapped = (turn + 1) % 2
+        expected = {"a": [swapped] * 3, "b": [1 - swapped] * 3, "c": [5] * 3, "d": START + turn}
+        for name, value in expected.items():
+            np.testing.assert_array_equal(program.states[name], value)
+
+
+def test_states_without_nodes() -> None:
+    t = TensorType((3,), DType.FLOAT32)
+    x, before = Value("x", t), Value("v", t)
+    graph = Graph((x,), (before,), (), states=(State(before, x, START),))
+    program = ew.compile(graph, strict=True)
+    np.testing.assert_array_equal(program(ONE), START)
+    np.testing.assert_array_equal(program(ONE * 2), ONE)
+    assert [part.node for part in program.profile(ONE)] == [None]
 
 
 class TestStates:

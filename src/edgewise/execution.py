@@ -12,13 +12,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, cast
 
 import numpy as np
 
 from .codegen import cache, stored
 from .codegen.module import SOURCES, Module, Place, aligned, target_for
 from .dtype import DType
+from .errors import RunError
 from .graph import Array, Graph, Node, Value
 from .kernels.isa import Isa
 from .ops import Control, Interpreted, Rounding
@@ -61,6 +62,7 @@ class Execution:
     Attributes:
         graph: as loaded.
         module: the compiled code.
+        states: what the variables hold; a call that raises leaves them as they were.
     """
 
     def __init__(self, graph: Graph, isa: Isa, options: Options) -> None:
@@ -73,14 +75,19 @@ class Execution:
         self._params[self.module.arena_words] += self._arena.ctypes.data
         self._params[self.module.constant_words] += self.module.constants.ctypes.data
         self._parts = self._bind()
-        self._sources = [
+        sources = [
             self._array(place, value.type.dtype)
             for value, place in zip(self._core.sources, self.module.inputs, strict=True)
         ]
-        self._results = [
+        self._inputs = sources[: len(self._core.inputs)]
+        self.states = sources[len(self._core.inputs) :]
+        self._outputs = [
             self._array(place, value.type.dtype) if isinstance(place, Place) else place
-            for value, place in zip(self._core.results, self.module.outputs, strict=True)
+            for value, place in zip(self._core.outputs, self.module.outputs, strict=False)
         ]
+        at = self.module.broken
+        self._broken = None if at is None else self._arena[at : at + 1]
+        self.hold([state.initial for state in graph.states])
 
     @cached_property
     def plan(self) -> Plan:
@@ -95,19 +102,52 @@ class Execution:
             found = [*_fallbacks(self.plan, self.isa, self.options), *found]
         return tuple(found)
 
+    def hold(self, states: Sequence[Array]) -> None:
+        """Give the variables these values."""
+        if self._tail is not None:
+            self.states = list(states)
+            return
+        for target, array in zip(self.states, states, strict=True):
+            target[...] = array
+
     def run(self, pool: int, arrays: Sequence[Array]) -> list[Array]:
-        """The graph's results, in memory of their own, for arrays of its sources."""
-        if self._tail is None:
-            for target, array in zip(self._sources, arrays, strict=False):
-                target[...] = array
+        """The graph's outputs, in memory of their own, for arrays of its inputs.
+
+        Raises:
+            RunError: a loop does not end, or a value breaks an operator's rule.
+        """
+        if self._tail is not None:
+            return self._run_with_tail(pool, arrays)
+        self._compute(pool, arrays)
+        return [output.copy() for output in self._outputs]
+
+    def _compute(self, pool: int, arrays: Sequence[Array]) -> None:
+        """Run the compiled part on arrays of its inputs."""
+        for target, array in zip(self._inputs, arrays, strict=False):
+            target[...] = array
+        if self._broken is None:
             for run, entry, context in self._parts:
                 run(pool, entry, context)
-            return [result.copy() for result in self._results]
-        return self._run_with_tail(pool, arrays)
+            return
+        held = [state.copy() for state in self.states]
+        for run, entry, context in self._parts:
+            run(pool, entry, context)
+        if self._broken[0]:
+            self._broken[0] = 0
+            self.hold(held)
+            self._explain(arrays)
+
+    def _explain(self, arrays: Sequence[Array]) -> NoReturn:
+        """Raise what the reference of the operator says whose rule a value broke."""
+        env = dict(zip(self._core.sources, (*arrays, *self.states), strict=True))
+        for _ in self._core.reference(env):
+            pass
+        raise RunError(f"graph {self.graph.name!r}: an index lies outside of its axis")
 
     def profile(self, pool: int, arrays: Sequence[Array]) -> list[Part]:
-        """Run once, timing each part."""
+        """Run once, timing each part; the variables stay as they are."""
         times: list[Part] = []
+        held = [state.copy() for state in self.states]
 
         def timed(name: str, run: Run, node: Node | None) -> Run:
             def measure(pool: int, entry: int | None, context: int | None) -> None:
@@ -132,6 +172,7 @@ class Execution:
             self.run(pool, arrays)
         finally:
             self._parts = kept
+            self.hold(held)
         if self._tail is not None:
             seconds = time.perf_counter() - start - sum(part.seconds for part in times)
             times.append(Part(str(self._tail.op), seconds, self._tail))
@@ -139,18 +180,18 @@ class Execution:
 
     def _run_with_tail(self, pool: int, arrays: Sequence[Array]) -> list[Array]:
         assert self._tail is not None
-        env = dict(zip(self.graph.sources, arrays, strict=True))
-        for value, target in zip(self._core.sources, self._sources, strict=True):
-            target[...] = env[value]
-        for run, entry, context in self._parts:
-            run(pool, entry, context)
-        for value, result in zip(self._core.results, self._results, strict=True):
-            env[value] = result.copy()
+        env = dict(zip(self.graph.sources, (*arrays, *self.states), strict=True))
+        self._compute(pool, [env[value] for value in self._core.inputs])
+        for value, output in zip(self._core.outputs, self._outputs, strict=True):
+            env[value] = output.copy()
         assert isinstance(self._tail.op, Interpreted)
         inputs = [_known(env, value) for value in self._tail.inputs]
         found = self._tail.op.evaluate(inputs, self.options.max_iterations)
         env.update(zip(self._tail.outputs, found, strict=True))
-        return [_known(env, value).copy() for value in self.graph.results]
+        results = [_known(env, value).copy() for value in self.graph.results]
+        count = len(self.graph.outputs)
+        self.hold(results[count:])
+        return results[:count]
 
     def _load(self) -> Module:
         """The compiled network: as it was kept, or else from the plan."""
@@ -234,11 +275,9 @@ def plan_for(graph: Graph, isa: Isa, options: Options | None = None) -> Plan:
 
 
 def _reference(node: Node) -> Callable[[int, Sequence[Array]], list[Array]]:
-    types = node.input_types, node.output_types
-
     def compute(pool: int, inputs: Sequence[Array]) -> list[Array]:
         with np.errstate(all="ignore"):
-            return node.op.reference(inputs, *types)
+            return node.reference(inputs)
 
     return compute
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .dtype import DType, QParams
-from .errors import GraphError, InputError
+from .errors import GraphError, InputError, RunError
 
 if TYPE_CHECKING:
     from .ops import Op
@@ -93,6 +93,19 @@ class Node:
     def macs(self) -> int:
         """Multiply-adds of one execution."""
         return self.op.macs(self.input_types, self.output_types)
+
+    def reference(self, arrays: Sequence[Array]) -> list[Array]:
+        """The operator's reference.
+
+        Raises:
+            RunError: naming this node, where a value breaks the operator's rule.
+        """
+        try:
+            return self.op.reference(arrays, self.input_types, self.output_types)
+        except RunError as error:
+            if not self.origin or repr(self.origin) in str(error):
+                raise
+            raise RunError(f"{error}; node {self.origin!r}") from error
 
     def __str__(self) -> str:
         outs = ", ".join(f"%{v.name}" for v in self.outputs)
@@ -192,7 +205,7 @@ class Graph:
         env: dict[Value, Array] = dict(inputs)
         for node in self.nodes:
             arrays = [v.data if v.data is not None else env[v] for v in node.inputs]
-            results = node.op.reference(arrays, node.input_types, node.output_types)
+            results = node.reference(arrays)
             env.update(zip(node.outputs, results, strict=True))
             yield node, results
 

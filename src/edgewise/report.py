@@ -112,7 +112,7 @@ def _steps_of_nodes(plan: Plan) -> list[list[str | None]]:
     from .plan import Step
 
     found: list[list[str | None]] = [[] for _ in plan.nodes]
-    for step in plan.steps:
+    for step in (s for s in plan.steps if s.node < len(found)):
         found[step.node].append(step.kernel.symbol if isinstance(step, Step) else None)
     return found
 

@@ -54,8 +54,6 @@ class Program:
         self._pool = ThreadPool(self._execution.module.library, threads)
         self._known = OrderedDict({_key(graph): self._execution})
         self._names = {value.name: i for i, value in enumerate(graph.inputs)}
-        self._states: list[Array] = []
-        self.reset()
 
     @property
     def graph(self) -> Graph:
@@ -88,13 +86,13 @@ class Program:
     def states(self) -> dict[str, Array]:
         """Copies of what the variables hold, by name."""
         with self._pool.lock:
-            pairs = zip(self.graph.states, self._states, strict=True)
+            pairs = zip(self.graph.states, self._execution.states, strict=True)
             return {state.before.name: array.copy() for state, array in pairs}
 
     def reset(self) -> None:
         """Give all variables their initial values."""
         with self._pool.lock:
-            self._states = [state.initial for state in self.graph.states]
+            self._execution.hold([state.initial for state in self.graph.states])
 
     def __call__(self, *args: Array, **named: Array) -> Any:
         """Run the network once.
@@ -114,12 +112,7 @@ class Program:
         with self._pool.lock:
             if execution is not self._execution:
                 self._enter(execution)
-            if not self._states:
-                results = execution.run(self._pool.address, arrays)
-            else:
-                found = execution.run(self._pool.address, (*arrays, *self._states))
-                count = len(found) - len(self._states)
-                results, self._states = found[:count], found[count:]
+            results = execution.run(self._pool.address, arrays)
         return results[0] if len(results) == 1 else tuple(results)
 
     def profile(self, *args: Array, **named: Array) -> list[Part]:
@@ -134,7 +127,7 @@ class Program:
         execution = self._fitting(self._execution, arrays)
         with self._pool.lock:
             self._enter(execution)
-            return execution.profile(self._pool.address, (*arrays, *self._states))
+            return execution.profile(self._pool.address, arrays)
 
     def resize(self, shapes: Shapes) -> None:
         """Take inputs of these shapes, by name, from now on; others keep theirs.
@@ -162,12 +155,14 @@ class Program:
 
     def _enter(self, execution: Execution) -> None:
         """Make ``execution`` the current one; variables of another shape start anew."""
-        pairs = zip(self.graph.states, self._states, strict=True)
+        pairs = zip(self.graph.states, self._execution.states, strict=True)
         held = {(s.before.name, a.shape, a.dtype): a for s, a in pairs}
-        self._states = [
-            held.get((s.before.name, s.initial.shape, s.initial.dtype), s.initial)
-            for s in execution.graph.states
-        ]
+        execution.hold(
+            [
+                held.get((s.before.name, s.initial.shape, s.initial.dtype), s.initial)
+                for s in execution.graph.states
+            ]
+        )
         self._execution = execution
 
     def _for(self, shapes: Shapes, batch: tuple[int, int] | None = None) -> Execution:

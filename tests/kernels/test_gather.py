@@ -26,7 +26,14 @@ def gather(isa: Isa, x: Array, indices: Array, bits: int, block: int = 1 << 30) 
     values |= dict(zip(("y_a", "y_b", "y_c"), whole.strides, strict=False))
     values |= dict(zip(("i_a", "i_c"), i.array.strides, strict=True))
     values |= {"i_axis": 0, "size_0": size, "b": b, "c": c, "n": n, "block": block}
-    run(Gather(isa, Type("i", bits)), views.units((batches, b, c), n, block), values, [y])
+    units = views.units((batches, b, c), n, block)
+    run(Gather(isa, Type("i", bits)), units, values, [y])
+    checked, broken = Buffer(np.zeros_like(whole)), Buffer(np.zeros(3, np.uint8))
+    values |= {"y": checked, "broken": broken.at(1)}
+    run(Gather(isa, Type("i", bits), checked=True), units, values, [checked, broken])
+    is_broken = bool(((indices < 0) | (indices >= size)).any())
+    assert broken.array.tolist() == [0, is_broken, 0]
+    np.testing.assert_array_equal(checked.array, y.array)
     chosen = np.clip(indices, 0, size - 1)[:, None, :, None]
     whole[..., :n] = np.take_along_axis(x, chosen, axis=2)
     np.testing.assert_array_equal(y.array, whole)
@@ -42,6 +49,7 @@ def test_gather(isa: Isa, bits: int, n: int) -> None:
     indices[0, 2], indices[1, 4] = -3, 30000
     for block in (1 << 30, 1, 40):
         gather(isa, x, indices, bits, block)
+    gather(isa, x, rng.integers(0, 7, (2, 5)), bits)
 
 
 @isas

@@ -76,6 +76,7 @@ def build(plan: Plan, isa: Isa) -> Module:
         arena_bytes=plan.arena_bytes,
         inputs=tuple(place(plan, view) for _, view in plan.inputs),
         outputs=tuple(v if isinstance(v, np.ndarray) else place(plan, v) for v in outputs),
+        broken=None if plan.broken is None else place(plan, plan.broken).offset,
         cached=cached,
     )
 

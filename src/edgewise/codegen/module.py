@@ -50,6 +50,7 @@ class Module:
             arena or of the constants.
         constants: packed weights and tables, read-only.
         inputs, outputs: the network's, in order; a constant output has its array.
+        broken: where the byte ``plan.Plan.broken`` lies in the arena, if there is one.
         cached: whether no code had to be generated.
     """
 
@@ -63,6 +64,7 @@ class Module:
     arena_bytes: int
     inputs: tuple[Place, ...]
     outputs: tuple[Place | npt.NDArray[Any], ...]
+    broken: int | None
     cached: bool
 
 

@@ -38,6 +38,7 @@ def save(key: str, module: Module) -> None:
         "words": [array.size for array in words],
         "constants": module.constants.nbytes,
         "arena": module.arena_bytes,
+        "broken": module.broken,
         "inputs": [(p.offset, p.shape, p.strides) for p in module.inputs],
         "outputs": [
             (p.offset, p.shape, p.strides) if isinstance(p, Place) else (p.dtype.name, p.shape)
@@ -85,6 +86,7 @@ def load(key: str) -> Module | None:
         arena_bytes=header["arena"],
         inputs=_places(header["inputs"]),
         outputs=tuple(outputs),
+        broken=header["broken"],
         cached=True,
     )
 

@@ -1,7 +1,8 @@
 """Rows of a tensor that indices name, and a part of a tensor written where indices say.
 
 They move bytes and know no types of elements. An index outside of its axis names the element next
-to it, so that nothing outside of the operand is read or written.
+to it, so that nothing outside of the operand is read or written; a kernel that is ``checked`` says
+so besides.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 
 from . import views
 from .copy import sweep
-from .ir import Kernel, Type, Value, index, ptr
+from .ir import Kernel, Type, Value, index, ptr, u8, u64
 from .isa import Isa
 
 
@@ -24,6 +25,7 @@ class Gather:
 
     Attributes:
         index: integer type of the indices.
+        checked: an index outside of its axis sets the byte at ``broken`` to 1.
         reverse: x[...] = y[...] instead, the rows of y being written to where the indices say.
     """
 
@@ -31,10 +33,11 @@ class Gather:
     index: Type
     axes: int = 1
     reverse: bool = False
+    checked: bool = False
 
     @property
     def symbol(self) -> str:
-        op = "scatter" if self.reverse else "gather"
+        op = ("scatter" if self.reverse else "gather") + ("_checked" if self.checked else "")
         return f"{op}_x8_{self.index}x{self.axes}_x{self.isa.bits // 8}__{self.isa.name}"
 
     @property
@@ -43,7 +46,7 @@ class Gather:
         axes = [f"{what}_{j}" for j in range(self.axes) for what in ("size", "step")]
         sizes = ("b", "c", "n", "block")
         return {
-            **dict.fromkeys(("x", "indices", "y"), ptr),
+            **dict.fromkeys(("x", "indices", "y", *(["broken"] if self.checked else [])), ptr),
             **dict.fromkeys((*strides, *axes, *sizes), index),
         }
 
@@ -55,8 +58,11 @@ class Gather:
             at = k["indices"] + (a * k["i_a"] + c * k["i_c"])
             x = k["x"] + (a * k["x_a"] + b * k["x_b"] + first)
             for j in range(self.axes):
-                place = at.load(self.index).to(index)
-                x = x + place.clamp(0, k[f"size_{j}"] - 1) * k[f"step_{j}"]
+                place, size = at.load(self.index).to(index), k[f"size_{j}"]
+                if self.checked:
+                    with k.when(place.to(u64) >= size.to(u64)):
+                        k["broken"].store(k.const(1, u8))
+                x = x + place.clamp(0, size - 1) * k[f"step_{j}"]
                 at = at + k["i_axis"]
             y = k["y"] + (a * k["y_a"] + b * k["y_b"] + c * k["y_c"] + first)
             source, target = (y, x) if self.reverse else (x, y)

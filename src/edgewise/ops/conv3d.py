@@ -144,7 +144,8 @@ class Conv3DTranspose(_Conv3D):
         inside = [
             slice(p[0], p[0] + size) for p, size in zip(self.padding, self.output_size, strict=True)
         ]
-        return self.finish(full[tuple([slice(None), *inside])], arrays)
+        whole = (slice(None), *inside)
+        return self.finish(full[whole], arrays)
 
     def macs(self, inputs: Sequence[TensorType], outputs: Sequence[TensorType]) -> int:
         return inputs[0].size // inputs[0].shape[4] * inputs[1].size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from ..errors import UnsupportedError
@@ -23,7 +24,7 @@ from .model import (
     Step,
     View,
 )
-from .movement import fill_halo
+from .movement import along, drop, emit_copy, fill_halo
 
 __all__ = ["Address", "Buffer", "HostStep", "Plan", "Step", "View", "make_plan"]
 
@@ -55,15 +56,18 @@ def make_plan(graph: Graph, isa: Isa, precision: str | None = None) -> Plan:
         if not refused:
             break
         native |= dict.fromkeys(refused, False)
+    moved = _keep_states(graph, ctx)
     _add_barriers(ctx.steps)
-    lifetimes = _lifetimes(graph, ctx, layout)
+    outputs = tuple(
+        (v, v.data if v.data is not None else moved.get(v, layout.views[v])) for v in graph.results
+    )
+    lifetimes = _lifetimes(graph, ctx, layout, [place for _, place in outputs])
     offsets, arena_bytes = memory.place(lifetimes)
     if arena_bytes > MAX_ARENA_BYTES:
         raise UnsupportedError(
             f"graph {graph.name!r}: its activations take {arena_bytes} bytes at a time; "
             f"at most {MAX_ARENA_BYTES} are supported"
         )
-    outputs = tuple((v, v.data if v.data is not None else layout.views[v]) for v in graph.results)
     plan = Plan(
         graph.nodes,
         tuple(ctx.steps),
@@ -73,7 +77,7 @@ def make_plan(graph: Graph, isa: Isa, precision: str | None = None) -> Plan:
         tuple((v, layout.views[v]) for v in graph.sources),
         outputs,
         lifetimes,
-        vars(ctx).get("broken"),
+        ctx.broken,
     )
     check(plan)
     return plan
@@ -129,6 +133,42 @@ def _lower(graph: Graph, native: dict[Node, bool], layout: Layout, ctx: Context)
     return refused
 
 
+def _keep_states(graph: Graph, ctx: Context) -> dict[Value, View]:
+    """Copy what the states become to where the next call reads them, after all else.
+
+    Gives new places of outputs that lay there.
+    """
+    changed = [s for s in graph.states if s.after is not s.before]
+    if not changed:
+        return {}
+    if ctx.steps and isinstance(ctx.steps[-1], Step):
+        ctx.steps[-1] = replace(ctx.steps[-1], barrier=True)
+    overwritten = {ctx.views[s.before].address.buffer for s in changed}
+
+    def safe(value: Value) -> View:
+        view = ctx.view(value)
+        if view.address.buffer not in overwritten:
+            return view
+        held = ctx.scratch(value.name, view.shape, view.type.dtype)
+        _copy(ctx, view, held)
+        return held
+
+    outputs = {v: safe(v) for v in graph.outputs if v.data is None}
+    afters = [safe(s.after) for s in changed]
+    for state, view in zip(changed, afters, strict=True):
+        _copy(ctx, view, ctx.views[state.before])
+    return outputs
+
+
+def _copy(ctx: Context, source: View, target: View) -> None:
+    """``emit_copy`` of any rank."""
+    try:
+        emit_copy(ctx, source, target)
+    except NoKernelError:
+        for i in range(target.shape[0]):
+            _copy(ctx, *(drop(along(view, 0, i, 1), [0]) for view in (source, target)))
+
+
 def _add_barriers(steps: list[Step | HostStep]) -> None:
     """Put a barrier wherever a step reads a buffer that an earlier one may still be writing."""
     unfinished: set[Buffer] = set()
@@ -146,7 +186,9 @@ def _add_barriers(steps: list[Step | HostStep]) -> None:
             unfinished.update(v.address.buffer for v in step.writes)
 
 
-def _lifetimes(graph: Graph, ctx: Context, layout: Layout) -> dict[Buffer, tuple[int, int]]:
+def _lifetimes(
+    graph: Graph, ctx: Context, layout: Layout, outputs: Sequence[object]
+) -> dict[Buffer, tuple[int, int]]:
     """First and last step that touch each buffer; the graph's inputs and outputs to the ends."""
     lifetimes: dict[Buffer, tuple[int, int]] = {}
 
@@ -161,12 +203,13 @@ def _lifetimes(graph: Graph, ctx: Context, layout: Layout) -> dict[Buffer, tuple
             touch(view.address.buffer, i)
     for value in graph.sources:
         touch(layout.views[value].address.buffer, 0)
-    if "broken" in vars(ctx):
-        touch(ctx.broken.address.buffer, 0)
-        touch(ctx.broken.address.buffer, len(ctx.steps))
-    for value in graph.results:
-        if value.data is None:
-            touch(layout.views[value].address.buffer, len(ctx.steps))
+    kept = [layout.views[state.before] for state in graph.states]
+    for view in (*kept, *([] if ctx.broken is None else [ctx.broken])):
+        touch(view.address.buffer, 0)
+        touch(view.address.buffer, len(ctx.steps))
+    for place in outputs:
+        if isinstance(place, View):
+            touch(place.address.buffer, len(ctx.steps))
     return _without_races(ctx, lifetimes)
 
 

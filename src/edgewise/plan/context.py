@@ -58,6 +58,7 @@ class Context:
         views: the layout of every computed value.
         index: the node being lowered.
         precision: "bf16" where products of float32 may take bfloat16 operands.
+        broken: the plan's byte of that name.
     """
 
     isa: Isa
@@ -66,6 +67,7 @@ class Context:
     steps: list[Step | HostStep] = field(default_factory=list)
     index: int = 0
     precision: str | None = None
+    broken: View | None = None
 
     @property
     def activation(self) -> DType:
@@ -88,6 +90,12 @@ class Context:
         type_ = TensorType(shape, dtype)
         buffer = Buffer(name, type_.nbytes)
         return View(Address(buffer, 0), type_, packed_strides(shape, dtype.itemsize))
+
+    def breaking(self) -> View:
+        """``broken``, made where there is none yet."""
+        if self.broken is None:
+            self.broken = self.scratch("broken", (1,), DType.UINT8)
+        return self.broken
 
     def emit(
         self,

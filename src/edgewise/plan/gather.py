@@ -12,7 +12,7 @@ from ..dtype import DType
 from ..graph import Node
 from ..kernels import gather, views
 from .context import Context
-from .model import Params, View
+from .model import CONSTANTS, Params, View
 from .movement import emit_copy, lower_slices, slices
 from .program import Program, element
 from .strided import merge
@@ -51,12 +51,14 @@ def lower_gather(ctx: Context, node: Node) -> None:
 
 
 def lower_gather_nd(ctx: Context, node: Node) -> None:
+    node.op.check_values([None, node.inputs[1].data], node.input_types)
     x, indices = (ctx.view(value) for value in node.inputs)
     _gather(ctx, x, indices, ctx.view(node.outputs[0]), (0, 0), indices.shape[-1])
 
 
 def lower_embedding(ctx: Context, node: Node) -> None:
     """EMBEDDING_LOOKUP: rows of the second input."""
+    node.op.check_values([node.inputs[0].data, None], node.input_types)
     indices, table = (ctx.view(value) for value in node.inputs)
     _gather(ctx, table, indices, ctx.view(node.outputs[0]), (0, 0), 0)
 
@@ -82,10 +84,12 @@ def _gather(
     n = _row(ctx, x, axis + named)
     ctx.require(n == _row(ctx, y, axis + chosen - b))
     block = min(n, BLOCK)
+    broken = None if indices.address.buffer is CONSTANTS else ctx.breaking()
     params: Params = {
         "x": x.address,
         "indices": indices.address,
         "y": y.address,
+        **({} if broken is None else {"broken": broken.address}),
         **{"x_a": x_a, "x_b": x_b, "i_a": i_a, "i_c": i_c, "y_a": y_a, "y_b": y_b, "y_c": y_c},
         "i_axis": indices.strides[-1] if coordinates else 0,
         **{f"size_{j}": x.shape[axis + j] for j in range(named)},
@@ -93,12 +97,12 @@ def _gather(
         **{"b": outer, "c": rows, "n": n, "block": block},
     }
     ctx.emit(
-        gather.Gather(ctx.isa, element(indices.type.dtype), named),
+        gather.Gather(ctx.isa, element(indices.type.dtype), named, checked=broken is not None),
         params,
         views.units((batches, outer, rows), n, block),
         seconds=batches * outer * rows * (5e-9 + n * 0.05e-9),
         reads=(x, indices),
-        writes=(y,),
+        writes=(y,) if broken is None else (y, broken),
     )
 
 

@@ -133,7 +133,8 @@ def halo_of(op: Op, inputs: Sequence[TensorType], outputs: Sequence[TensorType])
 
 def _last_uses(graph: Graph) -> dict[Value, int]:
     last = {value: i for i, node in enumerate(graph.nodes) for value in node.inputs}
-    last.update(dict.fromkeys(graph.results, len(graph.nodes)))
+    kept = (*graph.results, *(state.before for state in graph.states))
+    last.update(dict.fromkeys(kept, len(graph.nodes)))
     return last
 
 

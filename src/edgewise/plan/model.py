@@ -141,6 +141,8 @@ class Plan:
         offsets: where each buffer lies in the arena.
         arena_bytes: size of the arena, the peak of memory for activations and scratch.
         constants: packed weights and tables, one array of bytes.
+        broken: the byte that a kernel sets to 1 where a value breaks its operator's rule, which
+            the node's reference then tells; None where no value can.
         inputs, outputs: the graph's sources and results (states last), with the views that
             arrays are copied to and from; a constant output has its array.
     """
@@ -153,6 +155,7 @@ class Plan:
     inputs: tuple[tuple[Value, View], ...]
     outputs: tuple[tuple[Value, View | npt.NDArray[np.generic]], ...]
     lifetimes: Mapping[Buffer, tuple[int, int]] = field(default_factory=dict)
+    broken: View | None = None
 
     @property
     def constant_bytes(self) -> int:
