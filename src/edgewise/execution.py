@@ -123,8 +123,8 @@ class Execution:
 
     def _compute(self, pool: int, arrays: Sequence[Array]) -> None:
         """Run the compiled part on arrays of its inputs."""
-        for target, array in zip(self._inputs, arrays, strict=False):
-            target[...] = array
+        for i, target in enumerate(self._inputs):
+            target[...] = arrays[i]
         if self._broken is None:
             for run, entry, context in self._parts:
                 run(pool, entry, context)

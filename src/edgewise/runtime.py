@@ -105,7 +105,8 @@ class Program:
         execution, arrays = self._execution, args
         if named or len(args) != len(execution.types):
             arrays = self._arguments(args, named)
-        for array, expected in zip(arrays, execution.types, strict=False):
+        for i, expected in enumerate(execution.types):
+            array = arrays[i]
             if not isinstance(array, np.ndarray) or (array.shape, array.dtype) != expected:
                 execution = self._fitting(execution, arrays)
                 break

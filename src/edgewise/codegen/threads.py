@@ -46,7 +46,7 @@ class ThreadPool:
     @property
     def address(self) -> int:
         """Of the native ``pool``; starts the threads again after `stop` and after os.fork."""
-        if self._process != os.getpid():
+        if not self._process:
             self._start()
         return self._address
 
@@ -82,14 +82,15 @@ class ThreadPool:
 _pools: weakref.WeakSet[ThreadPool] = weakref.WeakSet()
 
 
-def _renew_locks() -> None:
-    """After os.fork, in the child: the threads that may have held the locks are not here."""
+def _renew() -> None:
+    """After os.fork, in the child: the threads are not here, nor those that may hold the locks."""
     for pool in list(_pools):
         pool.lock = threading.Lock()
+        pool._process = 0
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_locks)
+    os.register_at_fork(after_in_child=_renew)
 
 
 def _end(
