@@ -152,9 +152,24 @@ def test_floats_are_summed_in_float64(axes: tuple[int, ...]) -> None:
 def test_a_reduction_over_no_axes_changes_nothing() -> None:
     x = np.arange(6, dtype=np.int32).reshape(2, 3)
     types = [plain(I32, 2, 3)]
-    for op in (Sum(), ReduceMax(), ReduceProd(keep_dims=True)):
+    for op in (Sum(), Mean(), ReduceMax(), ReduceProd(keep_dims=True)):
         (found,) = op.reference([x], types, op.infer(types))
         np.testing.assert_array_equal(found, x, strict=True)
+
+
+@EIGHT_BIT
+def test_a_mean_over_no_axes_changes_the_quantization_only(dtype: DType) -> None:
+    x, out = q8(dtype, (2, 5), 0.1, 3), q8(dtype, (2, 5), 0.05, 7)
+    data = near(np.random.default_rng(0), x)
+    check("MEAN", Mean(), [(x, data)], out, "ReducerOptions", extra=[vector([])])
+
+
+@pytest.mark.parametrize("dtype", [F32, I32, I64, DType.INT8], ids=str)
+@pytest.mark.parametrize("op", [ReduceMax((1,)), ReduceMin((1,))], ids=str)
+def test_extremes_of_no_values_are_those_of_the_dtype(op: Op, dtype: DType) -> None:
+    x = q8(dtype, (2, 0, 3), 0.1, 3) if dtype is DType.INT8 else plain(dtype, 2, 0, 3)
+    data, out = np.zeros(x.shape, dtype.numpy), replace(x, shape=(2, 3))
+    check(op.name, op, [(x, data)], out, "ReducerOptions", extra=[vector([1])])
 
 
 @pytest.mark.parametrize("dtype", [F32, I32, I64], ids=str)

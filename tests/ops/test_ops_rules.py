@@ -18,10 +18,17 @@ from edgewise.graph import TensorType
 from edgewise.ops import (
     Activation,
     Add,
+    Cast,
     Mul,
+    Op,
+    PRelu,
+    Real,
     Rounding,
     Softmax,
     Sub,
+    Tile,
+    Transpose,
+    Unpack,
     fixed_point_requantization,
 )
 from edgewise.ops.fixed_point import (
@@ -178,3 +185,28 @@ def test_elementwise_operators_in_fixed_point(op: type[Add | Sub | Mul]) -> None
     real = {Add: np.add, Sub: np.subtract, Mul: np.multiply}[op](*reals) / 0.04 + 9
     assert np.abs(found - np.clip(real, -128, 127)).max() <= 0.52
     assert (found != float_rule).mean() < 0.02
+
+
+SCALAR = q8(DType.INT8, (), 0.1, 3)
+
+
+@pytest.mark.parametrize(
+    ("op", "inputs"),
+    [
+        (Mul(), [SCALAR] * 2),
+        (PRelu(), [SCALAR] * 2),
+        (Transpose(()), [SCALAR]),
+        (Unpack(0), [q8(DType.INT8, (1,), 0.1, 3)]),
+        (Tile(()), [SCALAR]),
+        (Real(), [TensorType((), DType.COMPLEX64)]),
+        (Cast(DType.FLOAT32), [TensorType((), DType.COMPLEX64)]),
+    ],
+    ids=str,
+)
+def test_scalars_stay_scalars(op: Op, inputs: list[TensorType]) -> None:
+    (out,) = (
+        TensorType(t.shape, t.dtype, inputs[0].quant if t.dtype is DType.INT8 else None)
+        for t in op.infer(inputs)
+    )
+    (y,) = op.reference([np.zeros(t.shape, t.dtype.numpy) for t in inputs], inputs, [out])
+    assert (y.shape, y.dtype) == ((), out.dtype.numpy)

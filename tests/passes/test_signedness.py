@@ -163,3 +163,12 @@ def test_data_is_read_only_after_a_change_of_sign() -> None:
     assert c.data is not None
     with pytest.raises(ValueError, match="read-only"):
         c.data += np.uint8(1)
+
+
+def test_a_constant_without_dimensions_becomes_another() -> None:
+    net = Net()
+    y = net(Add(), net.input(8), net.constant(), name="y")
+    result = check(to_uint8, net.graph(y))
+    data = result.nodes[1].inputs[1].data
+    assert isinstance(data, np.ndarray)
+    assert (data.shape, data.dtype) == ((), np.uint8)

@@ -134,7 +134,7 @@ class Call:
         data = self._constant(index)
         if data.dtype.kind != "i":
             raise ModelError(f"{self.what}: input {index} is {data.dtype}; it must be an int")
-        if data.size > 16 or (count is not None and data.size != count):
+        if data.size > 16 if count is None else data.size != count:
             wanted = "at most 16" if count is None else count
             raise ModelError(
                 f"{self.what}: input {index} has {data.size} elements; it must have {wanted}"

@@ -166,7 +166,7 @@ class ReverseSequence(Op):
         for row, n in zip(y, lengths.tolist(), strict=True):
             row[:n] = row[:n][::-1].copy()
         y = np.moveaxis(y, (0, 1), (self.batch_axis, self.seq_axis))
-        return [np.ascontiguousarray(y)]
+        return [np.asarray(y, order="C")]
 
 
 def check_indices_type(op: Op, t: TensorType, what: str) -> None:
@@ -342,7 +342,7 @@ class BatchToSpaceNd(Op):
         y = y.transpose(*order, *range(2 * m + 1, y.ndim))
         y = y.reshape(n, *(d * b for d, b in zip(spatial, self.block, strict=True)), *inner)
         cut = tuple(slice(a, y.shape[i] - b) for i, (a, b) in enumerate(((0, 0), *self.crops)))
-        return [np.ascontiguousarray(y[cut])]
+        return [np.asarray(y[cut], order="C")]
 
 
 class MatrixDiag(Op):

@@ -118,7 +118,7 @@ class Binary(Op):
                 y = self.quantized(arrays, inputs, outputs[0])
             else:
                 y = self.compute(arrays[0], arrays[1])
-        return [np.asarray(y).astype(outputs[0].dtype.numpy)]
+        return [np.asarray(y).astype(outputs[0].dtype.numpy).reshape(outputs[0].shape)]
 
 
 class RawBinary(Binary):

@@ -39,7 +39,7 @@ class Cast(Op):
         (x,) = arrays
         target: np.dtype[Any] = self.dtype.numpy
         if x.dtype.kind == "c" and target.kind not in "cb":
-            x = np.ascontiguousarray(x.real)
+            x = np.asarray(x.real, order="C")
         if x.dtype.kind == "f" and target.kind in "iu":
             return [_saturated(x, target)]
         with np.errstate(over="ignore"):

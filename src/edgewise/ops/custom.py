@@ -47,7 +47,7 @@ class CustomFunction(Op):
                 f"{self.name}: its function gives {_describe(found)}; "
                 f"its inference says {_describe(wanted)}"
             )
-        return [np.ascontiguousarray(a) for a in results]
+        return [np.asarray(a, order="C") for a in results]
 
 
 def custom_function(name: str, function: Function, inference: Inference) -> type[CustomFunction]:

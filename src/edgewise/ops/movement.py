@@ -212,7 +212,7 @@ class Transpose(Op):
     def reference(
         self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
     ) -> list[Array]:
-        return [np.ascontiguousarray(arrays[0].transpose(self.perm))]
+        return [np.asarray(arrays[0].transpose(self.perm), order="C")]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -292,7 +292,7 @@ class Split(Op):
         self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
     ) -> list[Array]:
         parts = np.split(arrays[0], self.count, axis=self.axis)
-        return [np.ascontiguousarray(part) for part in parts]
+        return [np.asarray(part, order="C") for part in parts]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -320,7 +320,7 @@ class SplitV(Op):
         self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
     ) -> list[Array]:
         parts = np.split(arrays[0], np.cumsum(self.sizes)[:-1], axis=self.axis)
-        return [np.ascontiguousarray(part) for part in parts]
+        return [np.asarray(part, order="C") for part in parts]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -370,4 +370,4 @@ class Unpack(Op):
         self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
     ) -> list[Array]:
         parts = np.moveaxis(arrays[0], self.axis, 0)
-        return [np.ascontiguousarray(part) for part in parts]
+        return [np.asarray(part, order="C") for part in parts]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -54,6 +54,11 @@ class Reduction(Op):
     def count(self, x: TensorType) -> int:
         """How many values are reduced to one."""
         return math.prod(x.shape[a] for a in self.axes)
+
+    def require_values(self, x: TensorType) -> None:
+        """Refuse to reduce no quantized values: there is no number for that."""
+        some = kind_of(x) is not Kind.QUANTIZED or self.count(x) > 0
+        self.require(some, f"axes {list(self.axes)} hold no values of {x}")
 
     def compute(self, x: Array) -> Array:
         """The reduction of floats, plain integers or bools."""
@@ -138,8 +143,9 @@ class Mean(_Sum):
     name: ClassVar[str] = "MEAN"
 
     def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
-        self.require(len(self.axes) >= 1, "no axes; it takes the mean over at least one")
-        return super().infer(inputs)
+        types = super().infer(inputs)
+        self.require_values(inputs[0])
+        return types
 
     def divisor(self, x: TensorType) -> int:
         return self.count(x)
@@ -202,6 +208,11 @@ class ReduceProd(Reduction):
         dtype = np.float64 if x.dtype.kind == "f" else x.dtype
         return np.asarray(x.prod(axis=self.axes, dtype=dtype))
 
+    def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
+        types = super().infer(inputs)
+        self.require_values(inputs[0])
+        return types
+
     def quantized(self, x: Array, t: TensorType, out: TensorType) -> Array:
         (scale, zero), (out_scale, out_zero) = (per_tensor(v, self.name) for v in (t, out))
         count = self.count(t)
@@ -218,29 +229,36 @@ class ReduceProd(Reduction):
 class _Chosen(Reduction):
     """Base of the reductions that give one of their values; quantized ones raw."""
 
-    function: ClassVar[Callable[..., Any]]
-
-    def compute(self, x: Array) -> Array:
-        return np.asarray(type(self).function(x, axis=self.axes))
-
     def quantized(self, x: Array, t: TensorType, out: TensorType) -> Array:
         if t.quant == out.quant:
             return self.compute(x)
         return super().quantized(x, t, out)
 
 
+def _limits(dtype: np.dtype[Any]) -> tuple[float, float]:
+    """The least and the greatest number of a dtype."""
+    if dtype.kind == "f":
+        return -math.inf, math.inf
+    info = np.iinfo(dtype)
+    return info.min, info.max
+
+
 class ReduceMax(_Chosen):
-    """The greatest value over ``axes``."""
+    """The greatest value over ``axes``; of no values the least number of the dtype."""
 
     name: ClassVar[str] = "REDUCE_MAX"
-    function: ClassVar[Callable[..., Any]] = np.max
+
+    def compute(self, x: Array) -> Array:
+        return np.asarray(x.max(axis=self.axes, initial=_limits(x.dtype)[0]))
 
 
 class ReduceMin(_Chosen):
-    """The smallest value over ``axes``."""
+    """The smallest value over ``axes``; of no values the greatest number of the dtype."""
 
     name: ClassVar[str] = "REDUCE_MIN"
-    function: ClassVar[Callable[..., Any]] = np.min
+
+    def compute(self, x: Array) -> Array:
+        return np.asarray(x.min(axis=self.axes, initial=_limits(x.dtype)[1]))
 
 
 class ReduceAny(_Chosen):
@@ -248,7 +266,9 @@ class ReduceAny(_Chosen):
 
     name: ClassVar[str] = "REDUCE_ANY"
     kinds: ClassVar[tuple[Kind, ...]] = (Kind.BOOL,)
-    function: ClassVar[Callable[..., Any]] = np.any
+
+    def compute(self, x: Array) -> Array:
+        return np.asarray(x.any(axis=self.axes))
 
 
 class ReduceAll(_Chosen):
@@ -256,7 +276,9 @@ class ReduceAll(_Chosen):
 
     name: ClassVar[str] = "REDUCE_ALL"
     kinds: ClassVar[tuple[Kind, ...]] = (Kind.BOOL,)
-    function: ClassVar[Callable[..., Any]] = np.all
+
+    def compute(self, x: Array) -> Array:
+        return np.asarray(x.all(axis=self.axes))
 
 
 @dataclass(frozen=True, eq=False, repr=False)

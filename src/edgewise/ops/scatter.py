@@ -161,6 +161,7 @@ class SegmentSum(Op):
         check_inputs(self, inputs, 2)
         x, ids = inputs
         check_segments(self, x, ids)
+        self.require(len(ids.shape) == 1, f"ids have rank {len(ids.shape)}; it must be 1")
         return (result(self, (self.rows, *x.shape[1:]), x.dtype),)
 
     def check_values(self, arrays: Sequence[Array | None], inputs: Sequence[TensorType]) -> None:
@@ -180,9 +181,10 @@ class SegmentSum(Op):
 def check_segments(op: Op, x: TensorType, ids: TensorType) -> None:
     check_indices_type(op, ids, "ids")
     check_axis(op, 0, len(x.shape))
+    rank = len(ids.shape)
     op.require(
-        ids.shape == x.shape[:1],
-        f"ids have shape {list(ids.shape)}; it must be {list(x.shape[:1])}, one a row",
+        rank > 0 and ids.shape == x.shape[:rank],
+        f"ids have shape {list(ids.shape)}, the input {list(x.shape)}; theirs starts the input's",
     )
     numeric = x.dtype.is_integer or x.dtype.is_float
     op.require(numeric, f"input is {x.dtype}; it must be a number")
@@ -201,7 +203,8 @@ def combined(x: Array, ids: Array, rows: int, ufunc: Any, initial: Any) -> Array
 class _UnsortedSegment(Op):
     """Rows of x that have one id, combined; ``rows`` are given. Rows of a negative id are left out.
 
-    The operands are x and ids (int32, one a row).
+    The operands are x and ids (int32), whose shape is that of x's first axes: what these number
+    are the rows. The greatest and the least pass over NaN.
     """
 
     either_sign: ClassVar[bool] = False
@@ -212,7 +215,7 @@ class _UnsortedSegment(Op):
         check_inputs(self, inputs, 2)
         x, ids = inputs
         check_segments(self, x, ids)
-        return (result(self, (self.rows, *x.shape[1:]), x.dtype),)
+        return (result(self, (self.rows, *x.shape[len(ids.shape) :]), x.dtype),)
 
     def combine(self, x: Array, ids: Array) -> Array:
         raise NotImplementedError
@@ -253,11 +256,11 @@ class UnsortedSegmentMax(_UnsortedSegment):
     name: ClassVar[str] = "UNSORTED_SEGMENT_MAX"
 
     def combine(self, x: Array, ids: Array) -> Array:
-        return combined(x, ids, self.rows, np.maximum, _limits(x)[0])
+        return combined(x, ids, self.rows, np.fmax, _limits(x)[0])
 
 
 class UnsortedSegmentMin(_UnsortedSegment):
     name: ClassVar[str] = "UNSORTED_SEGMENT_MIN"
 
     def combine(self, x: Array, ids: Array) -> Array:
-        return combined(x, ids, self.rows, np.minimum, _limits(x)[1])
+        return combined(x, ids, self.rows, np.fmin, _limits(x)[1])

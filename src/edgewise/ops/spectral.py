@@ -80,7 +80,7 @@ class Real(_Part):
     def reference(
         self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
     ) -> list[Array]:
-        return [np.ascontiguousarray(arrays[0].real)]
+        return [np.asarray(arrays[0].real, order="C")]
 
 
 class Imag(_Part):
@@ -91,7 +91,7 @@ class Imag(_Part):
     def reference(
         self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
     ) -> list[Array]:
-        return [np.ascontiguousarray(arrays[0].imag)]
+        return [np.asarray(arrays[0].imag, order="C")]
 
 
 @dataclass(frozen=True, eq=False, repr=False)

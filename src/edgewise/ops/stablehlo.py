@@ -271,7 +271,7 @@ class GatherSlices(Op):
             y[place] = part.reshape(kept)
         first = vectors.ndim - 1
         y = np.moveaxis(y, range(first, y.ndim), self.offset_axes)
-        return [np.ascontiguousarray(y)]
+        return [np.asarray(y, order="C")]
 
 
 @dataclass(frozen=True, eq=False, repr=False)

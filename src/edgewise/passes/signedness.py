@@ -110,7 +110,7 @@ def _shift_type(t: TensorType, dtype: DType) -> TensorType:
 def _shift_value(value: Value, dtype: DType, name: str | None = None) -> Value:
     data = value.data
     if data is not None:
-        data = (data.view(np.uint8) ^ np.uint8(0x80)).view(dtype.numpy)
+        data = np.asarray(data.view(np.uint8) ^ np.uint8(0x80)).view(dtype.numpy)
         data.setflags(write=False)
     return Value(name or value.name, _shift_type(value.type, dtype), data)
 
