@@ -9,6 +9,7 @@ import pytest
 import edgewise as ew
 from cases_images import IMAGES
 from cases_products import PRODUCTS
+from cases_wide import WIDE
 from edgewise import ops
 from edgewise.codegen.target import host
 from edgewise.dtype import DType, QParams
@@ -268,6 +269,7 @@ CASES: dict[str, Callable[[DType], Graph]] = {
     "unpack": same(ops.Unpack(1)),
     **IMAGES,
     **PRODUCTS,
+    **WIDE,
 }
 
 

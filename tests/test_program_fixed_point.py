@@ -6,18 +6,22 @@ import numpy as np
 import pytest
 
 import edgewise as ew
+from cases_wide import WIDE
 from edgewise.dtype import DType
-from edgewise.ops import Add, Rounding
+from edgewise.kernels.words import GROUP_LIMIT
+from edgewise.ops import (
+    Add,
+    Rounding,
+)
 from edgewise.passes.requantization import requantize
+from edgewise.plan.wide_products import grouped
 from networks import random_inputs, reference
 from test_program import CASES, FALLBACKS, NATIVE
 
 WORDS = ("conv", "depthwise", "connected", "residual")
-OF_FLOATS = ("real", "f32", "hybrid", "dynamic")
+OTHERS = ("real", "f32", "hybrid", "dynamic", "int16")
 EIGHT_BIT = [
-    name
-    for name in CASES
-    if any(w in name for w in WORDS) and not any(w in name for w in OF_FLOATS)
+    name for name in CASES if any(w in name for w in WORDS) and not any(w in name for w in OTHERS)
 ]
 
 
@@ -32,3 +36,40 @@ def test_eight_bits(case: str, rounding: Rounding, isa: str) -> None:
     inputs = random_inputs(graph)
     np.testing.assert_array_equal(program(*inputs), reference(graph, inputs)[0])
     program.close()
+
+
+@pytest.mark.parametrize("isa", NATIVE)
+@pytest.mark.parametrize("rounding", Rounding)
+@pytest.mark.parametrize("case", WIDE)
+def test_sixteen_bits(case: str, rounding: Rounding, isa: str) -> None:
+    graph = requantize(WIDE[case](DType.INT8), rounding)
+    program = ew.compile(graph, isa=isa)
+    assert not program.plan.fallbacks
+    rng = np.random.default_rng(1)
+    (t,) = (v.type for v in graph.inputs)
+    for fill in (-(2**15), 2**15 - 1, None):
+        x = np.full(t.shape, fill or 0, np.int16)
+        if fill is None:
+            x = rng.integers(-(2**15), 2**15, t.shape).astype(np.int16)
+        np.testing.assert_array_equal(program(x), reference(graph, [x])[0])
+    program.close()
+
+
+@pytest.mark.parametrize(("kc", "magnitude"), [(3, 127), (300, 255), (516, 127), (1700, 255)])
+def test_groups_of_runs(kc: int, magnitude: int) -> None:
+    """Whatever the weights: the same products, in groups that int32 holds."""
+    rng = np.random.default_rng(kc)
+    weights = rng.integers(-magnitude, magnitude + 1, (2, 5, kc)).astype(np.int16)
+    weights[0, 2] = magnitude
+    offsets = np.arange(5) * 10_000
+    cut, runs, group = grouped(weights, offsets, 2)
+    sums = np.abs(cut.astype(np.int64)).sum(axis=2)
+    for first in range(0, len(runs), group):
+        assert sums[:, first : first + group].sum(axis=1).max() <= GROUP_LIMIT
+    whole = np.zeros((2, 5, kc), np.int64)
+    for i, offset in enumerate(runs):
+        run, start = divmod(offset, 10_000)
+        piece = whole[:, run, start // 2 : start // 2 + cut.shape[2]]
+        assert piece.shape[1] == cut.shape[2], "within the run"
+        piece += cut[:, i]
+    np.testing.assert_array_equal(whole, weights)

@@ -52,12 +52,13 @@ class Layer:
         ]
 
 
-def sums(layer: Layer, x: Array, w: Array, bias: Array) -> Array:
-    total = np.zeros((*layer.size, layer.channels), np.int64) + bias
+def sums_of(layer: Layer, x: Array, w: Array) -> Array:
+    """int64 sums of products, without a bias."""
+    total = np.zeros((*layer.size, layer.channels), np.int64)
     for y in range(layer.window[0]):
         for z in range(layer.window[1]):
             total += layer.tap(x, y, z).astype(np.int64) * w[y, z]
-    return wrapped(total)
+    return total
 
 
 def check(
@@ -71,7 +72,7 @@ def check(
         tight: images without anything around them, that end where memory does; else they lie in
             wider ones, as some of the channels of their pixels.
     """
-    acc = sums(layer, x, w, bias)
+    acc = wrapped(sums_of(layer, x, w) + bias)
     scale = scales(np.random.default_rng(9), acc, rule)
     a, c = View.around(x, tight), View.empty(acc.shape, activation(v.isa).numpy, tight)
     source, target = a.values("a"), c.values("c")

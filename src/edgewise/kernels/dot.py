@@ -199,3 +199,32 @@ class Sdot(Dot):
 
     def mac(self, acc: Value, a: Value, b: Value) -> Value:
         return acc.k.intrinsic("llvm.aarch64.neon.sdot.v4i32.v16i8", acc.ty, acc, b, a)
+
+
+class Words(Pmaddwd):
+    """x86 pmaddwd of int16 activations and int16 weights."""
+
+    INTRINSICS: ClassVar[dict[int, str]] = {
+        4: "llvm.x86.sse2.pmadd.wd",
+        8: "llvm.x86.avx2.pmadd.wd",
+        16: "llvm.x86.avx512.pmaddw.d.512",
+    }
+
+    def load_b(self, address: Value, nv: int) -> list[Value]:
+        return self.load_taps(address, nv)
+
+    def mac(self, acc: Value, a: Value, b: Value) -> Value:
+        return acc + acc.k.intrinsic(self.INTRINSICS[self.lanes], acc.ty, a, b)
+
+
+class WordsByElement(Mla):
+    """aarch64 smlal of int16 activations, by element, and int16 weights."""
+
+    ku = 4
+
+    def load_a(self, address: Value) -> list[Value]:
+        row = address.load(i16[4])
+        return [row.shuffle([i] * 4) for i in range(4)]
+
+    def load_b(self, address: Value, nv: int) -> list[Value]:
+        return self.load_taps(address, nv)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .dot import Dot, Mla, Mull, Pmaddwd, Sdot, Vnni
+from .dot import Dot, Mla, Mull, Pmaddwd, Sdot, Vnni, Words, WordsByElement
 from .fixed_point import RULES
 from .ir import Kernel, Type, Value, f32, i8, i16, i32, u8, u64
 from .shuffles import joined, split, unpack_bytes, unpack_pairs
@@ -192,6 +192,11 @@ class Isa:
             return a * b + c
         return a.k.intrinsic(f"llvm.fma.{a.ty.suffix}", a.ty, a, b, c)
 
+    @property
+    def words(self) -> Dot:
+        """The dot product of int16 activations and int16 weights."""
+        raise NotImplementedError
+
     def load_table(self, address: Value) -> list[Value]:
         """256 bytes in the form that ``lookup`` takes; call it outside of loops."""
         raise NotImplementedError
@@ -298,6 +303,10 @@ class X86(Isa):
         """int16 vectors, each in the order of two unpacked ones, to uint8 with saturation."""
         raise NotImplementedError
 
+    @property
+    def words(self) -> Dot:
+        return Words(self.lanes)
+
     def load_table(self, address: Value) -> list[Value]:
         """Sixteen vectors that hold 16 bytes of the table in each 128 bits."""
         everywhere = [i % 16 for i in range(self.bits // 8)]
@@ -381,6 +390,10 @@ class Neon(Isa):
         v = joined(out)
         v = v.max(clamp.lanes("lo", v.ty))
         return v if bounded else v.min(clamp.lanes("hi", v.ty))
+
+    @property
+    def words(self) -> Dot:
+        return WordsByElement(self.lanes)
 
     def load_table(self, address: Value) -> list[Value]:
         return [(address + 16 * i).load(u8[16]) for i in range(16)]

@@ -9,6 +9,9 @@ import numpy as np
 from ..dtype import DType
 from ..graph import Node, TensorType
 from ..kernels.dynamic import GROUP_BYTES
+from ..kernels.qdepthwise import QDepthwise
+from ..kernels.wdepthwise import WDepthwise
+from ..kernels.words import GROUP_LIMIT
 from ..ops import DepthwiseConv2D
 from . import select
 from .context import Context
@@ -22,6 +25,7 @@ from .products import Product, head_and_tail, product
 from .program import Program
 from .real_products import RealProduct
 from .rows import Epilogue, rows, window_runs
+from .wide_products import WideProduct
 
 UNIT_BYTES = 128
 """Of a pixel that a float32 unit takes: rows that follow find them in the nearest cache."""
@@ -126,37 +130,28 @@ def _lower_quantized(ctx: Context, node: Node) -> None:
     op, out = node.op, node.outputs[0].type
     assert isinstance(op, DepthwiseConv2D)
     x, w = node.inputs[0].type, node.inputs[1].type
-    _, kh, kw, channels = w.shape
+    channels = w.shape[3]
     p = product(ctx, node.inputs, out, op, channels)
-    assert isinstance(p, IntegerProduct)
     a, c = ctx.view(node.inputs[0]), ctx.view(node.outputs[0])
-    (sh, sw), (dh, dw) = op.stride, op.dilation
     halo = conv_halo(op, x, w, out)
-    shape = out.shape[0], out.shape[1], out.shape[2]
     if channels != x.shape[3]:
         a = _repeat_channels(ctx, node, a, halo)
     whole = around(a, halo)
-    centred = p.weights.reshape(kh, kw, channels).astype(np.int32) - p.zero
-    bias = (p.bias - p.input_zero * centred.astype(np.int64).sum(axis=(0, 1))).astype(np.int32)
-    parts = 1
-    if ctx.isa.depthwise.element.bits == 8:
-        parts = max(1, -(-int(centred.max()) // 127), -(int(centred.min()) // 128))
-    dilated = (dh, dw) != (1, 1)
-    v = select.qdepthwise(ctx.isa, channels, (kh, kw), (sh, sw), dilated, parts)
-    v = replace(v, rounding=p.rounding)
-    image, row, pixel, _ = a.strides
-    params: Params = {
+    v: QDepthwise | WDepthwise
+    if isinstance(p, WideProduct):
+        v, params = _wide(ctx, op, p, whole)
+    else:
+        assert isinstance(p, IntegerProduct)
+        v, params = _eight_bit(ctx, op, p, whole)
+    image, row, _, _ = whole.strides
+    params |= {
         "a": whole.address,
-        "w": ctx.constants.add(v.pack(centred, bias, *p.factors)),
         "c": c.address,
-        "height": shape[1],
-        "width": shape[2],
+        "height": out.shape[1],
+        "width": out.shape[2],
         "channels": channels,
         "blocks": len(v.starts(channels)),
-        "block_bytes": v.block_bytes(kh, kw),
-        "a_x": pixel if v.stride else sw * pixel,
-        "a_y": sh * row,
-        "a_row": row,
+        "a_y": op.stride[0] * row,
         "a_image": image,
         "c_x": c.strides[2],
         "c_y": c.strides[1],
@@ -164,11 +159,52 @@ def _lower_quantized(ctx: Context, node: Node) -> None:
         "zero_point": p.requant.zero_point,
         "lo": p.requant.lo,
         "hi": p.requant.hi,
+    }
+    seconds, units = node.macs / 15e9, out.shape[0] * out.shape[1]
+    ctx.emit(v, params, units, seconds=seconds, reads=(whole,), writes=(c,))
+
+
+def _eight_bit(
+    ctx: Context, op: DepthwiseConv2D, p: IntegerProduct, x: View
+) -> tuple[QDepthwise, Params]:
+    """The kernel of 8-bit operands, and the parameters that it alone has."""
+    _, kh, kw, channels = p.weights.shape
+    _, row, pixel, _ = x.strides
+    (_, sw), (dh, dw) = op.stride, op.dilation
+    centred = p.weights.reshape(kh, kw, channels).astype(np.int32) - p.zero
+    bias = (p.bias - p.input_zero * centred.astype(np.int64).sum(axis=(0, 1))).astype(np.int32)
+    parts = 1
+    if ctx.isa.depthwise.element.bits == 8:
+        parts = max(1, -(-int(centred.max()) // 127), -(int(centred.min()) // 128))
+    dilated = (dh, dw) != (1, 1)
+    v = select.qdepthwise(ctx.isa, channels, (kh, kw), op.stride, dilated, parts)
+    v = replace(v, rounding=p.rounding)
+    return v, {
+        "w": ctx.constants.add(v.pack(centred, bias, *p.factors)),
+        "block_bytes": v.block_bytes(kh, kw),
+        "a_x": pixel if v.stride else sw * pixel,
+        "a_row": row,
         "taps": ctx.constants.add(v.offsets(kh, kw, dh * row, dw * pixel)),
         "groups": len(v.groups(kh, kw)),
     }
-    seconds = node.macs / 15e9
-    ctx.emit(v, params, shape[0] * shape[1], seconds=seconds, reads=(whole,), writes=(c,))
+
+
+def _wide(ctx: Context, op: DepthwiseConv2D, p: WideProduct, x: View) -> tuple[WDepthwise, Params]:
+    """The kernel of int16 operands, and the parameters that it alone has."""
+    _, kh, kw, channels = p.weights.shape
+    ctx.require(np.abs(p.weights).sum(axis=(0, 1, 2)).max() <= GROUP_LIMIT or not p.wide)
+    widths, lanes = ctx.isa.costs.depthwise, ctx.isa.lanes
+    nv = next((nv for nv in widths if nv * lanes <= channels), None)
+    v = WDepthwise(ctx.isa, nv or widths[-1], p.rounding, p.wide, partial=nv is None)
+    flat = p.weights.reshape(kh * kw, channels)
+    offsets = window_runs(x, (kh, kw), op.dilation, joined=False)
+    return v, {
+        "w": ctx.constants.add(v.pack(flat, p.folded(flat.T), *p.factors)),
+        "block_bytes": v.block_bytes(kh * kw),
+        "a_x": op.stride[1] * x.strides[2],
+        "taps": ctx.constants.add(offsets),
+        "count": len(offsets),
+    }
 
 
 def _quantized_and_back(ctx: Context, p: DynamicProduct, x: View) -> View:

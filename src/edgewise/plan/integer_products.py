@@ -26,7 +26,8 @@ from .context import Context, NoKernelError, chunk_count
 from .model import Params, View
 from .rows import Channels, Epilogue, Rows, Shape, Weights, merged, rows
 
-Factors: TypeAlias = "npt.NDArray[np.float32] | npt.NDArray[np.int32]"
+Integers: TypeAlias = "npt.NDArray[np.int32]"
+Factors: TypeAlias = "npt.NDArray[np.float32] | Integers"
 
 RULES: Mapping[Multiply, str] = {
     multiply_twice_rounded: "twice",
@@ -37,7 +38,7 @@ RULES: Mapping[Multiply, str] = {
 """What `kernels.fixed_point.RULES` calls the multiplications of `ops.fixed_point`."""
 
 
-def fixed_factors(rule: FixedPointRequant, channels: int) -> tuple[Factors, Factors]:
+def fixed_factors(rule: FixedPointRequant, channels: int) -> tuple[Integers, Integers]:
     """Multipliers and exponents of ``channels``, or shifts to the right, as kernels take them.
 
     Raises NoKernelError for multipliers that no shift to the right goes with.

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from ..dtype import DType
 from ..graph import Node, TensorType, Value
@@ -20,6 +21,7 @@ from ..ops import (
 )
 from ..ops.fused import Stage
 from ..ops.product import Product as ProductOp
+from ..ops.requant import FixedPointRequant, centered, per_tensor
 from . import select
 from .context import Context, constant
 from .dynamic_products import DynamicProduct
@@ -32,11 +34,12 @@ from .real_products import RealProduct
 from .rows import Rows, Weights, rows, rows_of, window_runs
 from .strided import merge
 from .tiled import emit_tiled
+from .wide_products import WideProduct
 
 MAX_STEPS = 1024
 """Matrix products that one operator may become: groups, or phases of a transposed convolution."""
 
-Product: TypeAlias = "IntegerProduct | RealProduct | DynamicProduct"
+Product: TypeAlias = "IntegerProduct | RealProduct | DynamicProduct | WideProduct"
 
 
 def product(
@@ -54,15 +57,28 @@ def product(
         assert w.quant is not None
         scale = np.resize(np.array(w.quant.scale, np.float32), channels)
         return DynamicProduct(weights.view(np.int8), scale, real_bias, op.activation)
-    ctx.activations(x, out)
     assert w.quant is not None
     assert x.quant is not None
+    if x.dtype is DType.INT16:
+        ctx.require(w.dtype is DType.INT8)
+        return _wide_product(inputs, out, op, bias)
+    ctx.activations(x, out)
     zeros = set(w.quant.zero_point)
     ctx.require(len(zeros) == 1 and w.dtype is DType.INT8)
     rule = op.requantization([v.type for v in inputs], out)
     return IntegerProduct(
         weights.view(np.int8), zeros.pop(), bias.astype(np.int32), x.quant.zero_point[0], rule
     )
+
+
+def _wide_product(
+    inputs: Sequence[Value], out: TensorType, op: ProductOp, bias: npt.NDArray[Any]
+) -> WideProduct:
+    types = [v.type for v in inputs]
+    rule, zero = op.requantization(types, out), per_tensor(types[0], "input")[1]
+    assert isinstance(rule, FixedPointRequant)
+    weights = centered(constant(inputs[1]), types[1]).astype(np.int16)
+    return WideProduct(weights, bias.astype(np.int64), zero, rule, op.has_wide_sums(types))
 
 
 def head_and_tail(node: Node) -> tuple[Op, tuple[Stage, ...], Sequence[Value], Sequence[Value]]:

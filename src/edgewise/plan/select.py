@@ -8,6 +8,7 @@ from ..kernels.gemm import Gemm
 from ..kernels.isa import Isa
 from ..kernels.qdepthwise import QDepthwise
 from ..kernels.qgemm import MAX_SCRATCH, QGemm
+from ..kernels.wgemm import WGemm
 
 GHZ = 3.0
 """A nominal clock, to turn cycles into seconds."""
@@ -44,6 +45,20 @@ def qgemm(
         return None
     best = min(fitting, key=lambda v: cycles(v, pixels, n, kc, runs))
     return best, cycles(best, pixels, n, kc, runs) / (GHZ * 1e9)
+
+
+def wgemm(isa: Isa, pixels: int, n: int, kc: int, runs: int) -> tuple[WGemm, float]:
+    """The cheapest variant of the product of int16 by 8 bits, and its estimated seconds."""
+    costs = isa.costs
+
+    def cycles(v: WGemm) -> float:
+        inner = runs * v.steps(kc) * (2 * v.mr * v.nv + v.nv + v.mr / 2)
+        epilogue = 12 + 20 * v.mr * v.nv
+        tiles, panels = -(-pixels // v.mr), -(-n // v.nr)
+        return tiles * (40 + 4 * v.mr + panels * (inner + epilogue)) / costs.per_cycle
+
+    best = min((WGemm(isa, mr, nv) for mr, nv in costs.tiles), key=cycles)
+    return best, cycles(best) / (GHZ * 1e9)
 
 
 def real_cycles(v: Gemm, pixels: int, n: int, k: int) -> float:
