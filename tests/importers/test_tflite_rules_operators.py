@@ -199,6 +199,8 @@ def quantization_rules() -> dict[str, bytes]:
     plain, out = x(2, 4), TensorType((2, 4), I8)
     sixteen = quantized((2, 4), DType.INT16, 0.01, 0)
     image, pooled = x(1, 2, 2, 1), TensorType((1, 2, 2, 1), I8)
+    wide_image = Tensor(quantized((1, 2, 2, 1), DType.INT16, 0.01, 0))
+    wide_out = TensorType((2, 4), DType.INT16)
     stride = {"StrideW": 1, "StrideH": 1, "FilterWidth": 1, "FilterHeight": 1}
     return {
         "ADD": single("ADD", [plain, x(2, 4)], [out], "AddOptions"),
@@ -219,6 +221,22 @@ def quantization_rules() -> dict[str, bytes]:
         ),
         "MAX_POOL_2D": single(
             "MAX_POOL_2D", [image], [pooled], "Pool2DOptions", FusedActivationFunction=1, **stride
+        ),
+        "AVERAGE_POOL_2D of int16": single(
+            "AVERAGE_POOL_2D",
+            [wide_image],
+            [TensorType((1, 2, 2, 1), DType.INT16)],
+            "Pool2DOptions",
+            **stride,
+        ),
+        "BATCH_MATMUL": single(
+            "BATCH_MATMUL", [plain, x(4, 4)], [out], "BatchMatMulOptions", AdjX=False
+        ),
+        "FULLY_CONNECTED of int16": single(
+            "FULLY_CONNECTED",
+            [Tensor(sixteen), weights((4, 4))],
+            [wide_out],
+            "FullyConnectedOptions",
         ),
         "CONCATENATION": single(
             "CONCATENATION", [plain], [out], "ConcatenationOptions", FusedActivationFunction=1

@@ -11,6 +11,7 @@ from .. import ops
 from ..dtype import DType, QParams
 from ..errors import GraphError, ModelError, UnsupportedError
 from ..graph import TensorType
+from ..ops.product import Product
 from . import tflite_schema as schema
 from .flatbuffer import INT32, UINT8, Table
 
@@ -23,6 +24,16 @@ MAX_RATIO = 2.0**63
 LEAST_SCALE = 2.0**-126
 EIGHT_BIT = (DType.UINT8, DType.INT8)
 PRODUCTS = (ops.Conv2D, ops.DepthwiseConv2D, ops.TransposeConv, ops.FullyConnected)
+CHECKED = (
+    ops.AveragePool2D,
+    ops.Binary,
+    ops.LastAxis,
+    ops.MaxPool2D,
+    ops.Reduction,
+    ops.Unary,
+)
+"""Operators whose results are quantized where their operands are."""
+
 QUANTIZED = (*EIGHT_BIT, DType.INT16, DType.UINT16)
 
 
@@ -84,15 +95,15 @@ def check_arithmetic(
         ModelError: when a product's scales do not fit each other.
     """
     out = outputs[0]
-    if isinstance(op, (ops.Binary, ops.LastAxis, ops.Reduction, ops.Unary)):
+    if isinstance(op, CHECKED):
         ops.check_quantized_result(op, inputs, outputs)
     if isinstance(op, ops.Quantize):
         op.check_output(out)
+    if isinstance(op, Product) and not inputs[0].dtype.is_float:
+        _check_product(inputs, out, what)
     if out.dtype not in EIGHT_BIT:
         return
     match op:
-        case ops.Conv2D() | ops.DepthwiseConv2D() | ops.TransposeConv() | ops.FullyConnected():
-            _check_product(inputs, out, what)
         case ops.Add() | ops.Sub():
             op.fixed_point(inputs, outputs)
         case ops.Mul():
@@ -101,8 +112,6 @@ def check_arithmetic(
             op.affine(inputs, outputs)
         case ops.Softmax():
             op.factor(out)
-        case ops.AveragePool2D() | ops.MaxPool2D():
-            ops.activation_range(out, op.activation)
         case ops.Concatenation():
             for t in inputs:
                 op.table(t, out)

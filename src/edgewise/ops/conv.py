@@ -62,7 +62,7 @@ class Conv2D(_Conv):
         check_rank(self, w, 4, "weights")
         channels, depth, out_channels = x.shape[3], w.shape[3], w.shape[0]
         self.require(
-            channels % depth == 0,
+            depth > 0 < channels and channels % depth == 0,
             f"{channels} input channels, weights of depth {depth}; it must divide the channels",
         )
         groups = channels // depth
@@ -122,7 +122,7 @@ class DepthwiseConv2D(_Conv):
         channels, out_channels = x.shape[3], w.shape[3]
         self.require(w.shape[0] == 1, f"weights {list(w.shape)}; their first dimension is 1")
         self.require(
-            out_channels % channels == 0,
+            channels > 0 and out_channels % channels == 0,
             f"{channels} input and {out_channels} output channels; the first divides the second",
         )
         self.check(inputs, out_channels, 3, w.shape[1] * w.shape[2])

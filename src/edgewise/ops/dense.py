@@ -45,7 +45,7 @@ class FullyConnected(Product):
             shape = (*x.shape[:-1], channels)
         else:
             self.require(
-                x.size % depth == 0,
+                depth > 0 and x.size % depth == 0,
                 f"input {list(x.shape)}, weights of depth {depth}; it must divide the input's size",
             )
             shape = (x.size // depth, channels)

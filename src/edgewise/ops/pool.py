@@ -14,16 +14,7 @@ import numpy as np
 from ..dtype import DType
 from ..graph import Array, TensorType
 from .base import Activation, Op
-from .checks import (
-    Kind,
-    check_inputs,
-    check_rank,
-    common_kind,
-    pad_image,
-    result,
-    window_extent,
-)
-from .checks import windows as image_windows
+from .checks import Kind, check_inputs, check_rank, common_kind, result, window_extent
 from .requant import activation_range, clamp_float
 
 
@@ -51,6 +42,29 @@ class _Pool(Op):
         ow = window_extent(self, x.shape[2], kw, sw, 1, left, right)
         return (result(self, (x.shape[0], oh, ow, x.shape[3]), x.dtype, x.quant),)
 
+    def over_windows(self, x: Array, ufunc: np.ufunc, initial: float = 0) -> Array:
+        """``ufunc`` of the elements of each window that lie inside of x[N, H, W, C].
+
+        It goes along one axis and then the other, so windows of any size take no memory.
+        """
+        sides = (self.padding[:2], self.padding[2:])
+        for axis, taps, stride, (before, after) in zip(
+            (1, 2), self.filter, self.stride, sides, strict=True
+        ):
+            size = x.shape[axis]
+            lines = np.moveaxis(x, axis, 0)
+            starts = range(-before, size + after - taps + 1, stride)
+            parts = [
+                ufunc.reduce(lines[max(start, 0) : start + taps], 0, x.dtype, initial=initial)
+                for start in starts
+            ]
+            x = np.stack(parts, axis)
+        return x
+
+    def counts(self, shape: Sequence[int]) -> Array:
+        """How many elements of each window lie inside of x of ``shape``: int32[1, OH, OW, 1]."""
+        return self.over_windows(np.ones((1, *shape[1:3], 1), np.int32), np.add)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class AveragePool2D(_Pool):
@@ -72,9 +86,8 @@ class AveragePool2D(_Pool):
         (x,) = arrays
         is_float = inputs[0].dtype is DType.FLOAT32
         wide = x.astype(np.float64) if is_float else x.astype(np.int32) - np.int32(self.raw_zero)
-        view = image_windows(pad_image(wide, self.padding), self.filter, self.stride)
-        total = view.sum(axis=(4, 5), dtype=wide.dtype)
-        count = _inside(x.shape, self.padding, self.filter, self.stride)
+        total = self.over_windows(wide, np.add)
+        count = self.counts(x.shape)
         if is_float:
             return [clamp_float(total / count, self.activation)]
         mean = np.sign(total) * ((np.abs(total) + count // 2) // count) + self.raw_zero
@@ -97,8 +110,7 @@ class MaxPool2D(_Pool):
         (x,) = arrays
         is_float = inputs[0].dtype is DType.FLOAT32
         least = -np.inf if is_float else inputs[0].dtype.range[0]
-        view = image_windows(pad_image(x, self.padding, least), self.filter, self.stride)
-        greatest = view.max(axis=(4, 5))
+        greatest = self.over_windows(x, np.maximum, least)
         if is_float:
             return [clamp_float(greatest, self.activation)]
         lo, hi = activation_range(outputs[0], self.activation)
@@ -118,18 +130,5 @@ class L2Pool2D(_Pool):
         self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
     ) -> list[Array]:
         squares = np.square(arrays[0].astype(np.float64))
-        view = image_windows(pad_image(squares, self.padding), self.filter, self.stride)
-        count = _inside(arrays[0].shape, self.padding, self.filter, self.stride)
-        return [clamp_float(np.sqrt(view.sum(axis=(4, 5)) / count), self.activation)]
-
-
-def _inside(
-    shape: Sequence[int],
-    padding: tuple[int, int, int, int],
-    taps: tuple[int, int],
-    stride: tuple[int, int],
-) -> Array:
-    """How many elements of each window lie inside images of ``shape``: int32[1, OH, OW, 1]."""
-    ones = np.ones((1, *shape[1:3], 1), np.int32)
-    counts = image_windows(pad_image(ones, padding), taps, stride)
-    return np.asarray(counts.sum(axis=(4, 5), dtype=np.int32))
+        mean = self.over_windows(squares, np.add) / self.counts(squares.shape)
+        return [clamp_float(np.sqrt(mean), self.activation)]

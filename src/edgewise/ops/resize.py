@@ -27,6 +27,10 @@ class _Resize(Op):
         (x,) = inputs
         check_rank(self, x, 4, "input")
         self.check_input(x)
+        self.require(
+            all(n > 0 or after == 0 for n, after in zip(x.shape[1:3], self.size, strict=True)),
+            f"input {list(x.shape)} has no pixels to make {self.size} of",
+        )
         return (moved(self, x, (x.shape[0], *self.size, x.shape[3])),)
 
     def check_input(self, x: TensorType) -> None:

@@ -10,6 +10,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -373,17 +374,22 @@ class RngBitGenerator(Op):
     ) -> list[Array]:
         state = [int(n) for n in arrays[0]]
         words = math.prod(self.shape) * self.dtype.itemsize // 4
-        if self.algorithm is Algorithm.THREEFRY:
-            count = -(-words // 2)
-            blocks = threefry(state[0], state[1], count)
-        else:
-            count = -(-words // 4)
-            blocks = philox(state[0], state[2] if len(state) > 2 else state[0], state[1], count)
+        generate, size = partial(threefry, state[0]), 2
+        if self.algorithm is not Algorithm.THREEFRY:
+            generate, size = partial(philox, state[0], state[2] if len(state) > 2 else state[0]), 4
+        count = -(-words // size)
+        blocks = np.empty((count, size), np.uint32)
+        for start in range(0, count, BLOCKS):
+            part = blocks[start : start + BLOCKS]
+            part[:] = generate((state[1] + start) % 2**64, len(part))
         after = arrays[0].copy()
         after[1] = (state[1] + count) % 2**64
-        numbers = np.ascontiguousarray(blocks).ravel()[:words].view(self.dtype.numpy)
+        numbers = blocks.reshape(-1)[:words].view(self.dtype.numpy)
         return [after, numbers.reshape(self.shape)]
 
+
+BLOCKS = 2**14
+"""How many are generated at a time: as many as fit a cache."""
 
 ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 

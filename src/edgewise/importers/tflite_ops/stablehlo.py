@@ -31,6 +31,8 @@ OF_ROWS = {
     "STABLEHLO_MULTIPLY": Computation.MULTIPLY,
 }
 ALGORITHMS = {algorithm.value: algorithm for algorithm in Algorithm}
+MAX_RANDOM = 2**24
+"""The most numbers of STABLEHLO_RNG_BIT_GENERATOR, whose shape no operand tells."""
 
 
 def binary(op: Callable[[], ops.Op]) -> Callable[[Call], Built]:
@@ -144,6 +146,8 @@ def rng_bit_generator(call: Call) -> Built:
         raise ModelError(f"{call.what}: algorithm {code}; it is one of {sorted(ALGORITHMS)}")
     call.expect_outputs(2)
     numbers = call.outputs[1].type
+    if numbers.size > MAX_RANDOM:
+        raise UnsupportedError(f"{call.what}: gives {numbers}; at most {MAX_RANDOM} numbers")
     return ops.RngBitGenerator(ALGORITHMS[code], numbers.shape, numbers.dtype), call.operands(0)
 
 
