@@ -75,7 +75,7 @@ def measure(
         InputError: fewer than 3 rounds, from which no spread can be told.
     """
     if rounds < 3:
-        raise InputError(f"rounds: {rounds}; at least 3 are needed")
+        raise InputError(f"--rounds {rounds}: at least 3 are needed")
     calls = {name: calibrate(call, clock) for name, call in contestants.items()}
     samples: dict[str, list[float]] = {name: [] for name in contestants}
     order = list(contestants)

@@ -195,7 +195,8 @@ def input_files(graph: Graph, files: Sequence[Path]) -> list[list[Path]]:
     each = len(graph.inputs)
     if len(files) % each:
         names = ", ".join(v.name for v in graph.inputs)
-        raise InputError(f"{len(files)} input files; the model takes {each} at a time: {names}")
+        given = f"{len(files)} input file{'s' if len(files) > 1 else ''}"
+        raise InputError(f"{given}; the model takes {each} at a time: {names}")
     return [list(files[i : i + each]) for i in range(0, len(files), each)]
 
 
@@ -253,10 +254,14 @@ def _fitting(array: Any, value: Value, file: Path) -> Array:
     if not isinstance(array, np.ndarray):
         raise InputError(f"{file}: several arrays; input {value.name!r} takes one, from a .npy")
     if array.shape != wanted.shape or array.dtype != wanted.dtype.numpy:
-        raise InputError(
+        message = (
             f"{file}: {array.dtype}{list(array.shape)}; input {value.name!r} takes "
             f"{wanted.dtype}{list(wanted.shape)}"
         )
+        if array.dtype == wanted.dtype.numpy and array.ndim == len(wanted.shape) and array.size:
+            sizes = ",".join(map(str, array.shape))
+            message += f"; --shape {value.name}={sizes} asks the model for that shape"
+        raise InputError(message)
     return array
 
 

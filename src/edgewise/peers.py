@@ -67,7 +67,7 @@ class LiteRT:
                     self._interpreter.resize_tensor_input(detail["index"], list(shape))
             self._interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
-            raise InputError(f"LiteRT refuses the model: {_reason(error)}") from None
+            raise InputError(f"--against litert: cannot run the model: {_reason(error)}") from None
         self._inputs = [d["index"] for d in details]
         self._outputs = [d["index"] for d in self._interpreter.get_output_details()]
 
@@ -185,7 +185,9 @@ class OpenVINO:
             compiled = core.compile_model(network, "CPU", settings)
             self._request = compiled.create_infer_request()
         except (RuntimeError, ValueError) as error:
-            raise InputError(f"OpenVINO refuses the model: {_reason(error)}") from None
+            raise InputError(
+                f"--against openvino: cannot run the model: {_reason(error)}"
+            ) from None
         self._tensor = openvino.Tensor
         self._inputs, self._outputs = len(compiled.inputs), len(compiled.outputs)
 
@@ -242,7 +244,7 @@ class LiteRTSignature:
             whole = interpreter(model_content=model.read_bytes(), num_threads=threads)
             self._run = whole.get_signature_runner(signature)
         except (RuntimeError, ValueError) as error:
-            raise InputError(f"LiteRT refuses the model: {_reason(error)}") from None
+            raise InputError(f"--against litert: cannot run the model: {_reason(error)}") from None
         self._inputs, self._outputs = inputs, outputs
         self._arrays: dict[str, Array] = {}
         self._results: dict[str, Array] = {}

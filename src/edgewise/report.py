@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -165,15 +166,15 @@ def _output_table(output: Facts) -> Table:
 
 
 def _show_inspect(out: Console, facts: Facts) -> None:
-    title = f"{facts['model']}: {facts['operators_in_file']} operators in the file, as they run:"
-    out.print(escape(title))
+    operators = _count(facts["operators_in_file"], "operator")
+    out.print(escape(f"{facts['model']}: {operators} in the file, as they run:"))
     rows = [
         {
             "#": str(o["index"]),
             "operator": o["op"],
             "origin": escape(_short(o["origin"])),
-            "output": escape(", ".join(map(_array, o["outputs"]))),
-            "MMAC": f"{o['macs'] / 1e6:.3f}" if o["macs"] else "",
+            "output": escape(_arrays(o["outputs"])),
+            "MMAC": _millions(o["macs"]) if o["macs"] else "",
             "weights": _bytes(o["weight_bytes"]) if o["weight_bytes"] else "",
             "kernels": "[yellow]numpy reference[/]"
             if o["fallback"]
@@ -191,12 +192,12 @@ def _show_inspect(out: Console, facts: Facts) -> None:
             out.print(f"{kind[:-1]:7} {escape(value['name'])}: {escape(value['type'] + note)}")
     if len(facts["signatures"]) > 1:
         out.print(f"signatures: {escape(', '.join(facts['signatures']))}; --signature chooses")
-    out.print(f"work    {facts['macs'] / 1e6:.1f} million multiply-adds")
+    out.print(f"work    {_millions(facts['macs'])} million multiply-adds")
     out.print(
-        f"memory  arena {_bytes(facts['arena_bytes'])}, constants as packed "
-        f"{_bytes(facts['constant_bytes'])} (weights {_bytes(facts['weight_bytes'])}, "
-        f"file {_bytes(facts['file_bytes'])})"
+        f"memory  arena {_bytes(facts['arena_bytes'])}, "
+        f"constants as packed {_bytes(facts['constant_bytes'])}"
     )
+    out.print(f"file    {_bytes(facts['file_bytes'])}, weights {_bytes(facts['weight_bytes'])}")
     out.print(f"kernels {len(facts['kernels'])}, for {facts['isa']}, {_threads(facts['threads'])}")
     _show_fallbacks(out, facts)
 
@@ -223,7 +224,7 @@ def _print_table(
         left_out.append(spare[len(left_out)])
     out.print(table)
     if left_out:
-        out.print(f"left out for want of columns: {', '.join(left_out)} (--json shows all)")
+        out.print(f"columns left out: {', '.join(left_out)} (--json shows all)")
 
 
 def _show_fallbacks(out: Console, facts: Facts) -> None:
@@ -310,13 +311,13 @@ def _show_compare(out: Console, facts: Facts, everything: bool = False) -> None:
         out.print(
             f"first difference: {escape(first['tensor'])} ({first['op']}), "
             f"{first['differing']} of {first['elements']} elements, "
-            f"at most {_number(first['steps'])} steps"
+            f"at most {_steps(first['steps'])}"
         )
         verdict = "within" if facts["within_tolerance"] else "NOT within"
-        out.print(f"{verdict} the tolerance of {facts['tolerance']:g} steps")
+        out.print(f"{verdict} the tolerance of {_steps(facts['tolerance'])}")
     if not facts["program_is_right"]:
-        steps = _number(facts["program_steps"])
-        out.print(f"DEFECT: the program differs from Edgewise's own reference by {steps} steps")
+        steps = _steps(facts["program_steps"])
+        out.print(f"DEFECT: the program differs from Edgewise's own reference by {steps}")
 
 
 def _show_doctor(out: Console, facts: Facts) -> None:
@@ -359,12 +360,26 @@ def _array(value: Facts) -> str:
     return f"{value['dtype']}[{dims}]"
 
 
+def _arrays(values: Sequence[Facts]) -> str:
+    """Types with commas between; equal neighbours as one, with their number."""
+    runs = [(text, len(list(same))) for text, same in groupby(map(_array, values))]
+    return ", ".join(text if count == 1 else f"{count} x {text}" for text, count in runs)
+
+
 def _threads(count: int) -> str:
     return _count(count, "thread")
 
 
 def _count(count: int, thing: str) -> str:
     return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+
+
+def _millions(count: int) -> str:
+    return f"{count / 1e6:.3f}" if not 0 < count < 500 else "<0.001"
+
+
+def _steps(number: float | None) -> str:
+    return f"{_number(number)} step" if number == 1 else f"{_number(number)} steps"
 
 
 def _bytes(count: int) -> str:

@@ -71,7 +71,7 @@ def test_garbage_collection_is_restored_after_a_failure() -> None:
 
 
 def test_too_few_rounds() -> None:
-    with pytest.raises(InputError, match="rounds: 2"):
+    with pytest.raises(InputError, match="--rounds 2"):
         bench.measure({}, 2)
 
 

@@ -313,7 +313,7 @@ class TestErrors:
         fails(edgewise("run", adder, photograph, photograph), "not a picture", ".npy")
 
     def test_wrong_number_of_inputs(self, edgewise: Edgewise, adder: Path) -> None:
-        fails(edgewise("run", adder, "a.npy"), "1 input files", "left, right")
+        fails(edgewise("run", adder, "a.npy"), "1 input file;", "left, right")
 
     @pytest.mark.parametrize("threads", ["0", "-1", "x", "1.5", "65", ""])
     @pytest.mark.parametrize("command", ["inspect", "bench", "compare"])
@@ -332,7 +332,7 @@ class TestErrors:
         fails(edgewise("inspect", classifier, "--isa", "mmx"), "mmx")
 
     def test_too_few_rounds(self, edgewise: Edgewise, classifier: Path) -> None:
-        fails(edgewise("bench", classifier, "--rounds", 2), "rounds: 2")
+        fails(edgewise("bench", classifier, "--rounds", 2), "--rounds 2")
 
     @pytest.mark.parametrize("command", ["bench", "compare"])
     def test_unknown_peer(self, edgewise: Edgewise, classifier: Path, command: str) -> None:
@@ -479,7 +479,18 @@ def test_inspect_on_narrow_terminals(facts: Facts, classifier: Path, width: int)
     kernels = [len(o["kernels"]) or 1 for o in document["operators"]]
     shown = any("kernels" in line for line in lines if line.startswith("┃"))
     assert len(rows) == (sum(kernels) if shown else len(kernels))
-    assert shown or "left out for want of columns: origin, kernels" in text.getvalue()
+    assert shown or "columns left out: origin, kernels" in text.getvalue()
+
+
+def test_inspect_in_short_words(facts: Facts, classifier: Path) -> None:
+    document = facts("inspect", classifier)
+    document["macs"] = document["operators"][0]["macs"] = 256
+    document["operators_in_file"] = 1
+    document["operators"][0]["outputs"] *= 3
+    text = io.StringIO()
+    report.show("inspect", document, Console(file=text, width=200))
+    for part in (": 1 operator in the file", "<0.001 million", "│ 3 x uint8[1x2x2x8]"):
+        assert part in text.getvalue()
 
 
 def _installed(*words: object, **options: Any) -> subprocess.CompletedProcess[str]:

@@ -157,6 +157,17 @@ class TestShapes:
             assert result.exit_code == 2
             assert part in result.stderr
 
+    def test_an_array_of_another_shape(
+        self, edgewise: Edgewise, write: Write, tmp_path: Path
+    ) -> None:
+        model = write("dense", networks.dense_of_any_batch())
+        rows = tmp_path / "rows.npy"
+        np.save(rows, np.ones((5, 4), np.float32))
+        result = edgewise("run", model, rows)
+        assert result.exit_code == 2
+        assert "; --shape x=5,4 asks the model for that shape" in result.stderr
+        assert edgewise("run", model, rows, "--shape", "x=5,4").exit_code == 0
+
 
 class TestSlowOperators:
     """``nonzero`` has one whose shape depends on values, which runs through numpy."""
