@@ -91,6 +91,20 @@ def transposed(stride: tuple[int, int], kernel: tuple[int, int], int8: bool = Fa
     return make
 
 
+def volumes(
+    op: Op, shape: Sequence[int], weights: Sequence[int], out: int, bias: bool = True
+) -> Case:
+    """CONV_3D or CONV_3D_TRANSPOSE to ``out`` channels."""
+
+    def make(_: DType) -> Graph:
+        b = Builder()
+        x = b.input(TensorType(tuple(shape), F32))
+        inputs = [x, floats(b, *weights)] + [floats(b, out)] * bias
+        return b.graph(b.node(op, inputs))
+
+    return make
+
+
 def computed(op: Op, *shapes: tuple[int, ...], constant: bool = False) -> Case:
     """A product of inputs; the last may be a constant."""
 
@@ -146,6 +160,51 @@ PRODUCTS: dict[str, Case] = {
     "batch matmul rows": computed(ops.BatchMatMul(), (6, 1, 20), (6, 20, 5)),
     "batch matmul constant": computed(
         ops.BatchMatMul(False, True), (2, 5, 7), (2, 40, 7), constant=True
+    ),
+    "conv 3d 1x1x1": volumes(ops.Conv3D(), (2, 3, 4, 5, 6), (1, 1, 1, 6, 9), 9),
+    "conv 3d": volumes(ops.Conv3D(padding=((1, 1),) * 3), (1, 5, 6, 4, 3), (3, 3, 3, 3, 10), 10),
+    "conv 3d strides": volumes(
+        ops.Conv3D((2, 1, 3), padding=((0, 1), (1, 0), (2, 1)), activation=Activation.RELU6),
+        (2, 5, 6, 7, 4),
+        (2, 3, 4, 4, 5),
+        5,
+        bias=False,
+    ),
+    "conv 3d dilated": volumes(
+        ops.Conv3D(dilation=(2, 3, 2), padding=((2, 2), (0, 0), (1, 2))),
+        (1, 5, 9, 8, 5),
+        (3, 2, 3, 5, 33),
+        33,
+    ),
+    "conv 3d transpose": volumes(
+        ops.Conv3DTranspose((2, 2, 2), output_size=(6, 8, 10)),
+        (2, 3, 4, 5, 6),
+        (2, 2, 2, 7, 6),
+        7,
+    ),
+    "conv 3d transpose same": volumes(
+        ops.Conv3DTranspose(
+            (2, 1, 2),
+            padding=((0, 1), (1, 1), (1, 0)),
+            output_size=(6, 4, 10),
+            activation=Activation.RELU,
+        ),
+        (1, 3, 4, 5, 6),
+        (3, 3, 3, 4, 6),
+        4,
+    ),
+    "conv 3d transpose sparse": volumes(
+        ops.Conv3DTranspose((2, 2, 2), output_size=(5, 7, 10)),
+        (1, 3, 4, 5, 6),
+        (1, 1, 1, 4, 6),
+        4,
+    ),
+    "conv 3d transpose dilated": volumes(
+        ops.Conv3DTranspose((1, 2, 3), (2, 1, 2), output_size=(5, 6, 9)),
+        (1, 3, 3, 3, 5),
+        (2, 1, 2, 4, 5),
+        4,
+        bias=False,
     ),
     "dense computed": computed(ops.FullyConnected(), (3, 17), (40, 17)),
     "dense computed bias": computed(

@@ -66,14 +66,15 @@ def phases(extent: int, kernel: int, stride: int, before: int) -> list[Phase]:
     return found
 
 
+def reach(axis: list[Phase], size: int) -> tuple[int, int]:
+    """How many elements before and after ``size`` inputs the windows of an axis' phases reach."""
+    before = max((-p.start for p in axis), default=0)
+    after = max((p.start + p.count - 1 + max(len(p.taps), 1) - size for p in axis), default=0)
+    return max(0, before), max(0, after)
+
+
 def transpose_conv_halo(op: TransposeConv, x: TensorType, w: TensorType) -> Sides:
     """The pixels outside of x that the phases' windows reach."""
     rows = phases(op.output_size[0], w.shape[1], op.stride[0], op.padding[0])
     columns = phases(op.output_size[1], w.shape[2], op.stride[1], op.padding[2])
-
-    def reach(axis: list[Phase], size: int) -> tuple[int, int]:
-        before = max((-p.start for p in axis), default=0)
-        after = max((p.start + p.count - 1 + max(len(p.taps), 1) - size for p in axis), default=0)
-        return max(0, before), max(0, after)
-
     return Sides(*reach(rows, x.shape[1]), *reach(columns, x.shape[2]))

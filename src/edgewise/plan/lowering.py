@@ -23,6 +23,7 @@ from . import (
     products,
     quantized,
     reductions,
+    volumes,
 )
 from .context import Context
 
@@ -50,6 +51,8 @@ LOWERINGS: dict[type[ops.Op], Lowering] = {
     ops.ComplexAbs: parts.lower_complex_abs,
     ops.Concatenation: movement.lower_concatenation,
     ops.Conv2D: products.lower_conv,
+    ops.Conv3D: volumes.lower_conv_3d,
+    ops.Conv3DTranspose: volumes.lower_conv_3d_transpose,
     ops.Cumsum: reductions.lower_cumsum,
     ops.DepthToSpace: arrange.lower_space_to_depth,
     ops.DepthwiseConv2D: depthwise.lower_depthwise,
