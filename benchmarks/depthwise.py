@@ -27,8 +27,8 @@ from edgewise.codegen.build import generate
 from edgewise.codegen.module import aligned, choose_isa, target_for
 from edgewise.codegen.target import host
 from edgewise.dtype import DType
-from edgewise.graph import TensorType
-from edgewise.plan import Step
+from edgewise.graph import Graph, TensorType
+from edgewise.plan import Plan, Step
 from edgewise.runtime import plan_for
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -66,10 +66,10 @@ def chain(size: int, channels: int, window: int, stride: int) -> bytes:
     return build(operators, [first], [x])
 
 
-def kernels(file: Path) -> Callable[[], None]:
-    """What runs every step of a file's plan once."""
+def kernels(graph: Graph) -> tuple[Callable[[], None], Plan]:
+    """What runs every step of a graph's plan once, and the plan."""
     isa = choose_isa(host())
-    plan = plan_for(ew.load(file), isa)
+    plan = plan_for(graph, isa)
     code, target = generate(plan), target_for(isa)
     library = jit.load_object([jit.compile_ir(k.build(), target) for k in plan.kernels.values()])
     arena, constants = aligned(plan.arena_bytes), aligned(plan.constants.nbytes)
@@ -91,7 +91,7 @@ def kernels(file: Path) -> Callable[[], None]:
         for call, fields, units in calls:
             call(fields, 0, units)
 
-    return run
+    return run, plan
 
 
 def seconds(run: Callable[[], object]) -> float:
@@ -110,7 +110,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "chain.tflite"
             file.write_bytes(chain(size, channels, window, stride))
-            ours = kernels(file)
+            ours, _ = kernels(ew.load(file))
             peer = Interpreter(str(file), num_threads=1)
             peer.allocate_tensors()
             ours(), peer.invoke()
