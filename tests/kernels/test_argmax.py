@@ -21,6 +21,7 @@ def argmax(variant: ArgMax | ArgRows, x: np.ndarray[Any, Any], tight: bool) -> N
     c = View.empty((n, h, w, 1), np.dtype(f"int{variant.result.bits}"), tight)
     sizes = {"height": h, "width": w, "channels": channels}
     run(variant, n * h, {**a.values("a"), **c.values("c"), **sizes}, [c.buffer])
+    x = np.where(np.isnan(x), np.inf if variant.least else -np.inf, x)
     found = x.argmin(axis=3) if variant.least else x.argmax(axis=3)
     c.check(found[..., None].astype(c.buffer.array.dtype))
 
@@ -70,6 +71,7 @@ def test_rows(isa: Isa, element: Type, least: bool) -> None:
         if element == f32:
             argmax(variant, np.full_like(x, np.inf if least else -np.inf), tight=True)
             argmax(variant, -x * np.float32(1e30), tight=True)
+            argmax(variant, np.where(rng.random(x.shape) < 0.5, np.float32(np.nan), x), tight=True)
 
 
 @isas

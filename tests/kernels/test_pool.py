@@ -196,6 +196,16 @@ def test_wider_elements(isa: Isa, op: PoolOp, element: Type) -> None:
 
 
 @isas
+def test_the_greatest_passes_over_nan(isa: Isa) -> None:
+    rng = np.random.default_rng(7)
+    x = rng.normal(size=(2, 7, 8, 21)).astype(np.float32)
+    x[rng.random(x.shape) < 0.6] = np.nan
+    for activation in (Activation.NONE, Activation.RELU6):
+        op = MaxPool2D((2, 3), (1, 2), (1, 0, 0, 1), activation)
+        real_pool(Pool(isa, "max", isa.lanes, element=f32), x, op, tight=True)
+
+
+@isas
 def test_root_mean_square(isa: Isa) -> None:
     x = np.random.default_rng(6).normal(size=(1, 5, 6, 9)).astype(np.float32)
     variant = Pool(isa, "l2", isa.lanes, element=f32)

@@ -102,6 +102,20 @@ def test_infinite(isa: Isa, op: ReduceOp, form: type[Columns] | type[Rows]) -> N
 
 @isas
 @pytest.mark.parametrize("form", [Columns, Rows])
+@pytest.mark.parametrize("op", ["max", "min"])
+def test_extremes_pass_over_nan(isa: Isa, op: ReduceOp, form: type[Columns] | type[Rows]) -> None:
+    axes = (1, 3) if form is Columns else (1, 3, 4)
+    for n in (1, 7, 40):
+        x = numbers(f32, (2, 3, 3, 4, n), n)
+        x[np.random.default_rng(n).random(x.shape) < 0.5] = np.nan
+        x[0, :, 0] = np.nan
+        function, worst = (np.fmax, -np.inf) if op == "max" else (np.fmin, np.inf)
+        expected = function.reduce(x, axes, initial=worst)
+        np.testing.assert_array_equal(reduced(form(isa, op), x), expected)
+
+
+@isas
+@pytest.mark.parametrize("form", [Columns, Rows])
 def test_quantized_mean(isa: Isa, form: type[Columns] | type[Rows]) -> None:
     dtype = activation(isa)
     v = form(isa, "mean", isa.activation)

@@ -77,3 +77,9 @@ def test_local_response_normalization(radius: int) -> None:
         window = x[..., max(c - radius, 0) : c + radius + 1].astype(np.float64)
         base = 2.0 + 0.25 * (window * window).sum(-1)
         np.testing.assert_allclose(found[..., c], x[..., c] / base**0.75, rtol=1e-6)
+
+
+def test_infinities_stay_in_their_windows() -> None:
+    x = np.array([np.inf, 1, 1, 1, 1], np.float32).reshape(1, 1, 1, 5)
+    found = floats(LocalResponseNormalization(1, 1.0, 1.0, 1.0), x).ravel()
+    np.testing.assert_allclose(found[1:], [0, 1 / 4, 1 / 4, 1 / 3], rtol=1e-6)

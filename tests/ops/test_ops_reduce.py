@@ -172,6 +172,22 @@ def test_extremes_of_no_values_are_those_of_the_dtype(op: Op, dtype: DType) -> N
     check(op.name, op, [(x, data)], out, "ReducerOptions", extra=[vector([1])])
 
 
+@pytest.mark.parametrize(
+    "op", [ReduceMax((1,)), ReduceMin((1,)), ArgMax(1, I32), ArgMin(1, I32)], ids=str
+)
+def test_extremes_pass_over_nan(op: Op) -> None:
+    x = np.array([[1, np.nan, 3], [np.nan, 2, np.nan], [np.nan, np.nan, np.nan]], np.float32)
+    types = [plain(F32, 3, 3)]
+    (found,) = op.reference([x], types, op.infer(types))
+    expected = {
+        "REDUCE_MAX": [3, 2, -np.inf],
+        "REDUCE_MIN": [1, 2, np.inf],
+        "ARG_MAX": [2, 1, 0],
+        "ARG_MIN": [0, 1, 0],
+    }
+    np.testing.assert_array_equal(found, expected[op.name])
+
+
 @pytest.mark.parametrize("dtype", [F32, I32, I64], ids=str)
 @pytest.mark.parametrize("axis", range(3))
 @pytest.mark.parametrize("exclusive", [False, True])

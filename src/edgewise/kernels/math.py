@@ -125,6 +125,20 @@ def at_least(isa: Isa, x: Value, bound: Value | float) -> Value:
     return limit.max(x)
 
 
+def lesser(isa: Isa, x: Value, known: Value) -> Value:
+    """min(x, known), where ``known`` is no NaN; an x that is NaN gives ``known``."""
+    if isa.arch == "aarch64":
+        return x.k.intrinsic(f"llvm.minnum.{x.ty.suffix}", x.ty, x, known)
+    return x.min(known)
+
+
+def greater(isa: Isa, x: Value, known: Value) -> Value:
+    """max(x, known), where ``known`` is no NaN; an x that is NaN gives ``known``."""
+    if isa.arch == "aarch64":
+        return x.k.intrinsic(f"llvm.maxnum.{x.ty.suffix}", x.ty, x, known)
+    return x.max(known)
+
+
 def absolute(isa: Isa, x: Value) -> Value:
     """|x|"""
     return x.k.intrinsic(f"llvm.fabs.{x.ty.suffix}", x.ty, x)
@@ -417,7 +431,7 @@ def remainder(isa: Isa, a: Value, b: Value) -> Value:
 
 def from_half(isa: Isa, x: Value) -> Value:
     """float32 of the bits of float16 (uint16)."""
-    if isa.arch == "aarch64" or "f16c" in isa.features:
+    if isa.widens_half:
         return x.bitcast(Type("f", 16, x.ty.lanes)).to(f32[x.ty.lanes])
     bits = u32[x.ty.lanes]
     h = x.to(bits)
@@ -427,9 +441,17 @@ def from_half(isa: Isa, x: Value) -> Value:
     return (number | ((h & 0x8000) << 16)).bitcast(f32[x.ty.lanes])
 
 
+def to_bfloat16(isa: Isa, x: Value) -> Value:
+    """The bits of bfloat16 (uint16) of float32, halves to even; NaN stays one."""
+    bits = x.bitcast(u32[x.ty.lanes])
+    nearest = bits + ((bits >> 16) & 1) + 0x7FFF
+    nearest = x.compare("ne", x).select(bits | 0x400000, nearest)
+    return (nearest >> 16).to(u16[x.ty.lanes])
+
+
 def to_half(isa: Isa, x: Value) -> Value:
     """The bits of float16 (uint16) of float32, halves to even."""
-    if isa.arch == "aarch64" or "f16c" in isa.features:
+    if isa.widens_half:
         return x.to(Type("f", 16, x.ty.lanes)).bitcast(u16[x.ty.lanes])
     bits = u32[x.ty.lanes]
     raw = x.bitcast(bits)
@@ -457,6 +479,8 @@ __all__ = [
     "from_half",
     "gelu",
     "gelu_tanh",
+    "greater",
+    "lesser",
     "log",
     "logistic",
     "negated",
@@ -468,6 +492,7 @@ __all__ = [
     "sin",
     "sqrt",
     "tanh",
+    "to_bfloat16",
     "to_half",
     "with_sign",
 ]

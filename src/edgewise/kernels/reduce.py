@@ -18,7 +18,7 @@ from . import views
 from .image import to_activation
 from .ir import Kernel, Type, Value, f32, i32, index
 from .isa import Clamp, Isa
-from .math import at_least, at_most
+from .math import greater, lesser
 from .shuffles import halved
 
 ReduceOp: TypeAlias = Literal["sum", "mean", "max", "min", "prod"]
@@ -27,10 +27,10 @@ Combine: TypeAlias = Callable[[Value, Value], Value]
 
 
 def combine(isa: Isa, op: ReduceOp, ty: Type) -> Combine:
-    """What makes one of two partial results and elements."""
+    """What makes one of an element and a partial result, or of two; extremes pass over NaN."""
     if op in ("max", "min"):
         if ty.kind == "f":
-            return functools.partial(at_least if op == "max" else at_most, isa)
+            return functools.partial(greater if op == "max" else lesser, isa)
         return Value.max if op == "max" else Value.min
     return Value.__mul__ if op == "prod" else Value.__add__
 

@@ -215,10 +215,9 @@ class LocalResponseNormalization(LastAxis):
         return super().infer(inputs)
 
     def rows(self, x: Array) -> Array:
-        channels = x.shape[-1]
-        sums = np.concatenate((np.zeros((*x.shape[:-1], 1)), np.square(x).cumsum(axis=-1)), -1)
-        positions = np.arange(channels)
-        radius = min(self.radius, channels)
-        first, last = (np.clip(positions + d, 0, channels) for d in (-radius, radius + 1))
-        window = sums[..., last] - sums[..., first]
+        radius = min(self.radius, x.shape[-1])
+        pads = [(0, 0)] * (x.ndim - 1) + [(radius, radius)]
+        squares = np.pad(np.square(x), pads)
+        view = np.lib.stride_tricks.sliding_window_view(squares, 2 * radius + 1, axis=-1)
+        window = view.sum(axis=-1)
         return np.asarray(x * np.power(self.bias + self.alpha * window, -self.beta))

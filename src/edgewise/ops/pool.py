@@ -97,7 +97,7 @@ class AveragePool2D(_Pool):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class MaxPool2D(_Pool):
-    """Greatest value of each window of x[N, H, W, C]; padding does not count.
+    """Greatest value of each window of x[N, H, W, C]; padding and NaN do not count.
 
     Integers keep their quantization: the result is a raw value of the window.
     """
@@ -110,7 +110,7 @@ class MaxPool2D(_Pool):
         (x,) = arrays
         is_float = inputs[0].dtype is DType.FLOAT32
         least = -np.inf if is_float else inputs[0].dtype.range[0]
-        greatest = self.over_windows(x, np.maximum, least)
+        greatest = self.over_windows(x, np.fmax, least)
         if is_float:
             return [clamp_float(greatest, self.activation)]
         lo, hi = activation_range(outputs[0], self.activation)

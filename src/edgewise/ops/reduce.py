@@ -244,21 +244,21 @@ def _limits(dtype: np.dtype[Any]) -> tuple[float, float]:
 
 
 class ReduceMax(_Chosen):
-    """The greatest value over ``axes``; of no values the least number of the dtype."""
+    """The greatest value over ``axes`` but for NaN; of no values the least of the dtype."""
 
     name: ClassVar[str] = "REDUCE_MAX"
 
     def compute(self, x: Array) -> Array:
-        return np.asarray(x.max(axis=self.axes, initial=_limits(x.dtype)[0]))
+        return np.asarray(np.fmax.reduce(x, self.axes, initial=_limits(x.dtype)[0]))
 
 
 class ReduceMin(_Chosen):
-    """The smallest value over ``axes``; of no values the greatest number of the dtype."""
+    """The smallest value over ``axes`` but for NaN; of no values the greatest of the dtype."""
 
     name: ClassVar[str] = "REDUCE_MIN"
 
     def compute(self, x: Array) -> Array:
-        return np.asarray(x.min(axis=self.axes, initial=_limits(x.dtype)[1]))
+        return np.asarray(np.fmin.reduce(x, self.axes, initial=_limits(x.dtype)[1]))
 
 
 class ReduceAny(_Chosen):
@@ -333,23 +333,29 @@ class ArgExtreme(Op):
         return (result(self, shape[: self.axis] + shape[self.axis + 1 :], self.dtype),)
 
 
+def _without_nan(x: Array, instead: float) -> Array:
+    return np.where(np.isnan(x), x.dtype.type(instead), x) if x.dtype.kind == "f" else x
+
+
 class ArgMax(ArgExtreme):
-    """Index of the greatest value along ``axis``, the first where several are."""
+    """Index of the greatest value along ``axis`` but for NaN, the first where several are."""
 
     name: ClassVar[str] = "ARG_MAX"
 
     def reference(
         self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
     ) -> list[Array]:
-        return [np.asarray(arrays[0].argmax(axis=self.axis), self.dtype.numpy)]
+        x = _without_nan(arrays[0], -np.inf)
+        return [np.asarray(x.argmax(axis=self.axis), self.dtype.numpy)]
 
 
 class ArgMin(ArgExtreme):
-    """Index of the smallest value along ``axis``, the first where several are."""
+    """Index of the smallest value along ``axis`` but for NaN, the first where several are."""
 
     name: ClassVar[str] = "ARG_MIN"
 
     def reference(
         self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
     ) -> list[Array]:
-        return [np.asarray(arrays[0].argmin(axis=self.axis), self.dtype.numpy)]
+        x = _without_nan(arrays[0], np.inf)
+        return [np.asarray(x.argmin(axis=self.axis), self.dtype.numpy)]

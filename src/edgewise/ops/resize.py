@@ -91,9 +91,14 @@ class ResizeBilinear(_Resize):
         if not is_float:
             down = np.rint(v[:, None, None] * np.float32(one)).astype(np.int32)
             across = np.rint(h[:, None] * np.float32(one)).astype(np.int32)
-        upper = wide[:, top][:, :, left] * (one - across) + wide[:, top][:, :, right] * across
-        lower = wide[:, bottom][:, :, left] * (one - across) + wide[:, bottom][:, :, right] * across
-        y = upper * (one - down) + lower * down
+
+        def between(a: Array, b: Array, weight: Array) -> Array:
+            return np.asarray(a * one + (b - a) * weight)
+
+        with np.errstate(invalid="ignore"):
+            upper = between(wide[:, top][:, :, left], wide[:, top][:, :, right], across)
+            lower = between(wide[:, bottom][:, :, left], wide[:, bottom][:, :, right], across)
+            y = between(upper, lower, down)
         if not is_float:
             y = (y + 2**21) >> 22
         return [y.astype(x.dtype)]
