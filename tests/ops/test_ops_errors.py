@@ -200,6 +200,19 @@ BROKEN: list[tuple[Op, list[TensorType], str]] = [
     (LogicalAnd(), [i32(2), i32(2)], "inputs are all bool"),
     (BitwiseXor(), [f32(2), f32(2)], "input 0 is float32"),
     (LogicalNot(), [c64(2)], "input 0 is complex64"),
+    (LogicalNot(), [f32(2)], "input 0 is float32"),
+    (
+        Conv3D(dilation=(1, 1, HUGE), padding=((0, 0), (0, 0), (HUGE, HUGE))),
+        [f32(1, 4, 5, 6, 2), f32(2, 3, 3, 2, 3)],
+        "its padded volume has",
+    ),
+    (
+        Conv3DTranspose(
+            dilation=(1, 1, HUGE), padding=((0, 0), (0, 0), (HUGE, HUGE)), output_size=(8, 5, 12)
+        ),
+        [f32(1, 4, 5, 6, 2), f32(2, 3, 3, 3, 2)],
+        "its padded volume has",
+    ),
     (Exp(), [i32(2)], "input 0 is int32"),
     (Select(), [i32(2), f32(2), f32(2)], "its condition is int32"),
     (Select(), [bools(2), f32(2), i32(2)], "they must be of one dtype"),

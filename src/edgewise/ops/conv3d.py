@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -12,7 +13,7 @@ import numpy as np
 from ..dtype import DType
 from ..graph import Array, TensorType
 from .base import Activation, Op
-from .checks import check_inputs, check_rank, result, window_extent
+from .checks import check_inputs, check_rank, check_shape, result, window_extent
 from .product import matmul
 from .requant import clamp_float
 
@@ -40,8 +41,11 @@ class _Conv3D(Op):
                 bias == (channels,), f"bias has shape {list(bias)}; it must be [{channels}]"
             )
 
-    def windows_of(self, size: Triple, taps: Sequence[int]) -> Triple:
-        """How many windows fit a volume of ``size`` along each dimension."""
+    def windows_of(self, volume: Sequence[int], taps: Sequence[int]) -> Triple:
+        """How many windows fit ``volume`` [N, D, H, W, C] along each dimension."""
+        batch, *size, channels = volume
+        padded = [n + sum(pads) for n, pads in zip(size, self.padding, strict=True)]
+        check_shape(self, (batch, *padded, channels), "its padded volume")
         d, h, w = (
             window_extent(self, n, k, s, dil, *pads)
             for n, k, s, dil, pads in zip(
@@ -83,7 +87,7 @@ class Conv3D(_Conv3D):
         check_rank(self, x, 5, "input")
         check_rank(self, w, 5, "weights")
         self.check(inputs, w.shape[4], w.shape[3])
-        size = self.windows_of((x.shape[1], x.shape[2], x.shape[3]), w.shape[:3])
+        size = self.windows_of(x.shape, w.shape[:3])
         return (result(self, (x.shape[0], *size, w.shape[4]), x.dtype),)
 
     def reference(
@@ -98,7 +102,7 @@ class Conv3D(_Conv3D):
         return self.finish(acc, arrays)
 
     def macs(self, inputs: Sequence[TensorType], outputs: Sequence[TensorType]) -> int:
-        return outputs[0].size // outputs[0].shape[4] * inputs[1].size
+        return math.prod(outputs[0].shape[:4]) * inputs[1].size
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -122,13 +126,14 @@ class Conv3DTranspose(_Conv3D):
         check_rank(self, x, 5, "input")
         check_rank(self, w, 5, "weights")
         self.check(inputs, w.shape[3], w.shape[4])
-        size = self.windows_of(self.output_size, w.shape[:3])
+        out = (x.shape[0], *self.output_size, w.shape[3])
+        size = self.windows_of(out, w.shape[:3])
         self.require(
             size == x.shape[1:4],
             f"input of {list(x.shape[1:4])}; stride, padding and output_size belong to one of "
             f"{list(size)}",
         )
-        return (result(self, (x.shape[0], *self.output_size, w.shape[3]), x.dtype),)
+        return (result(self, out, x.dtype),)
 
     def reference(
         self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
@@ -148,4 +153,4 @@ class Conv3DTranspose(_Conv3D):
         return self.finish(full[whole], arrays)
 
     def macs(self, inputs: Sequence[TensorType], outputs: Sequence[TensorType]) -> int:
-        return inputs[0].size // inputs[0].shape[4] * inputs[1].size
+        return math.prod(inputs[0].shape[:4]) * inputs[1].size

@@ -387,4 +387,13 @@ Ceil = _function("CEIL", np.ceil, "The least whole number that is not below x.")
 Round = _function("ROUND", np.rint, "The nearest whole number, halves to even.")
 Sign = _function("SIGN", np.sign, "-1, 0 or 1, as x is.", _INTEGER)
 Elu = _function("ELU", lambda x: np.where(x > 0, x, np.expm1(x)), "x where x > 0, else e ** x - 1.")
-LogicalNot = _function("LOGICAL_NOT", np.logical_not, "not x", (Kind.BOOL,))
+
+
+class LogicalNot(Unary):
+    """not x, of bools"""
+
+    name: ClassVar[str] = "LOGICAL_NOT"
+    kinds: ClassVar[tuple[Kind, ...]] = (Kind.BOOL,)
+
+    def real(self, x: Array) -> Array:
+        return np.asarray(np.logical_not(x))
