@@ -8,10 +8,16 @@ import pytest
 import edgewise as ew
 from cases_products import PRODUCTS, conv, dense, transposed
 from edgewise.dtype import DType
+from edgewise.execution import Options
 from edgewise.kernels.dots import Dots
 from edgewise.kernels.gemm import Gemm
+from edgewise.kernels.isa import BF16_ISAS, ISAS
+from edgewise.kernels.storage import BFLOAT16, FLOAT32
 from edgewise.plan import Step
+from edgewise.runtime import plan_for
 from networks import random_inputs, reference
+
+BY_NAME = {isa.name: isa for isa in (*BF16_ISAS, *ISAS)}
 
 
 def kernels(program: ew.Program, kind: type) -> list[object]:
@@ -35,14 +41,17 @@ def test_bfloat16_weights_for_one_row() -> None:
     for program in (exact, narrow):
         (kernel,) = kernels(program, Gemm)
         assert isinstance(kernel, Gemm)
-        assert kernel.bf16 == (program is narrow)
+        assert (kernel.storage is BFLOAT16) == (program is narrow)
 
 
-def test_several_rows_keep_float32_weights() -> None:
+@pytest.mark.parametrize("isa", ["avx512vnni", "avx2", "sse41", "neon"])
+def test_several_rows_keep_float32_weights(isa: str) -> None:
+    """Where the instruction set has no dot products of bfloat16."""
     graph = dense((40, 30), 50)(DType.UINT8)
-    (kernel,) = kernels(ew.compile(graph, precision="bf16"), Gemm)
+    plan = plan_for(graph, BY_NAME[isa], Options(precision="bf16"))
+    (kernel,) = (step.kernel for step in plan.steps if isinstance(step, Step))
     assert isinstance(kernel, Gemm)
-    assert not kernel.bf16
+    assert kernel.storage is FLOAT32
 
 
 def test_one_column_takes_dot_products() -> None:

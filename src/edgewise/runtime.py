@@ -281,7 +281,7 @@ def compile_graph(
     if max_iterations < 1:
         raise InputError(f"max_iterations={max_iterations}; it must be 1 or more")
     options = Options(requantization, precision, max_iterations)
-    program = Program(graph, choose_isa(host(), isa), threads, options)
+    program = Program(graph, choose_isa(host(), isa, precision), threads, options)
     if strict and program.fallbacks:
         lines = [f"{f.node.op.name} {f.node.origin!r}: {f.reason}" for f in program.fallbacks]
         program.close()

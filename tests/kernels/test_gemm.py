@@ -16,9 +16,11 @@ import numpy as np
 import pytest
 
 from edgewise.kernels.dots import Dots
-from edgewise.kernels.gemm import Gemm, rounded_to_bf16
+from edgewise.kernels.gemm import Gemm
+from edgewise.kernels.gemm_bf16 import PairGemm
 from edgewise.kernels.isa import ISAS, Isa
 from edgewise.kernels.stages import STAGES
+from edgewise.kernels.storage import BFLOAT16, FLOAT16, FLOAT32, fits_half, rounded_to_bf16
 from edgewise.kernels.views import SLACK
 from edgewise.plan import select
 
@@ -38,9 +40,15 @@ def floats(rng: np.random.Generator, *shape: int) -> Array:
 def amid_nan(array: Array, tight: bool) -> View:
     """A view that holds ``array``, with NaN around it."""
     view = View.around(array, tight)
-    view.buffer.array[...] = np.nan
+    view.buffer.array[...] = np.nan if array.dtype == np.float32 else 0x7FC0
     view.inside[...] = array
     return view
+
+
+def as_bf16(x: Array) -> Array:
+    """The nearest bfloat16, as float32."""
+    wide: Array = (rounded_to_bf16(x).astype(np.uint32) << 16).view(np.float32)
+    return wide
 
 
 def stage_values(
@@ -70,19 +78,31 @@ def stage_values(
 
 
 def check(
-    v: Gemm | Dots, layer: Layer, tight: bool = True, block_panels: int | None = None, seed: int = 0
-) -> None:
+    v: Gemm | Dots,
+    layer: Layer,
+    tight: bool = True,
+    block_panels: int | None = None,
+    seed: int = 0,
+    half: bool = False,
+) -> Array:
     """Run the layer and compare its output; nothing around it may change.
 
     Args:
         tight: images without anything around them, that end where memory does; else they lie in
             wider ones, as some of the channels of their pixels, amid NaN.
         block_panels: panels a unit does; all of them by default.
+        half: the weights are numbers that float16 holds.
+
+    Gives the output.
     """
     rng = np.random.default_rng(seed)
     x, depth = floats(rng, *layer.input_shape), layer.kc * layer.runs
     w, bias = floats(rng, layer.n, depth), floats(rng, layer.n)
-    a, c = amid_nan(x, tight), View.empty((*layer.size, layer.n), np.float32, tight)
+    pairs = isinstance(v, PairGemm)
+    a = amid_nan(rounded_to_bf16(x) if pairs else x, tight)
+    c = View.empty((*layer.size, layer.n), np.float32, tight)
+    if half:
+        w = w.astype(np.float16).astype(np.float32)
     runs = layer.run_offsets(a)
     packed = v.pack(w.reshape(layer.n, layer.runs, layer.kc), bias)
     pixels, panels = int(np.prod(layer.size)), -(-layer.n // v.nr)
@@ -99,14 +119,14 @@ def check(
         "n": layer.n,
         "run_count": layer.runs,
         "kc": layer.kc,
-        "panel_bytes": v.panel_bytes(depth),
+        "panel_bytes": v.panel_bytes(layer.kc, layer.runs),
         "panels": layer.n // v.nr,
         "block_panels": each,
     }
     values = {name: values[name] for name in v.fields if name in values}
-    if isinstance(v, Gemm) and v.bf16:
-        w = (rounded_to_bf16(w).astype(np.uint32) << 16).view(np.float32)
-    windows = layer.windows(x).astype(np.float64)
+    if pairs or v.storage is BFLOAT16:
+        w = as_bf16(w)
+    windows = layer.windows(as_bf16(x) if pairs else x).astype(np.float64)
     expected = windows @ w.T.astype(np.float64) + bias
     bound = 2 * (depth + 2) * EPS * (np.abs(windows) @ np.abs(w.T) + np.abs(bias))
     for i, name in enumerate(v.stages):
@@ -120,6 +140,7 @@ def check(
     np.testing.assert_array_equal(c.buffer.array[~untouched], around)
     error = np.abs(c.inside.reshape(expected.shape) - expected)
     assert (error <= bound).all(), f"{v.symbol}: {layer}: {(error / bound).max()} of the bound"
+    return c.inside
 
 
 def tiles() -> list[Any]:
@@ -200,8 +221,40 @@ def test_bfloat16_weights(isa: Isa, mr: int, nv: int) -> None:
     """Whole panels, tails, and both."""
     nr = nv * isa.lanes
     for i, n in enumerate((1, nr - 1, nr, nr + isa.lanes, 2 * nr + 3)):
-        v = replace(Gemm.of(isa, mr, nv, n, ("relu",)), bf16=True)
+        v = replace(Gemm.of(isa, mr, nv, n, ("relu",)), storage=BFLOAT16)
         check(v, matrix(mr + i, n, depths(isa)[i]), tight=i % 2 == 0, seed=i)
+
+
+@isas
+def test_float16_weights(isa: Isa) -> None:
+    """The results of float32 weights of the same numbers, to the last bit."""
+    if not isa.widens_half:
+        assert not fits_half(isa, np.ones(3, np.float32))
+        return
+    lanes = isa.lanes
+    kinds: list[tuple[Gemm | Dots, Layer]] = []
+    for i, (mr, nv) in enumerate(isa.costs.floats.tiles):
+        for n in (1, nv * lanes, 2 * nv * lanes + lanes + 3):
+            layer = Layer(n, depths(isa)[i + 2], (1, 2, mr), (1 + i % 2, 2), joined=i % 2 == 0)
+            kinds.append((Gemm.of(isa, mr, nv, n, ("relu",)), layer))
+    for i, (mr, nr) in enumerate(isa.costs.floats.dots):
+        for depth in (1, lanes, 2 * lanes + 3):
+            kinds.append((Dots(isa, mr, nr), Layer(nr, depth, (1, 2, mr), (2, 1 + i % 2))))
+    for seed, (v, layer) in enumerate(kinds):
+        exact, half = (
+            check(replace(v, storage=s), layer, layer.joined or seed % 2 == 0, seed=seed, half=True)
+            for s in (FLOAT32, FLOAT16)
+        )
+        np.testing.assert_array_equal(exact, half, v.symbol)
+
+
+@isas
+def test_what_float16_holds(isa: Isa) -> None:
+    """Numbers of float16 alone, its smallest and greatest ones, zeros of both signs."""
+    held = np.array([0.0, -0.0, 1.5, 65504, -65504, 2.0**-24, np.inf], np.float32)
+    assert fits_half(isa, held) == isa.widens_half
+    for other in (1 + 2.0**-11, 65520.0, 2.0**-25, np.nan):
+        assert not fits_half(isa, np.append(held, np.float32(other)))
 
 
 def test_rounding_to_bfloat16() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import CompileError
-from ..kernels.isa import ISAS, Isa
+from ..kernels.isa import BF16_ISAS, ISAS, Isa
 from ..version import __version__
 from . import cache, jit
 from .jit import Library
@@ -68,13 +68,16 @@ class Module:
     cached: bool
 
 
-def choose_isa(target: Target, name: str | None = None) -> Isa:
+def choose_isa(target: Target, name: str | None = None, precision: str | None = None) -> Isa:
     """The best instruction set that ``target`` runs, or the one named.
+
+    Those with dot products of bfloat16 are among them where ``precision`` is "bf16".
 
     Raises:
         CompileError: when the machine has none of them, or lacks the one named.
     """
-    known = [isa for isa in ISAS if isa.arch == target.arch]
+    every = (*BF16_ISAS, *ISAS) if precision == "bf16" else ISAS
+    known = [isa for isa in every if isa.arch == target.arch]
     usable = [isa for isa in known if set(isa.features) <= set(target.features)]
     if name is None:
         if not usable:

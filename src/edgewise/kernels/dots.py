@@ -18,6 +18,7 @@ from .isa import Isa
 from .pixels import FIELDS, pixel_fields, tiles
 from .shuffles import halved
 from .stages import FLOAT, Place, placed, stage_fields, stage_operands, store_part
+from .storage import FLOAT32, Storage
 from .views import SLACK
 
 
@@ -27,16 +28,19 @@ class Dots:
 
     Attributes:
         stages: names of STAGES, in order.
+        storage: how the weights are stored.
     """
 
     isa: Isa
     mr: int
     nr: int
     stages: tuple[str, ...] = ()
+    storage: Storage = FLOAT32
 
     @property
     def symbol(self) -> str:
-        return f"{'_'.join(('dots', *self.stages))}_f32_{self.mr}x{self.nr}__{self.isa.name}"
+        op, types = "_".join(("dots", *self.stages)), f"f32{self.storage.name}"
+        return f"{op}_{types}_{self.mr}x{self.nr}__{self.isa.name}"
 
     @property
     def fields(self) -> dict[str, Type]:
@@ -54,9 +58,9 @@ class Dots:
         """Those that have a pixel for each output pixel."""
         return ["a", "c", *stage_operands(self.stages)]
 
-    def panel_bytes(self, k: int) -> int:
-        """About what all columns of ``k`` terms take."""
-        return FLOAT * self.nr * k
+    def panel_bytes(self, kc: int, runs: int = 1) -> int:
+        """About what all columns take."""
+        return self.storage.nbytes * self.nr * kc * runs
 
     def pack(
         self, weights: npt.NDArray[np.float32], bias: npt.NDArray[np.float32]
@@ -64,7 +68,7 @@ class Dots:
         """Weights float32[nr, runs, kc] and bias float32[nr], as the kernel reads them.
 
         A mask of the lanes of the last, partial vector of a run (all bits set), the bias in a
-        vector, then float32[nr][lanes] for each vector of the runs.
+        vector, then the weights [nr][lanes] for each vector of the runs.
         """
         n, runs, kc = weights.shape
         lanes = self.isa.lanes
@@ -75,12 +79,12 @@ class Dots:
         head = np.zeros((2, lanes), np.float32)
         head[0].view(np.int32)[: kc % lanes] = -1
         head[1, :n] = bias
-        end = np.zeros(SLACK // FLOAT, np.float32)
-        return np.concatenate([head.reshape(-1), body.reshape(-1), end]).view(np.uint8)
+        parts = (head, np.ascontiguousarray(self.storage.pack(body)), np.zeros(SLACK, np.uint8))
+        return np.concatenate([part.reshape(-1).view(np.uint8) for part in parts])
 
     def build(self) -> str:
         k, lanes, vector = Kernel(self.symbol, self.fields), self.isa.lanes, f32[self.isa.lanes]
-        pitch = FLOAT * lanes * self.nr
+        pitch = self.storage.nbytes * lanes
         mask, bias = k["w"].load(i32[lanes]), (k["w"] + FLOAT * lanes).load(vector)
         whole = (k["kc"] & -lanes) * FLOAT
         partial = (k["kc"] & lanes - 1).compare("ne", 0)
@@ -89,14 +93,14 @@ class Dots:
             w = k.var(k["w"] + 2 * FLOAT * lanes)
 
             def step(at: Value, masked: bool) -> None:
-                columns = [(w.value + FLOAT * lanes * j).load(vector) for j in range(self.nr)]
+                columns = [self.storage.load(self.isa, w.value + pitch * j) for j in range(self.nr)]
                 for row, sums in zip(rows["a"], acc, strict=True):
                     a = (row + at).load(vector)
                     if masked:
                         a = (a.bitcast(i32[lanes]) & mask).bitcast(vector)
                     for total, column in zip(sums, columns, strict=True):
                         total.value = self.isa.fma(a, column, total.value)
-                w.value = w.value + pitch
+                w.value = w.value + pitch * self.nr
 
             with k.loop(0, k["run_count"], once=True) as run:
                 start = (k["runs"] + run * 8).load(index, 8)

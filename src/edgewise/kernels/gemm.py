@@ -15,15 +15,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .ir import Kernel, Type, Value, Var, f32, index, ptr, u16, u32
+from .ir import Kernel, Type, Value, Var, f32, index, ptr
 from .isa import Isa
 from .pixels import FIELDS, pixel_fields, tiles
 from .stages import FLOAT, Place, placed, stage_fields, stage_operands, store_all, store_part
+from .storage import FLOAT32, Storage
 from .views import SLACK
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 LINE, AHEAD = 64, 1024
 """Bytes of a cache line; how far ahead a product of one row, which waits for B, asks for it."""
@@ -36,7 +41,7 @@ class Gemm:
     Attributes:
         tail: vectors of the last, narrower panel, the last of them perhaps in part; 0 for none.
         stages: names of STAGES, in order; fields of stage i begin with ``s{i}_``.
-        bf16: weights are stored as bfloat16; sums are of float32 all the same.
+        storage: how the weights are stored; sums are of float32 all the same.
     """
 
     isa: Isa
@@ -44,7 +49,7 @@ class Gemm:
     nv: int
     tail: int = 0
     stages: tuple[str, ...] = ()
-    bf16: bool = False
+    storage: Storage = FLOAT32
 
     @property
     def nr(self) -> int:
@@ -54,12 +59,12 @@ class Gemm:
     def symbol(self) -> str:
         op = "_".join(("gemm", *self.stages))
         tail = f"t{self.tail * self.isa.lanes}" if self.tail else ""
-        types = "f32bf16" if self.bf16 else "f32"
-        return f"{op}_{types}_{self.mr}x{self.nr}{tail}__{self.isa.name}"
+        return f"{op}_{self.types}_{self.mr}x{self.nr}{tail}__{self.isa.name}"
 
     @property
-    def weight_bytes(self) -> int:
-        return 2 if self.bf16 else FLOAT
+    def types(self) -> str:
+        """Of the operands, for the name."""
+        return f"f32{self.storage.name}"
 
     @property
     def fields(self) -> dict[str, Type]:
@@ -80,42 +85,39 @@ class Gemm:
         return ["a", "c", *stage_operands(self.stages)]
 
     @classmethod
-    def of(cls, isa: Isa, mr: int, nv: int, n: int, stages: tuple[str, ...] = ()) -> Gemm:
+    def of(cls, isa: Isa, mr: int, nv: int, n: int, stages: tuple[str, ...] = ()) -> Self:
         """The variant of this tile for ``n`` columns."""
         return cls(isa, mr, nv, -(-(n % (nv * isa.lanes)) // isa.lanes), stages)
 
-    def panel_bytes(self, k: int) -> int:
-        return self.nr * (FLOAT + self.weight_bytes * k)
+    def panel_bytes(self, kc: int, runs: int = 1) -> int:
+        return self.nr * (FLOAT + self.storage.nbytes * kc * runs)
 
     def pack(
         self, weights: npt.NDArray[np.float32], bias: npt.NDArray[np.float32]
     ) -> npt.NDArray[np.uint8]:
         """Weights float32[n, runs, kc] and bias float32[n] as panels.
 
-        A panel: bias float32[nr], then float32[nr], or bfloat16[nr], for each of the runs * kc
-        steps.
+        A panel: bias float32[nr], then [nr] for each of the steps, as they are ``stored``.
         """
         n = len(weights)
         widths = [self.nr] * (n // self.nr) + [self.tail * self.isa.lanes] * bool(self.tail)
-        padded = np.zeros((1 + weights[0].size, sum(widths)), np.float32)
-        padded[0, :n], padded[1:, :n] = bias, weights.reshape(n, -1).T
-        stored = rounded_to_bf16(padded[1:]) if self.bf16 else padded[1:]
+        padded = [
+            np.pad(rows, ((0, 0), (0, sum(widths) - n)))
+            for rows in (bias[None].astype(np.float32), self.stored(weights))
+        ]
         parts: list[npt.NDArray[np.uint8]] = []
         for end, width in zip(np.cumsum(widths), widths, strict=True):
-            for rows in (padded[:1], stored):
+            for rows in padded:
                 columns = np.ascontiguousarray(rows[:, end - width : end])
                 parts.append(columns.reshape(-1).view(np.uint8))
         return np.concatenate([*parts, np.zeros(SLACK, np.uint8)])
 
+    def stored(self, weights: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
+        """Weights float32[n, runs, kc] as [steps, n]."""
+        return self.storage.pack(weights.reshape(len(weights), -1).T)
+
     def build(self) -> str:
-        return _Builder(self).build()
-
-
-def rounded_to_bf16(x: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
-    """The bits of the nearest bfloat16, halves to even; NaN stays one."""
-    bits = x.view(np.uint32)
-    nearest = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
-    return np.where(np.isnan(x), bits >> 16 | 0x40, nearest).astype(np.uint16)
+        return Builder(self).build()
 
 
 def add_products(
@@ -124,25 +126,19 @@ def add_products(
     rows: Sequence[Value],
     b: Value,
     count: int,
-    bf16: bool = False,
+    storage: Storage = FLOAT32,
 ) -> None:
     """acc[i][j] += A[i, p] * B[p, j] for ``count`` steps p: 1 or ``FloatCosts.step``.
 
     ``rows`` are the addresses of the floats A[i, 0]; rows of vectors B[p] lie side by side from
     ``b`` on. The order keeps few registers alive: the accumulators, B[p], and one value of A
-    where it is read into all lanes, or a vector of each row of it. ``bf16``: B is bfloat16.
+    where it is read into all lanes, or a vector of each row of it.
     """
     nv, lanes = len(acc[0]), isa.lanes
-    size = 2 if bf16 else FLOAT
-
-    def column(address: Value) -> Value:
-        if not bf16:
-            return address.load(f32[lanes])
-        return (address.load(u16[lanes]).to(u32[lanes]) << 16).bitcast(f32[lanes])
-
+    pitch = storage.nbytes * lanes
     loaded = [row.load(f32[count]) for row in rows] if count > 1 else []
     for u in range(count):
-        columns = [column(b + size * lanes * (nv * u + j)) for j in range(nv)]
+        columns = [storage.load(isa, b + pitch * (nv * u + j)) for j in range(nv)]
         for i, sums in enumerate(acc):
             scalar = loaded[i].lane(u) if loaded else rows[i].load(f32)
             a = scalar.splat(lanes)
@@ -150,7 +146,9 @@ def add_products(
                 total.value = isa.fma(a, b_p, total.value)
 
 
-class _Builder:
+class Builder:
+    """Emits a variant: the loops, and one run of a window, which a subclass may do otherwise."""
+
     def __init__(self, variant: Gemm) -> None:
         self.v = variant
         self.isa = variant.isa
@@ -174,23 +172,29 @@ class _Builder:
         bias = [(w + FLOAT * lanes * j).load(f32[lanes]) for j in range(nv)]
         acc = [[k.var(x) for x in bias] for _ in range(v.mr)]
         b = k.var(w + FLOAT * lanes * nv)
-        step, pitch = self.isa.costs.floats.step, v.weight_bytes * lanes * nv
         with k.loop(0, k["run_count"], once=True) as run:
-            start = (k["runs"] + run * 8).load(index, 8)
-            end = start + k["kc"] * FLOAT
-            parts = [(1, start, end)]
-            if step > 1:
-                middle = start + (k["kc"] & -step) * FLOAT
-                parts = [(step, start, middle), (1, middle, end)]
-            for count, first, last in parts:
-                with k.loop(first, last, count * FLOAT, once=step == 1) as at:
-                    here, nbytes = [row + at for row in rows["a"]], count * pitch
-                    if v.mr == 1:
-                        for line in range(0, nbytes, LINE):
-                            (b.value + (AHEAD + line)).prefetch()
-                    add_products(self.isa, acc, here, b.value, count, v.bf16)
-                    b.value = b.value + nbytes
+            self.run((k["runs"] + run * 8).load(index, 8), rows["a"], b, acc)
         self.store(panel, rows, [[x.value for x in row] for row in acc], ends)
+
+    def run(
+        self, start: Value, rows: Sequence[Value], b: Var, acc: Sequence[Sequence[Var]]
+    ) -> None:
+        """Add the products of the ``kc`` terms ``start`` bytes from ``rows``; B moves on."""
+        k, v, step = self.k, self.v, self.isa.costs.floats.step
+        pitch = v.storage.nbytes * self.isa.lanes * len(acc[0])
+        end = start + k["kc"] * FLOAT
+        parts = [(1, start, end)]
+        if step > 1:
+            middle = start + (k["kc"] & -step) * FLOAT
+            parts = [(step, start, middle), (1, middle, end)]
+        for count, first, last in parts:
+            with k.loop(first, last, count * FLOAT, once=step == 1) as at:
+                here, nbytes = [row + at for row in rows], count * pitch
+                if v.mr == 1:
+                    for line in range(0, nbytes, LINE):
+                        (b.value + (AHEAD + line)).prefetch()
+                add_products(self.isa, acc, here, b.value, count, v.storage)
+                b.value = b.value + nbytes
 
     def store(
         self,

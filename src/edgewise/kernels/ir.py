@@ -21,7 +21,7 @@ from typing import TypeAlias
 
 @dataclass(frozen=True)
 class Type:
-    """``kind``: "i" signed, "u" unsigned, "f" float, "p" pointer."""
+    """``kind``: "i" signed, "u" unsigned, "f" float, "b" bfloat, "p" pointer."""
 
     kind: str
     bits: int
@@ -39,9 +39,9 @@ class Type:
 
     @property
     def llvm(self) -> str:
-        scalar = {"p": "ptr", "f": {16: "half", 32: "float", 64: "double"}.get(self.bits, "")}.get(
-            self.kind, f"i{self.bits}"
-        )
+        floats = {16: "half", 32: "float", 64: "double"}.get(self.bits, "")
+        named = {"p": "ptr", "b": "bfloat", "f": floats}
+        scalar = named.get(self.kind, f"i{self.bits}")
         return f"<{self.lanes} x {scalar}>" if self.lanes > 1 else scalar
 
     @property
@@ -60,6 +60,8 @@ i8, u8, i16, u16, i32, u32, i64, u64 = (
     Type(kind, bits) for bits in (8, 16, 32, 64) for kind in "iu"
 )
 f32, f64 = Type("f", 32), Type("f", 64)
+bf16 = Type("b", 16)
+"""Loaded, and given to instructions; no arithmetic."""
 ptr = Type("p", 64)
 index = i64
 

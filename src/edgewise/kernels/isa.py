@@ -8,7 +8,7 @@ An instruction set chooses the order of the columns in those vectors so that bot
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from .dot import Dot, Mla, Mull, Pmaddwd, Sdot, Vnni, Words, WordsByElement
@@ -116,6 +116,7 @@ class Isa:
         activation: the 8-bit type that activations are stored in: what its dot product takes.
         gemm, depthwise: the dot products that those kernels use.
         costs: tiles of those kernels, and what they take.
+        bf16_dot: the intrinsic that adds two products of bfloat16 to each float32 lane.
     """
 
     name: str
@@ -126,11 +127,17 @@ class Isa:
     gemm: Dot
     depthwise: Dot
     costs: Costs
+    bf16_dot: str | None = None
 
     @property
     def lanes(self) -> int:
         """int32 lanes of a vector."""
         return self.bits // 32
+
+    @property
+    def widens_half(self) -> bool:
+        """Whether an instruction turns float16 into float32."""
+        return self.arch == "aarch64" or "f16c" in self.features
 
     def order(self, nv: int) -> list[int]:
         """The column that each lane of ``nv`` unpacked vectors holds."""
@@ -493,3 +500,19 @@ NEON = Neon(
 
 ISAS: tuple[Isa, ...] = (AVX512VNNI, AVX2, SSE41, NEONDOT, NEON)
 """Every instruction set, the best of each architecture first."""
+
+AVX512BF16 = replace(
+    AVX512VNNI,
+    name="avx512bf16",
+    features=(*AVX512VNNI.features, "avx512bf16"),
+    bf16_dot="llvm.x86.avx512bf16.dpbf16ps.512",
+)
+NEONBF16 = replace(
+    NEONDOT,
+    name="neonbf16",
+    features=(*NEONDOT.features, "bf16"),
+    bf16_dot="llvm.aarch64.neon.bfdot.v4f32.v8bf16",
+)
+
+BF16_ISAS: tuple[Isa, ...] = (AVX512BF16, NEONBF16)
+"""Those of ISAS that have dot products of bfloat16 too: for programs that ask for them."""

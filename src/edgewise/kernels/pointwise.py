@@ -144,6 +144,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "abs": _magnitude,
     "add": lambda isa, a, b: a + b,
     "and": lambda isa, a, b: a & b,
+    "bfloat16": math.to_bfloat16,
     "cast": lambda isa, x: x,
     "atleast": math.at_least,
     "atmost": math.at_most,

@@ -22,7 +22,6 @@ from ..ops import (
 from ..ops.fused import Stage
 from ..ops.product import Product as ProductOp
 from ..ops.requant import FixedPointRequant, centered, per_tensor
-from . import select
 from .context import Context, constant
 from .dynamic_products import DynamicProduct
 from .geometry import Phase, conv_halo, phases, transpose_conv_halo
@@ -102,17 +101,17 @@ def lower_conv(ctx: Context, node: Node) -> None:
     epilogue = p.epilogue(ctx, tail, others, out)
     a, c = ctx.view(inputs[0]), ctx.view(out)
     whole = around(a, conv_halo(op, inputs[0].type, inputs[1].type, out.type))
+    shape = (out.type.shape[0], out.type.shape[1], out.type.shape[2])
+    if isinstance(p, RealProduct) and groups == 1 and op.stride == op.dilation == (1, 1):
+        runs = window_runs(whole, (kh, kw), op.dilation, joined=True)
+        kc, direct = p.weights[0].size // len(runs), replace(p, pairs=p.rounds(ctx, whole))
+        size = (math.prod(shape), n_out, kc, len(runs))
+        _, seconds = direct.chosen(ctx.isa, *size, epilogue.stages)
+        if emit_tiled(ctx, whole, c, p.weights, p.bias, epilogue, seconds):
+            return
     p, whole = p.prepared(ctx, whole, min(op.group(inputs[1].type)))
     runs = window_runs(whole, (kh, kw), op.dilation, joined=groups == 1)
     weights = p.weights.reshape(n_out, len(runs), -1)
-    shape = (out.type.shape[0], out.type.shape[1], out.type.shape[2])
-    if isinstance(p, RealProduct) and groups == 1 and op.stride == op.dilation == (1, 1):
-        kc = weights.shape[2]
-        _, seconds = select.product(
-            ctx.isa, math.prod(shape), n_out, kc, len(runs), epilogue.stages
-        )
-        if emit_tiled(ctx, whole, c, p.weights, p.bias, epilogue, seconds):
-            return
     source, target = rows(whole, shape[1:], op.stride), rows(c, shape[1:])
     first = len(ctx.steps)
     per = n_out // groups

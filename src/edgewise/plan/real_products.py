@@ -9,14 +9,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from ..dtype import DType
 from ..graph import Value
 from ..kernels.dots import Dots
 from ..kernels.gemm import Gemm
+from ..kernels.isa import Isa
+from ..kernels.storage import BFLOAT16, FLOAT16, FLOAT32, Storage, fits_half
 from ..ops import Activation, Add, HardSwish, LeakyRelu, PRelu
 from ..ops.fused import Stage
 from . import select
 from .context import Context, chunk_count, constant, real_bounds
 from .model import Address, Params, View
+from .program import Program
 from .rows import Channels, Epilogue, Rows, Shape, Weights, merged, rows
 
 BLOCK_BYTES = 1 << 17
@@ -25,17 +29,37 @@ BLOCK_BYTES = 1 << 17
 
 @dataclass(frozen=True)
 class RealProduct:
-    """The operands of a product-sum operator: float32 weights in its own shape, and biases."""
+    """The operands of a product-sum operator: float32 weights in its own shape, and biases.
+
+    Attributes:
+        pairs: the input is bfloat16, and multiplied by dot products of it.
+    """
 
     weights: Weights
     bias: npt.NDArray[np.float32]
     activation: Activation
+    pairs: bool = False
 
     zero = 0.0
 
+    def rounds(self, ctx: Context, source: View) -> bool:
+        """Whether dot products of bfloat16 are asked for, there, and worth rounding the input."""
+        return (
+            ctx.precision == "bf16"
+            and ctx.isa.bf16_dot is not None
+            and len(self.weights) >= ctx.isa.lanes
+            and source.type.size > source.shape[-1]
+        )
+
     def prepared(self, ctx: Context, source: View, leading: int = 1) -> tuple[RealProduct, View]:
-        """What ``emit`` is to be called on, and the input that it reads."""
-        return self, source
+        """What ``emit`` is to be called on, and the input that it reads: perhaps bfloat16."""
+        if not self.rounds(ctx, source):
+            return self, source
+        result = ctx.scratch(f"bfloat16.{ctx.index}", source.shape, DType.UINT16)
+        program = Program(ctx, source.shape)
+        program.stage("bfloat16", (program.input(source),), DType.UINT16)
+        program.emit(result)
+        return replace(self, pairs=True), result
 
     def epilogue(
         self, ctx: Context, tail: Sequence[Stage], others: Sequence[Value], out: Value
@@ -56,16 +80,33 @@ class RealProduct:
     ) -> None:
         """One matrix product: ``weights`` float32[n, runs, kc] over the pixels of ``shape``.
 
-        ``channels`` are those of the operator that ``weights`` gives. A product of one row waits
-        for its weights, so with ``precision`` "bf16" they are kept as bfloat16.
+        ``channels`` are those of the operator that ``weights`` gives.
         """
         n, run_count, kc = weights.shape
-        pixels = math.prod(shape)
-        v, seconds = select.product(ctx.isa, pixels, n, kc, run_count, epilogue.stages)
-        if ctx.precision == "bf16" and isinstance(v, Gemm) and v.mr == 1:
-            v = replace(v, bf16=True)
+        v, seconds = self.chosen(ctx.isa, math.prod(shape), n, kc, run_count, epilogue.stages)
+        if not self.pairs:
+            v = replace(v, storage=storage(ctx, v, weights))
         packed = ctx.constants.add(v.pack(weights, self.bias[channels]))
         emit_gemm(ctx, v, seconds, packed, weights.shape, source, target, shape, runs, epilogue)
+
+    def chosen(
+        self, isa: Isa, pixels: int, n: int, kc: int, runs: int, stages: tuple[str, ...]
+    ) -> tuple[Gemm | Dots, float]:
+        """The variant for a product, and its estimated seconds."""
+        select_by = select.pair_gemm if self.pairs else select.product
+        return select_by(isa, pixels, n, kc, runs, stages)
+
+
+def storage(ctx: Context, v: Gemm | Dots, weights: npt.NDArray[np.float32]) -> Storage:
+    """How weights are kept: as float16 where that loses nothing and memory counts.
+
+    On ARM it counts everywhere, elsewhere for products of one row, which wait for their weights;
+    with ``precision`` "bf16" those are rounded to bfloat16.
+    """
+    one_row = isinstance(v, Gemm) and v.mr == 1
+    if (one_row or ctx.isa.arch == "aarch64") and fits_half(ctx.isa, weights):
+        return FLOAT16
+    return BFLOAT16 if one_row and ctx.precision == "bf16" else FLOAT32
 
 
 def real_epilogue(
@@ -135,7 +176,7 @@ def emit_gemm(
     pixels = math.prod(shape)
     everything = {"a": source, "c": target, **epilogue.rows}
     operands, (_, height, width) = merged(list(everything.values()), shape)
-    panel_bytes = v.panel_bytes(run_count * kc)
+    panel_bytes = v.panel_bytes(kc, run_count)
     tiles, panels = -(-pixels // v.mr), -(-n // v.nr)
     parts = max(-(-chunk_count(seconds) // tiles), -(-panels * panel_bytes // BLOCK_BYTES))
     block_panels = -(-panels // min(panels, parts))

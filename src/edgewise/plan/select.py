@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..kernels.depthwise import MAX_COLUMNS, MAX_PIXELS, Depthwise
 from ..kernels.dots import Dots
 from ..kernels.gemm import Gemm
+from ..kernels.gemm_bf16 import PairGemm
 from ..kernels.isa import Isa
 from ..kernels.qdepthwise import QDepthwise
 from ..kernels.qgemm import MAX_SCRATCH, QGemm
@@ -102,6 +103,16 @@ def product(
             if other < seconds:
                 return v, other
     return best, seconds
+
+
+def pair_gemm(
+    isa: Isa, pixels: int, n: int, kc: int, runs: int, stages: tuple[str, ...] = ()
+) -> tuple[PairGemm, float]:
+    """The cheapest variant by dot products of bfloat16, and its estimated seconds."""
+    steps = runs * -(-kc // 2)
+    variants = [PairGemm.of(isa, mr, nv, n, stages) for mr, nv in isa.costs.floats.tiles]
+    best = min(variants, key=lambda v: real_cycles(v, pixels, n, steps))
+    return best, real_cycles(best, pixels, n, steps) / (GHZ * 1e9)
 
 
 def qdepthwise(
