@@ -200,8 +200,8 @@ def test_the_greatest_passes_over_nan(isa: Isa) -> None:
     rng = np.random.default_rng(7)
     x = rng.normal(size=(2, 7, 8, 21)).astype(np.float32)
     x[rng.random(x.shape) < 0.6] = np.nan
-    for activation in (Activation.NONE, Activation.RELU6):
-        op = MaxPool2D((2, 3), (1, 2), (1, 0, 0, 1), activation)
+    for act in (Activation.NONE, Activation.RELU6):
+        op = MaxPool2D((2, 3), (1, 2), (1, 0, 0, 1), act)
         real_pool(Pool(isa, "max", isa.lanes, element=f32), x, op, tight=True)
 
 
