@@ -17,7 +17,14 @@ from edgewise.dtype import DType, QParams
 from edgewise.errors import CompileError, InputError, RunError
 from edgewise.graph import Array, Graph, State, TensorType, Value
 from networks import Backwards, Builder, classifier, quantized, random_inputs
-from tflite_networks import accumulator, counter_in_a_loop, endless, loop, nonzero
+from tflite_networks import (
+    accumulator,
+    counter_in_a_loop,
+    endless,
+    loop,
+    nonzero,
+    running_places,
+)
 
 ONE = np.ones(3, np.float32)
 START = np.array([1, 2, 3], np.float32)
@@ -58,6 +65,40 @@ def test_indices_outside_are_refused(name: str, bad: int) -> None:
     np.testing.assert_array_equal(program.states["calls"], [1])
     np.testing.assert_array_equal(program(good), [[9, 10, 11], [0, 1, 2]])
     np.testing.assert_array_equal(program.states["calls"], [2])
+
+
+def test_what_follows_an_index_outside_does_not_hide_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does an index outside that another error followed come up in the next call."""
+    b = Builder()
+    indices = b.input(TensorType((2,), DType.INT32))
+    table = b.constant(np.arange(12, dtype=np.float32).reshape(4, 3))
+    rows = b.node(ops.Gather(0), (table, indices))
+    y = b.node(Backwards(), [rows])
+    program = ew.compile(b.graph(y))
+    good, bad = (np.array([i], np.int32).repeat(2) for i in (3, 4))
+
+    def fail(*_: object) -> list[Array]:
+        raise RunError("a defect")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Backwards, "reference", fail)
+        with pytest.raises(RunError, match=r"^GATHER: .* 4;"):
+            program(bad)
+    assert program(good).shape == (2, 3)
+
+
+def test_an_index_outside_before_what_is_interpreted() -> None:
+    """With variables, which the interpreted part changes."""
+    graph = ew.load(running_places())
+    program = ew.compile(graph)
+    program(np.array([1], np.int32))
+    held = program.states
+    with pytest.raises(RunError, match=r"^GATHER: .* 4;"):
+        program(np.array([4], np.int32))
+    assert {name: v.tolist() for name, v in program.states.items()} == {
+        name: v.tolist() for name, v in held.items()
+    }
+    program(np.array([1], np.int32))
 
 
 def test_states_that_change_places() -> None:

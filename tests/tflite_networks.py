@@ -335,6 +335,26 @@ def nonzero() -> bytes:
     )
 
 
+def running_places() -> bytes:
+    """i -> the places of a variable that are above 0, after row i of a table was added to it."""
+    i, h = i32(1, name="i"), handle("h")
+    row, old, new = f32(1, 3), f32(1, 3), f32(1, 3)
+    test = Tensor(TensorType((1, 3), DType.BOOL))
+    places = Tensor(TensorType((3, 2), DType.INT64), name="places")
+    table = constant(np.eye(4, 3))
+    steps = [
+        _once(1),
+        Operator("GATHER", [table, i], [row], "GatherOptions"),
+        _variable("sum", h),
+        _read(h, old),
+        Operator("ADD", [old, row], [new], "AddOptions"),
+        _assign(h, new),
+        Operator("GREATER", [new, constant(0.0)], [test], "GreaterOptions"),
+        Operator("WHERE", [test], [places], "WhereOptions"),
+    ]
+    return join(build(steps, [i], [places]), initialization("sum", np.zeros((1, 3))))
+
+
 def lookup() -> bytes:
     """Numbers of int64 -> words, by a table."""
     keys = constant([3, 5, 8], DType.INT64)

@@ -129,17 +129,17 @@ class Execution:
             for run, entry, context in self._parts:
                 run(pool, entry, context)
             return
+        self._broken[0] = 0
         held = [state.copy() for state in self.states]
         for run, entry, context in self._parts:
             run(pool, entry, context)
-        if self._broken[0]:
-            self._broken[0] = 0
-            self.hold(held)
-            self._explain(arrays)
+            if self._broken[0]:
+                self.hold(held)
+                self._explain(arrays)
 
     def _explain(self, arrays: Sequence[Array]) -> NoReturn:
         """Raise what the reference of the operator says whose rule a value broke."""
-        env = dict(zip(self._core.sources, (*arrays, *self.states), strict=True))
+        env = dict(zip(self._core.sources, (*arrays, *self.states), strict=False))
         for _ in self._core.reference(env):
             pass
         raise RunError(f"graph {self.graph.name!r}: an index lies outside of its axis")
