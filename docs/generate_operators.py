@@ -233,6 +233,26 @@ def fallback_line(case: str, node: Node) -> list[str]:
     return [case, f"`{node.op}`", ", ".join(f"`{list(t.shape)}`" for t in node.input_types)]
 
 
+def introduction(count: int) -> list[str]:
+    """What the columns of the first table mean, of ``count`` rows."""
+    return [
+        f"Each of the schema's {count} numbers has a row:",
+        "",
+        "- **with kernels**: the dtypes with which the operator is part of the native program, on",
+        f"  all instruction sets ({', '.join(map(str, ISAS))}) unless some are named;",
+        "- **by reference**: those with which its numpy reference runs it between two native",
+        "  calls. A dtype in both columns has kernels for some attributes or shapes only;",
+        "- **kernels**: classes of `src/edgewise/kernels/`. `FillBorder`, which fills the padding",
+        "  around a convolution's input, is left out.",
+        "",
+        "The dtype is that of operands and result, where both have it, else that of the operands.",
+        f"Tried were {', '.join(map(dtype_name, TYPES))};",
+        "the importer refuses those not listed. What depends on constants alone is computed when",
+        "a file is read. Control flow and variables become part of the graph, as",
+        "[networks.md](networks.md) says.",
+    ]
+
+
 def page() -> str:
     """The text of docs/operators.md."""
     kernels: Kernels = defaultdict(set)
@@ -254,15 +274,7 @@ def page() -> str:
         "",
         f"## The {len(READ)} builtin operators of .tflite files that are read",
         "",
-        f"Every one of the {len(names)} numbers of the schema has a row. The dtype is that of the",
-        "operands and the result, where both have it, else that of the operands. Tried were",
-        f"{', '.join(map(dtype_name, TYPES))}; the importer refuses what is not listed.",
-        "With kernels, the operator is part of the native program, on all instruction sets",
-        f"({', '.join(map(str, ISAS))}) unless some are named. By reference, its numpy",
-        "reference runs it between two native calls, and `edgewise inspect` says so; a dtype in",
-        "both columns has kernels for some attributes or shapes. What depends on constants alone",
-        "is computed when a file is read, and control flow and variables become part of the graph.",
-        "`FillBorder`, which fills the padding around a convolution's input, is left out.",
+        *introduction(len(names)),
         "",
         *table(
             ["operator", "class in `edgewise.ops`", "with kernels", "by reference", "kernels"], rows
