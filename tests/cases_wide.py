@@ -1,4 +1,4 @@
-"""Graphs of products of int16 activations by int8 weights, for the tests of programs."""
+"""Graphs of integer products in fixed point, or of computed operands, for tests of programs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from edgewise.dtype import DType, QParams
 from edgewise.graph import Graph, TensorType
 from edgewise.ops import (
     Activation,
+    BatchMatMul,
+    Cast,
     Conv2D,
     DepthwiseConv2D,
     FullyConnected,
@@ -50,6 +52,31 @@ def wide(
     return make
 
 
+def computed(
+    op: Op,
+    *shapes: tuple[int, ...],
+    dtypes: tuple[DType, DType] = (DType.INT8, DType.INT8),
+    scale: float = 0.1,
+    bias: DType | None = None,
+) -> Case:
+    """A product of two inputs, and of biases that are computed too."""
+
+    def make(_: DType) -> Graph:
+        b = Builder()
+        inputs = []
+        for shape, dtype in zip(shapes, dtypes, strict=True):
+            zero = 7 if dtype is DType.INT8 else 0
+            inputs.append(b.input(TensorType(shape, dtype, QParams.per_tensor(0.01, zero))))
+        if bias is not None:
+            small = b.input(TensorType((shapes[1][0],), DType.INT16))
+            inputs.append(b.node(Cast(bias), [small]))
+        return b.graph(b.node(op, inputs, QParams.per_tensor(scale, 0)))
+
+    return make
+
+
+BOTH = (DType.INT16, DType.INT16)
+MIXED = (DType.INT16, DType.INT8)
 SAME = (1, 1, 1, 1)
 CONV = ((1, 7, 6, 5), (11, 3, 3, 5), 0)
 DENSE = ((3, 40), (19, 40), 0)
@@ -80,5 +107,21 @@ WIDE: dict[str, Case] = {
     ),
     "int16 transpose conv 3x3": wide(
         TransposeConv((2, 2), (0, 1, 0, 1), (8, 10)), (1, 4, 5, 6), (7, 3, 3, 6), 0
+    ),
+    "int8 batch matmul": computed(BatchMatMul(), (2, 3, 5, 7), (2, 3, 7, 9)),
+    "int8 batch matmul adjoint": computed(BatchMatMul(True, True), (3, 7, 5), (3, 33, 7)),
+    "int8 batch matmul broadcast": computed(BatchMatMul(), (4, 1, 5, 70), (3, 70, 33), scale=0.3),
+    "int16 batch matmul": computed(BatchMatMul(), (2, 5, 17), (2, 17, 9), dtypes=BOTH, scale=400.0),
+    "int16 batch matmul by int8": computed(
+        BatchMatMul(False, True), (2, 5, 17), (2, 9, 17), dtypes=MIXED, scale=2.0
+    ),
+    "int8 computed weights": computed(FullyConnected(), (3, 4, 17), (40, 17), bias=DType.INT32),
+    "int16 computed weights": computed(
+        FullyConnected(Activation.RELU),
+        (3, 17),
+        (40, 17),
+        dtypes=MIXED,
+        scale=2.0,
+        bias=DType.INT64,
     ),
 }

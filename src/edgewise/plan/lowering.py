@@ -93,6 +93,7 @@ LOWERINGS: dict[type[ops.Op], Lowering] = {
 }
 
 FIXED_POINT: tuple[type[ops.Op], ...] = (
+    ops.BatchMatMul,
     ops.Conv2D,
     ops.DepthwiseConv2D,
     ops.FullyConnected,

@@ -1,4 +1,4 @@
-"""Float32 matrix products whose second operand may be computed: packed as the program runs."""
+"""Matrix products whose second operand may be computed: float32 ones packed as the program runs."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ..kernels.stages import FLOAT
 from ..ops import BatchMatMul, FullyConnected
 from . import select
 from .context import Context
+from .integer_matmul import emit_integers
 from .model import View, packed_strides
 from .movement import emit_copy, emit_fill, packed
 from .real_products import emit_gemm, real_epilogue
@@ -26,26 +27,35 @@ MAX_STEPS = 1024
 
 
 def lower_batch_matmul(ctx: Context, node: Node) -> None:
-    """BATCH_MATMUL of float32: one product for each matrix of the batch, or one for all rows."""
+    """BATCH_MATMUL of float32: one product for each matrix of the batch, or one for all rows.
+
+    Of integers: one step for the whole batch.
+    """
     op, out = node.op, node.outputs[0]
     assert isinstance(op, BatchMatMul)
-    ctx.require(all(t.dtype is DType.FLOAT32 for t in (*node.input_types, out.type)))
     x, y = (ctx.view(v) for v in node.inputs)
     x, y = _swapped(x) if op.adj_x else x, _swapped(y) if op.adj_y else y
+    if node.input_types[0].dtype is not DType.FLOAT32:
+        emit_integers(ctx, op, node.inputs, out.type, x, y, ctx.view(out))
+        return
+    ctx.require(all(t.dtype is DType.FLOAT32 for t in (*node.input_types, out.type)))
     _emit(ctx, x, y, ctx.view(out), None, real_epilogue(ctx, op.activation, (), (), out))
 
 
 def lower_computed_weights(ctx: Context, node: Node) -> None:
-    """FULLY_CONNECTED of float32 whose weights the program computes."""
+    """FULLY_CONNECTED whose weights the program computes."""
     op, out = node.op, node.outputs[0]
     assert isinstance(op, FullyConnected)
-    ctx.require(all(t.dtype is DType.FLOAT32 for t in (*node.input_types, out.type)))
     w = ctx.view(node.inputs[1])
     x = rows_of(packed(ctx, ctx.view(node.inputs[0])), w.shape[1])
     c = ctx.view(out)
     if len(c.shape) != 2:
         ctx.require(c.contiguous)
         c = rows_of(c, w.shape[0])
+    if node.input_types[0].dtype is not DType.FLOAT32:
+        emit_integers(ctx, op, node.inputs, out.type, x, _swapped(w), c)
+        return
+    ctx.require(all(t.dtype is DType.FLOAT32 for t in (*node.input_types, out.type)))
     bias = ctx.view(node.inputs[2]) if len(node.inputs) > 2 else None
     _emit(ctx, x, _swapped(w), c, bias, real_epilogue(ctx, op.activation, (), (), out))
 
