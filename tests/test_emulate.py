@@ -270,8 +270,26 @@ def test_a_call_that_never_returns(name: str) -> None:
             machine.call("forever", timeout=0.2)
 
 
+def test_qemu() -> None:
+    """Results, memory, and an end for what faults or does not return."""
+    with machine_or_skip("qemu") as machine:
+        machine.load(compile_ir(BASIC, target_of("aarch64")))
+        assert machine.call("mixed", 1, 2, 3, 4, 5, -(2**62)) == 2**64 + 123450 - 2**62
+        assert machine.call("stack", 1 << 16) == 1 << 15
+        first = machine.call("count")
+        assert machine.call("count") == first + 1
+        address = machine.alloc(100)
+        machine.write(address, bytes(range(100)))
+        assert machine.call("load", address + 99) & 0xFF == 99
+        for symbol in ("load", "store"):
+            with pytest.raises(EmulationError, match=f"{symbol}: SIGSEGV"):
+                machine.call(symbol, address + 100)
+        with pytest.raises(EmulationError, match="no return within"):
+            machine.call("forever", timeout=1)
+
+
 def test_an_unknown_machine() -> None:
-    with pytest.raises(ValueError, match="machine 'pdp11': one of x86_64, bochs, aarch64"):
+    with pytest.raises(ValueError, match="machine 'pdp11': one of x86_64, bochs, aarch64, qemu"):
         open_machine("pdp11")
 
 
@@ -279,10 +297,13 @@ def test_a_missing_emulator_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(Unavailable, match=r"apt-get install bochs|Linux on x86-64"):
         open_machine("bochs")
+    with pytest.raises(Unavailable, match=r"apt-get install qemu-user"):
+        open_machine("qemu")
 
 
 def test_machine_for_a_target() -> None:
     assert machine_for(Target(ARM, "generic", ("i8mm",))) == "aarch64"
+    assert machine_for(Target(ARM, "generic", ("bf16",))) == "qemu"
     assert machine_for(Target(X86, "x86-64", ("amx-int8",))) == "bochs"
     assert machine_for(Target(X86, "x86-64")) == ("x86_64" if host().arch == "x86_64" else "bochs")
 

@@ -4,6 +4,7 @@
     x86_64     this processor's instruction sets        a worker process
     bochs      SSE to AVX2, AVX-512 with VNNI           Bochs (Debian package bochs)
     aarch64    NEON, dotprod; i8mm through Python       Unicorn (PyPI package unicorn)
+    qemu       those and bf16; slower                   qemu (Debian package qemu-user)
 
 A kernel test is one body, parametrised over instruction sets. `machine_for` says which machine runs
 a target here: an x86 target that this processor lacks goes to Bochs. `invoke` does what a plan
@@ -62,10 +63,11 @@ __all__ = [
 Array: TypeAlias = npt.NDArray[Any]
 
 MACHINES = ("x86_64", "bochs", "aarch64")
+"""Those that tell where a fault was; qemu does not."""
 
 
 def open_machine(name: str) -> Machine:
-    """A new machine, one of MACHINES. Raises Unavailable with what is missing."""
+    """A new machine, one of MACHINES or qemu. Raises Unavailable with what is missing."""
     if name == "x86_64":
         from .native import Native
 
@@ -78,7 +80,11 @@ def open_machine(name: str) -> Machine:
         from .arm import Aarch64
 
         return Aarch64()
-    raise ValueError(f"machine {name!r}: one of {', '.join(MACHINES)}")
+    if name == "qemu":
+        from .qemu import Qemu
+
+        return Qemu()
+    raise ValueError(f"machine {name!r}: one of {', '.join(MACHINES)}, qemu")
 
 
 def machine_or_skip(name: str) -> Machine:
@@ -92,7 +98,7 @@ def machine_or_skip(name: str) -> Machine:
 def machine_for(target: Target) -> str:
     """The name of the machine that runs code for `target` here."""
     if target.arch == "aarch64":
-        return "aarch64"
+        return "qemu" if "bf16" in target.features else "aarch64"
     here = host()
     native = here.arch == "x86_64" and set(target.features) <= set(here.features)
     return "x86_64" if native else "bochs"

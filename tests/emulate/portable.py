@@ -184,10 +184,33 @@ def _shuffle_bytes(n: int) -> _Meaning:
     return (ty, f"{ty} %a, {ty} %b"), [], "\n".join([*lines, f"  ret {ty} {last}"])
 
 
+def _dot_bf16(lanes: int) -> _Meaning:
+    """Two products of bfloat16 a lane, each added to float32 with one rounding."""
+    n, real, whole = 2 * lanes, f"<{lanes} x float>", f"<{lanes} x i32>"
+    body: list[str] = []
+    for name in "ab":
+        body.append(f"  %w{name} = bitcast <{n} x bfloat> %{name} to {whole}")
+        for i, line in enumerate(("shl {} {}, splat (i32 16)", "and {} {}, splat (i32 -65536)")):
+            body.append(f"  %i{name}{i} = {line.format(whole, f'%w{name}')}")
+            body.append(f"  %{name}{i} = bitcast {whole} %i{name}{i} to {real}")
+    total = "%acc"
+    for i in range(2):
+        operands = f"{real} %a{i}, {real} %b{i}, {real} {total}"
+        body.append(f"  %s{i} = call {real} @llvm.fma.v{lanes}f32({operands})")
+        total = f"%s{i}"
+    body.append(f"  ret {real} {total}")
+    arguments = f"{real} %acc, <{n} x bfloat> %a, <{n} x bfloat> %b"
+    needs = [f"declare {real} @llvm.fma.v{lanes}f32({real}, {real}, {real})"]
+    return (real, arguments), needs, "\n".join(body)
+
+
 MEANINGS: dict[str, Callable[[], _Meaning]] = {
     "llvm.x86.avx512.vpdpbusd.128": lambda: _dot(4, "z", "s"),
     "llvm.x86.avx512.vpdpbusd.256": lambda: _dot(8, "z", "s"),
     "llvm.x86.avx512.vpdpbusd.512": lambda: _dot(16, "z", "s"),
+    "llvm.x86.avx512bf16.dpbf16ps.128": lambda: _dot_bf16(4),
+    "llvm.x86.avx512bf16.dpbf16ps.256": lambda: _dot_bf16(8),
+    "llvm.x86.avx512bf16.dpbf16ps.512": lambda: _dot_bf16(16),
     "llvm.x86.sse2.pmadd.wd": lambda: _multiply_add_words(4),
     "llvm.x86.avx2.pmadd.wd": lambda: _multiply_add_words(8),
     "llvm.x86.avx512.pmaddw.d.512": lambda: _multiply_add_words(16),
@@ -209,6 +232,7 @@ MEANINGS: dict[str, Callable[[], _Meaning]] = {
     "llvm.aarch64.neon.sdot.v4i32.v16i8": lambda: _dot(4, "s", "s"),
     "llvm.aarch64.neon.udot.v4i32.v16i8": lambda: _dot(4, "z", "z"),
     "llvm.aarch64.neon.usdot.v4i32.v16i8": lambda: _dot(4, "z", "s"),
+    "llvm.aarch64.neon.bfdot.v4f32.v8bf16": lambda: _dot_bf16(4),
     "llvm.aarch64.neon.fcvtns.v4i32.v4f32": lambda: _round_aarch64(4),
     "llvm.aarch64.neon.sqxtn.v4i16": lambda: _narrow(32, 4),
     "llvm.aarch64.neon.sqxtn.v8i8": lambda: _narrow(16, 8),
