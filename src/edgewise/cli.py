@@ -86,6 +86,22 @@ InputShapes = Annotated[
     ),
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Refuse operators without a kernel.")]
+Requantization = Annotated[
+    str,
+    typer.Option(
+        "--requantization",
+        metavar="RULE",
+        help="How sums of integers become 8 bits: float, or fixed_point as microcontrollers do.",
+    ),
+]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        "--precision",
+        metavar="TYPE",
+        help="bf16: products of float32 may round their operands to bfloat16.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document (docs/json.md).")]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Seed of random inputs.")]
 
@@ -163,6 +179,8 @@ def run(
     threads: Threads = "1",
     isa: IsaName = None,
     strict: Strict = False,
+    requantization: Requantization = "float",
+    precision: Precision = None,
     signature: Signature = None,
     shape: InputShapes = None,
     json: Json = False,
@@ -187,8 +205,7 @@ def run(
         fit=_one_of("--fit", fit, ("crop", "stretch")),
         pixels=_pair("--pixels", pixels),
         threads=_threads(threads),
-        isa=isa,
-        strict=strict,
+        compiling=runs.Compiling(isa, strict, requantization, precision),
         signature=signature,
         shapes=_shapes(shape),
     )
@@ -206,6 +223,8 @@ def inspect(
     threads: Threads = "1",
     isa: IsaName = None,
     strict: Strict = False,
+    requantization: Requantization = "float",
+    precision: Precision = None,
     signature: Signature = None,
     shape: InputShapes = None,
     json: Json = False,
@@ -218,14 +237,14 @@ def inspect(
       edgewise inspect mobilenet.tflite --graph
       edgewise inspect mobilenet.tflite --json
     """
-    from . import compare, profile, report
+    from . import compare, profile, report, runs
 
     imported = ew.load(model, signature, _shapes(shape))
     if graph and not json:
         typer.echo(f"{imported}\n\n{ew.optimize(imported)}")
         return
-    compiled = ew.compile(imported, threads=_threads(threads), isa=isa, strict=strict)
-    with contextlib.closing(compiled) as program:
+    compiling = runs.Compiling(isa, strict, requantization, precision)
+    with contextlib.closing(compiling.program(imported, _threads(threads))) as program:
         (arrays,) = compare.random_inputs(imported, 1, 0)
         slow = profile.slow_operators(program, arrays)
         facts = report.inspection(model, imported, program, slow)
@@ -252,6 +271,8 @@ def bench(
     seed: Seed = 0,
     isa: IsaName = None,
     strict: Strict = False,
+    requantization: Requantization = "float",
+    precision: Precision = None,
     signature: Signature = None,
     shape: InputShapes = None,
     json: Json = False,
@@ -279,9 +300,8 @@ def bench(
             against or [],
             rounds,
             seed,
-            isa,
+            runs.Compiling(isa, strict, requantization, precision),
             step,
-            strict=strict,
             signature=signature,
         )
     _print("bench", facts, json)
@@ -322,6 +342,8 @@ def compare(
     ] = False,
     threads: Threads = "1",
     isa: IsaName = None,
+    requantization: Requantization = "float",
+    precision: Precision = None,
     signature: Signature = None,
     shape: InputShapes = None,
     json: Json = False,
@@ -351,7 +373,7 @@ def compare(
             tolerance=tolerance,
             alone=alone,
             threads=_threads(threads),
-            isa=isa,
+            compiling=runs.Compiling(isa, False, requantization, precision),
             progress=step,
             signature=signature,
         )

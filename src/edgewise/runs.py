@@ -22,6 +22,8 @@ from . import images, peers, results
 from .doctor import usable_cores
 from .errors import InputError
 from .graph import Array, Graph, Shapes, Value
+from .ops import Rounding
+from .passes.requantization import requantize
 from .profile import slow_operators
 
 if TYPE_CHECKING:
@@ -31,6 +33,19 @@ LATENCY_SECONDS = 0.1
 LATENCY_CALLS = 20
 
 Step = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Compiling:
+    """What ``edgewise.compile`` is told besides the number of threads."""
+
+    isa: str | None = None
+    strict: bool = False
+    requantization: str = "float"
+    precision: str | None = None
+
+    def program(self, graph: Graph, threads: int) -> Program:
+        return ew.compile(graph, threads=threads, **asdict(self))
 
 
 @dataclass(frozen=True)
@@ -45,8 +60,7 @@ class Job:
     fit: str | None = None
     pixels: tuple[float, float] | None = None
     threads: int = 1
-    isa: str | None = None
-    strict: bool = False
+    compiling: Compiling = Compiling()
     signature: str | None = None
     shapes: Shapes = field(default_factory=dict)
 
@@ -67,8 +81,7 @@ def run(job: Job, inputs: Sequence[Path], progress: Step = lambda: None) -> dict
     facts: dict[str, Any] = {"model": str(job.model), "threads": job.threads, "runs": []}
     outputs: list[list[Array]] = []
     saves = _pictures_of(job.save, sets) if job.save else []
-    compiled = ew.compile(graph, threads=job.threads, isa=job.isa, strict=job.strict)
-    with contextlib.closing(compiled) as program:
+    with contextlib.closing(job.compiling.program(graph, job.threads)) as program:
         facts["isa"] = program.isa.name
         for files in sets:
             arrays = images.load_inputs(graph, files, job.fit, job.pixels)
@@ -109,10 +122,9 @@ def bench(
     against: Sequence[str],
     rounds: int,
     seed: int = 0,
-    isa: str | None = None,
+    compiling: Compiling | None = None,
     progress: Step = lambda: None,
     *,
-    strict: bool = False,
     signature: str | None = None,
 ) -> dict[str, Any]:
     """Time a model on random inputs for each number of threads, with the peers ``against``.
@@ -129,7 +141,7 @@ def bench(
     }
     for count in threads:
         contestants: dict[str, timing.Call] = {}
-        compiled = ew.compile(graph, threads=count, isa=isa, strict=strict)
+        compiled = (compiling or Compiling()).program(graph, count)
         with contextlib.closing(compiled) as program:
             facts["isa"] = program.isa.name
             facts["fallbacks"] = [asdict(s) for s in slow_operators(program, arrays)]
@@ -163,7 +175,7 @@ def compare(
     tolerance: float = 1.0,
     alone: bool = False,
     threads: int = 1,
-    isa: str | None = None,
+    compiling: Compiling | None = None,
     progress: Step = lambda: None,
     signature: str | None = None,
 ) -> dict[str, Any]:
@@ -179,9 +191,11 @@ def compare(
         tensors = peers.LiteRTTensors(model, names, shapes=shapes).run
     elif alone:
         raise InputError(f"--alone: {peer.name} does not show its tensors")
-    with contextlib.closing(ew.compile(graph, threads=threads, isa=isa)) as program:
+    compiling = compiling or Compiling()
+    with contextlib.closing(compiling.program(graph, threads)) as program:
+        fixed = compiling.requantization == "fixed_point"
         outcome = comparing.compare(
-            graph,
+            requantize(graph, Rounding.FIXED_POINT) if fixed else graph,
             inputs,
             lambda arrays: as_list(program(*arrays)),
             peer.run,
