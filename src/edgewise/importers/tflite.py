@@ -279,7 +279,9 @@ class _Region:
         def hold(value: Value) -> Value:
             return value if value.is_constant else constant(value.name, value.type, given[value])
 
-        session = Session(self.file, eager=True, flexible=True, limit=limit, most=math.inf)
+        session = Session(
+            self.file, eager=True, flexible=True, limit=limit, most=math.inf, work=math.inf
+        )
         session.initial, session.tables = dict(self.initial), self.tables
         variables = Variables(session.enter)
         variables.current = {key: hold(value) for key, value in self.variables.items()}
@@ -290,7 +292,7 @@ class _Region:
         try:
             reading.run(self.operators)
             results = [reading.value(i) for i in tensors]
+            results += [variables.read(key, "a variable") for key in keys]
         except ModelError as error:
             raise RunError(f"{error}") from error
-        results += [variables.read(key, "a variable") for key in keys]
         return [v.data for v in results if v.data is not None]

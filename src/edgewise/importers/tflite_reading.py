@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -28,7 +28,14 @@ MAX_ACTIVATION_BYTES = 2**32
 """The greatest sum of the sizes of all computed tensors."""
 
 MAX_OPERATORS = 2**15
-"""The most operators that are read, those of a loop's body at every turn."""
+"""The most operators that are read, those of a loop's body at every turn; a subgraph adds one."""
+
+MAX_EVALUATED = 2**26
+"""The most elements, read and written, of what initialisation evaluates; 16 multiply-adds count as
+an element."""
+
+MAX_BODIES = 256
+"""The most graphs that conditions and loops hold, one another's included: each is compiled."""
 
 MAX_DEPTH = 16
 """How deep subgraphs may call one another."""
@@ -50,6 +57,7 @@ class Session:
             follows from the inputs.
         limit: the most turns of a loop that is evaluated.
         most: the most operators that are read or evaluated.
+        work: the elements that may still be evaluated, beyond what is folded.
         initial: the values that initialisation gave to variables.
         tables: the contents of hash tables.
     """
@@ -59,18 +67,36 @@ class Session:
     flexible: bool = False
     limit: int = 2**12
     most: float = MAX_OPERATORS
+    work: float = MAX_EVALUATED
     initial: dict[Key, Value] = field(default_factory=dict)
     tables: dict[Key, tuple[Value, Value]] = field(default_factory=dict)
     bytes: int = 0
     operators: int = 0
     folded: int = 0
     depth: int = 0
+    bodies: int = 0
 
     def enter(self, key: Key, what: str) -> Value:
         """What initialisation left in a variable."""
         if key not in self.initial:
             raise ModelError(f"{what}: {key.kind} {key.name!r} is read before it is assigned")
         return self.initial[key]
+
+    def count(self, what: str) -> None:
+        """Count an operator, or a subgraph, as read."""
+        self.operators += 1
+        if self.operators > self.most:
+            raise UnsupportedError(
+                f"{what}: loops and calls of subgraphs take more than {self.most} operators"
+            )
+
+    def spend(self, elements: int, what: str) -> None:
+        """Count elements as evaluated."""
+        self.work -= elements
+        if self.work < 0:
+            raise UnsupportedError(
+                f"{what}: what the file initialises takes more than {MAX_EVALUATED} elements"
+            )
 
 
 @dataclass
@@ -80,6 +106,16 @@ class Late:
     operators: list[Operator] = field(default_factory=list)
     tensors: set[int] = field(default_factory=set)
     variables: dict[Key, Value | None] = field(default_factory=dict)
+
+
+class Mark(NamedTuple):
+    """How far a reading was."""
+
+    nodes: int
+    current: dict[Key, Value]
+    depth: int
+    bytes: int
+    bodies: int
 
 
 class Reading:
@@ -135,13 +171,9 @@ class Reading:
             raise ModelError(
                 f"{self.subgraph.what}: subgraphs call one another more than {MAX_DEPTH} deep"
             )
+        session.count(self.subgraph.what)
         for operator in self.subgraph.operators if operators is None else operators:
-            session.operators += 1
-            if session.operators > session.most:
-                raise UnsupportedError(
-                    f"{operator.what}: loops that the file starts with constants take more than "
-                    f"{session.most} operators"
-                )
+            session.count(operator.what)
             if self.late is not None and self._waits(operator, self.late):
                 self._defer(operator, self.late)
                 continue
@@ -235,13 +267,17 @@ class Reading:
         known = [t or found for t, found in zip(declared, types, strict=False)]
         return self._apply(op, operands, [*known, *types[len(known) :]], "", what, indices)
 
-    def mark(self) -> tuple[int, int, dict[Key, Value], int]:
+    def mark(self) -> Mark:
         """A state to return to."""
-        return len(self.nodes), self.session.depth, dict(self.variables.current), self.session.bytes
+        session = self.session
+        current = dict(self.variables.current)
+        return Mark(len(self.nodes), current, session.depth, session.bytes, session.bodies)
 
-    def roll_back(self, mark: tuple[int, int, dict[Key, Value], int]) -> None:
-        count, self.session.depth, self.variables.current, self.session.bytes = mark
-        del self.nodes[count:]
+    def roll_back(self, mark: Mark) -> None:
+        session = self.session
+        self.variables.current = dict(mark.current)
+        session.depth, session.bytes, session.bodies = mark.depth, mark.bytes, mark.bodies
+        del self.nodes[mark.nodes :]
 
     def _waits(self, operator: Operator, late: Late) -> bool:
         """Whether an operator needs what another that was left for later gives."""
@@ -378,8 +414,10 @@ class Reading:
         arrays = None
         if not unknown and all(0 in t.shape for t in outputs):
             arrays = [np.zeros(t.shape, t.dtype.numpy) for t in outputs]
-        elif unknown or op.name in BY_TYPE or (known and self._evaluates(op, types, outputs)):
+        elif unknown or op.name in BY_TYPE or (known and self._evaluates(op, types, outputs, what)):
             arrays = evaluate(op, operands, outputs, what)
+        if unknown and arrays is not None:
+            self.session.spend(sum(a.size for a in arrays), what)
         if arrays is not None:
             return [constant(n, t, a) for n, t, a in zip(names, outputs, arrays, strict=True)]
         for t, n in zip(outputs, names, strict=True):
@@ -389,14 +427,16 @@ class Reading:
         return list(values)
 
     def _evaluates(
-        self, op: Op, types: Sequence[TensorType], outputs: Sequence[TensorType]
+        self, op: Op, types: Sequence[TensorType], outputs: Sequence[TensorType], what: str
     ) -> bool:
         """Whether an operator of constants is evaluated now."""
         if self.session.eager:
+            elements = sum(math.prod(t.shape) for t in (*types, *outputs))
+            self.session.spend(elements + op.macs(types, outputs) // 16, what)
             return True
-        elements = worth(op, types, outputs, MAX_FOLDED_TOTAL - self.session.folded)
-        self.session.folded += elements or 0
-        return elements is not None
+        folded = worth(op, types, outputs, MAX_FOLDED_TOTAL - self.session.folded)
+        self.session.folded += folded or 0
+        return folded is not None
 
     def _fits(self, index: int, found: TensorType) -> bool:
         """Whether a computed tensor may have the shape that it turns out to have."""

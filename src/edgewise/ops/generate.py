@@ -94,7 +94,7 @@ class Range(Op):
         return [np.add.accumulate(steps, dtype=start.dtype)[:count]]
 
 
-MAX_RANGE = 2**28
+MAX_RANGE = 2**26
 """The most elements that RANGE gives."""
 
 

@@ -14,7 +14,7 @@ from ...graph import Array, Graph, TensorType, Value
 from .. import tflite_schema as schema
 from ..flatbuffer import INT32, UINT32
 from ..tflite_call import Built, Call, Row
-from ..tflite_reading import MAX_OPERATORS, Argument, Reading
+from ..tflite_reading import MAX_BODIES, MAX_OPERATORS, Argument, Reading
 from ..tflite_variables import Key, Variables
 
 MAX_UNROLLED = 4096
@@ -38,7 +38,7 @@ def call_once(call: Call) -> None:
     variables = Variables(eager.enter)
     Reading(eager, subgraph, (), variables).run()
     session.initial.update(variables.current)
-    session.operators = eager.operators
+    session.operators, session.work = eager.operators, eager.work
 
 
 def if_(call: Call) -> None:
@@ -108,6 +108,8 @@ def _unroll(
             return None
         if session.operators > MAX_UNROLLED_OPERATORS and not session.eager:
             return None
+        if session.bodies > MAX_BODIES // 2:
+            return None
     if session.eager:
         raise RunError(f"{call.what}: its condition still holds after {session.limit} turns")
     return None
@@ -118,6 +120,11 @@ class _Body:
 
     def __init__(self, outer: Reading, index: int, arguments: Sequence[Argument]) -> None:
         session = outer.session
+        session.bodies += 1
+        if session.bodies > MAX_BODIES:
+            raise UnsupportedError(
+                f"subgraph {index}: conditions and loops hold more than {MAX_BODIES} graphs"
+            )
         self.outer, self.subgraph = outer, session.file.subgraph(index)
         self.inputs: list[Value] = []
         given: list[Argument] = []
