@@ -62,23 +62,6 @@ def moved(op: Op, t: TensorType, shape: Sequence[int]) -> TensorType:
     return result(op, shape, t.dtype, quant)
 
 
-def all_quantized(op: Op, inputs: Sequence[TensorType]) -> bool:
-    """True when all inputs are 8-bit and quantized per tensor, False when all are float32.
-
-    Raises:
-        GraphError: for any other types.
-    """
-    if all(t.dtype is DType.FLOAT32 for t in inputs):
-        return False
-    for i, t in enumerate(inputs):
-        op.require(
-            t.dtype in EIGHT_BIT,
-            f"input {i} is {t.dtype}; inputs are all float32, or all uint8 or int8",
-        )
-        per_tensor(t, f"{op.name}: input {i}")
-    return True
-
-
 def window_extent(
     op: Op, size: int, taps: int, stride: int, dilation: int, before: int, after: int
 ) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, TypeVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -18,12 +18,11 @@ from .base import Op
 from .checks import check_inputs, check_rank, result
 from .lstm_integer import IntegerLstm
 from .recurrent import (
+    Bidirectional,
     Floats,
     Nonlinearity,
     Products,
     Recurrent,
-    both_directions,
-    directed,
     logistic,
     sequences,
 )
@@ -50,8 +49,6 @@ OPTIONAL = frozenset(
     | {"input_to_input_weights", "recurrent_to_input_weights", "input_gate_bias"}
 )
 REQUIRED = frozenset(LAYER) - OPTIONAL
-
-T = TypeVar("T")
 
 EPSILON = 1e-8
 """What layer normalization adds to the variance."""
@@ -230,11 +227,6 @@ class _Lstm(Recurrent):
         """Whether an integer LSTM has the arithmetic of TensorFlow Lite Micro."""
         return self.rounding is not Rounding.FLOAT
 
-    def macs(self, inputs: Sequence[TensorType], outputs: Sequence[TensorType]) -> int:
-        types = self.by_name(inputs)
-        per_row = sum(types[n].size for n in WEIGHTS if n in types)
-        return outputs[0].size // outputs[0].shape[-1] * per_row
-
 
 @dataclass(frozen=True, eq=False, repr=False)
 class UnidirectionalSequenceLstm(_Lstm):
@@ -301,14 +293,8 @@ class Lstm(_Lstm):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class BidirectionalSequenceLstm(Recurrent):
-    """Two LSTMs over a sequence, forward and backward in time, of float32 or hybrid.
-
-    Operands are the input, the ``LAYER`` of each direction ("fw_" and "bw_"), their states, and,
-    optional, aux_input and its weights. With aux weights both directions read both inputs;
-    without, the backward one reads aux_input in place of the input. Outputs are the two sequences,
-    or one of both side by side where ``merge_outputs``; then the four states.
-    """
+class BidirectionalSequenceLstm(Bidirectional):
+    """Two LSTMs over a sequence, of float32 or hybrid; see ``Bidirectional``."""
 
     name: ClassVar[str] = "BIDIRECTIONAL_SEQUENCE_LSTM"
     names: ClassVar[tuple[str, ...]] = (
@@ -322,53 +308,28 @@ class BidirectionalSequenceLstm(Recurrent):
     required: ClassVar[frozenset[str]] = frozenset(
         {"input", *(f"{way}_{name}" for way in ("fw", "bw") for name in REQUIRED)}
     )
+    layer_names: ClassVar[tuple[str, ...]] = (*LAYER, *STATES)
+    aux_names: ClassVar[tuple[str, ...]] = AUXILIARY
+    aux_weights: ClassVar[str] = AUXILIARY[1]
 
     present: tuple[bool, ...]
     settings: LstmSettings = LstmSettings()
     time_major: bool = False
     merge_outputs: bool = False
 
-    def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
-        check_inputs(self, inputs, 1, len(self.names))
-        types = self.by_name(inputs)
-        check_rank(self, types["input"], 3, "input")
-        batch = types["input"].shape[1 if self.time_major else 0]
-        sizes = []
-        for way in ("fw", "bw"):
-            x, aux = directed(self, types, way, AUXILIARY[1])
-            layer = self._layer(types, way)
-            depth = None if aux is None else types[aux].shape[-1]
-            sizes.append(check_layer(self, layer, batch, types[x].shape[-1], depth))
-            self.require_floats(layer, (*WEIGHTS, *AUXILIARY))
-        leading = types["input"].shape[:2]
-        y = both_directions(self, leading, sizes, types["input"], self.merge_outputs)
-        return (*y, *self.states(types))
+    def check_layer(
+        self, layer: Mapping[str, TensorType], batch: int, depth: int, aux: int | None
+    ) -> int:
+        width = check_layer(self, layer, batch, depth, aux)
+        self.require_floats(layer, (*WEIGHTS, *AUXILIARY))
+        return width
 
-    def reference(
-        self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
-    ) -> list[Array]:
-        named, types = self.by_name(arrays), self.by_name(inputs)
-        results, states = [], []
-        for way, step in (("fw", 1), ("bw", -1)):
-            x, aux = directed(self, types, way, AUXILIARY[1])
-            rows = sequences(named[x], self.time_major)[::step]
-            more = None if aux is None else sequences(named[aux], self.time_major)[::step]
-            layer = self._layer(named, way)
-            before = [layer[name].reshape(rows.shape[1], -1) for name in STATES]
-            run = LstmLayer(self.settings, layer, self._layer(types, way)).run
-            y, *after = run(rows, before[0], before[1], more)
-            results.append(sequences(np.ascontiguousarray(y[::step]), self.time_major))
-            states += after
-        if self.merge_outputs:
-            results = [np.concatenate(results, -1)]
-        kept = outputs[len(results) :]
-        return [*results, *(s.reshape(t.shape) for s, t in zip(states, kept, strict=True))]
-
-    def _layer(self, items: Mapping[str, T], way: str) -> dict[str, T]:
-        names = (*LAYER, *STATES, *AUXILIARY)
-        return {n: items[f"{way}_{n}"] for n in names if f"{way}_{n}" in items}
-
-    def macs(self, inputs: Sequence[TensorType], outputs: Sequence[TensorType]) -> int:
-        types = self.by_name(inputs)
-        rows = types["input"].size // types["input"].shape[-1]
-        return rows * sum(t.size for name, t in types.items() if name.endswith("weights"))
+    def run_layer(
+        self,
+        layer: Mapping[str, Array],
+        types: Mapping[str, TensorType],
+        x: Array,
+        aux: Array | None,
+    ) -> tuple[Array, ...]:
+        output, cell = (layer[name].reshape(x.shape[1], -1) for name in STATES)
+        return LstmLayer(self.settings, layer, types).run(x, output, cell, aux)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ..dtype import DType
 from ..graph import Array, TensorType
 from .base import Op
-from .checks import result
+from .checks import check_inputs, check_rank, result
 from .hybrid import DynamicallyQuantized, is_hybrid, quantize_asymmetric, quantize_symmetric
 from .requant import centered, float32s
 
@@ -120,6 +120,12 @@ class Recurrent(Op):
             result(self, types[n].shape, types[n].dtype, types[n].quant) for n in self.state_names
         )
 
+    def macs(self, inputs: Sequence[TensorType], outputs: Sequence[TensorType]) -> int:
+        """Every row of the input meets all weights."""
+        types = self.by_name(inputs)
+        weights = sum(t.size for name, t in types.items() if name.endswith("weights"))
+        return types["input"].size // types["input"].shape[-1] * weights
+
 
 def sequences(x: Array, time_major: bool) -> Array:
     """x[B, T, ...] as [T, B, ...], or back; x as it is where it is ``time_major``."""
@@ -144,12 +150,77 @@ def directed(
     return ("aux_input" if way == "bw" else "input"), None
 
 
-def both_directions(
-    op: Recurrent, leading: tuple[int, ...], sizes: Sequence[int], x: TensorType, merge: bool
-) -> tuple[TensorType, ...]:
-    """The types of the sequences of two directions, or of one of both."""
-    widths = [sum(sizes)] if merge else sizes
-    return tuple(result(op, (*leading, width), x.dtype) for width in widths)
+class Bidirectional(Recurrent):
+    """Base of two layers over a sequence, forward ("fw_") and backward ("bw_") in time.
+
+    Operands are the input, ``layer_names`` of each direction, and, optional, aux_input and
+    ``aux_names`` of each. With aux weights both directions read both inputs; without, the backward
+    one reads aux_input in place of the input. Outputs are the two sequences, or one of both side
+    by side where ``merge_outputs``; then the states.
+    """
+
+    layer_names: ClassVar[tuple[str, ...]]
+    aux_names: ClassVar[tuple[str, ...]]
+    aux_weights: ClassVar[str]
+
+    time_major: bool
+    merge_outputs: bool
+
+    def check_layer(
+        self, layer: Mapping[str, TensorType], batch: int, depth: int, aux: int | None
+    ) -> int:
+        """Check the operands of one direction; the number of its outputs."""
+        raise NotImplementedError
+
+    def run_layer(
+        self,
+        layer: Mapping[str, Array],
+        types: Mapping[str, TensorType],
+        x: Array,
+        aux: Array | None,
+    ) -> tuple[Array, ...]:
+        """Outputs [T, B, U] of x[T, B, I] and aux[T, B, A], and the states after the last step."""
+        raise NotImplementedError
+
+    def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
+        check_inputs(self, inputs, len(self.required), len(self.names))
+        types = self.by_name(inputs)
+        x = types["input"]
+        check_rank(self, x, 3, "input")
+        batch = x.shape[1 if self.time_major else 0]
+        widths = []
+        for way in ("fw", "bw"):
+            name, aux = directed(self, types, way, self.aux_weights)
+            depth = None if aux is None else types[aux].shape[-1]
+            layer = self._layer(types, way)
+            widths.append(self.check_layer(layer, batch, types[name].shape[-1], depth))
+        widths = [sum(widths)] if self.merge_outputs else widths
+        y = (result(self, (*x.shape[:2], width), x.dtype) for width in widths)
+        return (*y, *self.states(types))
+
+    def reference(
+        self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
+    ) -> list[Array]:
+        named, types = self.by_name(arrays), self.by_name(inputs)
+        results, states = [], []
+        for way, step in (("fw", 1), ("bw", -1)):
+            x, aux = directed(self, types, way, self.aux_weights)
+            y, *after = self.run_layer(
+                self._layer(named, way),
+                self._layer(types, way),
+                sequences(named[x], self.time_major)[::step],
+                None if aux is None else sequences(named[aux], self.time_major)[::step],
+            )
+            results.append(sequences(np.ascontiguousarray(y[::step]), self.time_major))
+            states += after
+        if self.merge_outputs:
+            results = [np.concatenate(results, -1)]
+        kept = outputs[len(results) :]
+        return [*results, *(s.reshape(t.shape) for s, t in zip(states, kept, strict=True))]
+
+    def _layer(self, items: Mapping[str, T], way: str) -> dict[str, T]:
+        names = (*self.layer_names, *self.aux_names)
+        return {n: items[f"{way}_{n}"] for n in names if f"{way}_{n}" in items}
 
 
 class Products:

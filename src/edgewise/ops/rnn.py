@@ -7,17 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, TypeVar
+from typing import ClassVar
 
 import numpy as np
 
 from ..graph import Array, TensorType
 from .checks import check_inputs, check_rank, result
-from .recurrent import Nonlinearity, Products, Recurrent, both_directions, directed, sequences
+from .recurrent import Bidirectional, Nonlinearity, Products, Recurrent, sequences
 
 LAYER = ("weights", "recurrent_weights", "bias", "hidden_state")
-T = TypeVar("T")
-
 WEIGHTS = ("weights", "recurrent_weights", "aux_weights")
 
 
@@ -65,11 +63,6 @@ class _Rnn(Recurrent):
     names: ClassVar[tuple[str, ...]] = ("input", *LAYER)
     state_names: ClassVar[tuple[str, ...]] = ("hidden_state",)
     required: ClassVar[frozenset[str]] = frozenset(names)
-
-    def macs(self, inputs: Sequence[TensorType], outputs: Sequence[TensorType]) -> int:
-        types = self.by_name(inputs)
-        per_row = sum(types[name].size for name in types if name.endswith("weights"))
-        return types["input"].size // types["input"].shape[-1] * per_row
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -131,14 +124,8 @@ class UnidirectionalSequenceRnn(_Rnn):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class BidirectionalSequenceRnn(_Rnn):
-    """Two RNNs over a sequence, forward and backward in time.
-
-    Operands are the input, weights, recurrent_weights, bias and hidden_state of each direction
-    ("fw_" and "bw_"), then, optional, aux_input and its weights. With aux_weights both directions
-    read both inputs; without, the backward one reads aux_input in place of the input. Outputs are
-    the two sequences, or one of both side by side where ``merge_outputs``; then the states.
-    """
+class BidirectionalSequenceRnn(Bidirectional):
+    """Two RNNs over a sequence, forward and backward in time; see ``Bidirectional``."""
 
     name: ClassVar[str] = "BIDIRECTIONAL_SEQUENCE_RNN"
     names: ClassVar[tuple[str, ...]] = (
@@ -150,6 +137,9 @@ class BidirectionalSequenceRnn(_Rnn):
     )
     state_names: ClassVar[tuple[str, ...]] = ("fw_hidden_state", "bw_hidden_state")
     required: ClassVar[frozenset[str]] = frozenset(names[:9])
+    layer_names: ClassVar[tuple[str, ...]] = LAYER
+    aux_names: ClassVar[tuple[str, ...]] = ("aux_weights",)
+    aux_weights: ClassVar[str] = "aux_weights"
 
     present: tuple[bool, ...]
     activation: Nonlinearity = Nonlinearity.NONE
@@ -157,45 +147,16 @@ class BidirectionalSequenceRnn(_Rnn):
     merge_outputs: bool = False
     asymmetric: bool = False
 
-    def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
-        check_inputs(self, inputs, 9, len(self.names))
-        types = self.by_name(inputs)
-        check_rank(self, types["input"], 3, "input")
-        batch = types["input"].shape[1 if self.time_major else 0]
-        units = []
-        for way in ("fw", "bw"):
-            x, aux = directed(self, types, way, "aux_weights")
-            layer = {
-                n: types[f"{way}_{n}"] for n in (*LAYER, "aux_weights") if f"{way}_{n}" in types
-            }
-            depth = None if aux is None else types[aux].shape[-1]
-            units.append(check_layer(self, layer, batch, types[x].shape[-1], depth))
-        leading = types["input"].shape[:2]
-        y = both_directions(self, leading, units, types["input"], self.merge_outputs)
-        return (*y, *self.states(types))
+    def check_layer(
+        self, layer: Mapping[str, TensorType], batch: int, depth: int, aux: int | None
+    ) -> int:
+        return check_layer(self, layer, batch, depth, aux)
 
-    def reference(
-        self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
-    ) -> list[Array]:
-        named, types = self.by_name(arrays), self.by_name(inputs)
-        results, states = [], []
-        for way, step in (("fw", 1), ("bw", -1)):
-            x, aux = directed(self, types, way, "aux_weights")
-            y, state = run_layer(
-                self._layer(named, way),
-                self._layer(types, way),
-                self.activation,
-                self.asymmetric,
-                sequences(named[x], self.time_major)[::step],
-                None if aux is None else sequences(named[aux], self.time_major)[::step],
-            )
-            results.append(sequences(np.ascontiguousarray(y[::step]), self.time_major))
-            states.append(state)
-        if self.merge_outputs:
-            results = [np.concatenate(results, -1)]
-        kept = outputs[len(results) :]
-        return [*results, *(s.reshape(t.shape) for s, t in zip(states, kept, strict=True))]
-
-    def _layer(self, items: Mapping[str, T], way: str) -> dict[str, T]:
-        names = (*LAYER, "aux_weights")
-        return {n: items[f"{way}_{n}"] for n in names if f"{way}_{n}" in items}
+    def run_layer(
+        self,
+        layer: Mapping[str, Array],
+        types: Mapping[str, TensorType],
+        x: Array,
+        aux: Array | None,
+    ) -> tuple[Array, ...]:
+        return run_layer(layer, types, self.activation, self.asymmetric, x, aux)
