@@ -19,6 +19,7 @@ import edgewise as ew
 from edgewise.codegen.build import generate, objects, target_for
 from edgewise.codegen.pool import POOL_ALIGN, POOL_BYTES
 from edgewise.dtype import DType
+from edgewise.execution import Options
 from edgewise.graph import Array, Graph
 from edgewise.kernels.isa import Isa
 from edgewise.kernels.views import SLACK
@@ -41,8 +42,8 @@ def array_of(view: View, memory: bytearray) -> Array:
 class Emulated:
     """A program's code, loaded into a machine once; its memory is new in every run."""
 
-    def __init__(self, graph: Graph, isa: Isa) -> None:
-        self.plan = plan_for(graph, isa)
+    def __init__(self, graph: Graph, isa: Isa, options: Options | None = None) -> None:
+        self.plan = plan_for(graph, isa, options)
         assert not self.plan.fallbacks
         kind = target_for(isa, target(isa))
         self.machine: Machine = machine(machine_for(kind))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from edgewise.kernels.depthwise import MAX_COLUMNS, MAX_PIXELS, Depthwise
 from edgewise.kernels.isa import AVX2, AVX512VNNI, Isa
+from edgewise.kernels.storage import FLOAT16, FLOAT32, Storage
 from edgewise.plan import select
 
 from .harness import Buffer, isas, run
@@ -27,8 +30,12 @@ def check(
     stages: tuple[str, ...] = (),
     per_unit: int = 1,
     variant: Depthwise | None = None,
-) -> None:
-    """Run one layer whose output is ``size`` (images, height, width)."""
+    storage: Storage | None = None,
+) -> npt.NDArray[np.float32]:
+    """Run one layer, give its output, whose size is ``size`` (images, height, width).
+
+    With ``storage``, the weights are numbers that float16 holds.
+    """
     (n, height, width), (kh, kw), (sh, sw), (dh, dw) = size, window, stride, dilation
     rng = np.random.default_rng(channels * kh + kw)
     reach = [(height - 1) * sh + (kh - 1) * dh + 1, (width - 1) * sw + (kw - 1) * dw + 1]
@@ -36,6 +43,8 @@ def check(
     w = rng.normal(size=(kh, kw, channels)).astype(np.float32)
     bias = rng.normal(size=channels).astype(np.float32)
     v = variant or select.depthwise(isa, channels, width, kw, sw, dw, stages)
+    if storage is not None:
+        w, v = w.astype(np.float16).astype(np.float32), replace(v, storage=storage)
     tight = channels % 2 == 0
     a, c = View.around(x, tight), View.empty((n, height, width, channels), np.float32, tight)
     source = a.values("a")
@@ -86,6 +95,21 @@ def check(
             prelu = np.where(expected < 0, expected * slope, expected)
             expected = prelu if stage == "prelu" else expected + residual
     np.testing.assert_allclose(c.inside, expected, atol=1e-5 * kh * kw, rtol=1e-5)
+    return c.inside
+
+
+@isas
+def test_float16_weights(isa: Isa) -> None:
+    """The results of float32 weights of the same numbers, to the last bit."""
+    if not isa.widens_half:
+        return
+    for channels in (1, 3, isa.lanes, 2 * isa.lanes + 5):
+        for window, stride in (((3, 3), (1, 1)), ((5, 5), (2, 2)), ((1, 7), (1, 1))):
+            exact, half = (
+                check(isa, (1, 2, 9), channels, window, stride, per_unit=2, storage=storage)
+                for storage in (FLOAT32, FLOAT16)
+            )
+            np.testing.assert_array_equal(exact, half)
 
 
 @isas

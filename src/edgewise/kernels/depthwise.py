@@ -21,6 +21,7 @@ from .image import row_address, view
 from .ir import Kernel, Type, Value, f32, index, ptr
 from .isa import Isa
 from .stages import Place, placed, stage_fields, stage_operands
+from .storage import FLOAT32, Storage
 
 MAX_PIXELS = 8
 MAX_COLUMNS = 5
@@ -43,6 +44,7 @@ class Depthwise:
         partial: fewer channels than a block holds.
         stages: what follows before sums are stored: names of ``stages.STAGES``, in order. An
             operand that has a pixel for each output pixel is a view.
+        storage: how the weights are stored.
     """
 
     isa: Isa
@@ -52,13 +54,14 @@ class Depthwise:
     stride: int = 1
     partial: bool = False
     stages: tuple[str, ...] = ()
+    storage: Storage = FLOAT32
 
     @property
     def symbol(self) -> str:
         tail = "p" if self.partial else ""
         window = f"{self.columns}s{self.stride}"
         op = "_".join((f"depthwise{tail}", *self.stages))
-        return f"{op}_f32_{window}_{self.pixels}x{self.lanes}__{self.isa.name}"
+        return f"{op}_f32{self.storage.name}_{window}_{self.pixels}x{self.lanes}__{self.isa.name}"
 
     @property
     def fields(self) -> dict[str, Type]:
@@ -73,16 +76,17 @@ class Depthwise:
 
     def pack(
         self, weights: npt.NDArray[np.float32], bias: npt.NDArray[np.float32]
-    ) -> npt.NDArray[np.float32]:
+    ) -> npt.NDArray[np.uint8]:
         """Weights float32[rows, columns, C] and bias float32[C] as blocks of channels.
 
-        A block: its bias, then the weights of each tap.
+        A block: its bias, then the weights of each tap, as they are stored.
         """
         channels = weights.shape[2]
-        taps = np.concatenate([bias[None], weights.reshape(-1, channels)])
         starts = np.maximum(0, np.minimum(self.starts(channels), channels - self.lanes))
         chosen = np.minimum(starts[:, None] + np.arange(self.lanes), channels - 1)
-        return np.ascontiguousarray(taps[:, chosen].transpose(1, 0, 2))
+        taps = self.storage.pack(weights).reshape(-1, channels)[:, chosen].transpose(1, 0, 2)
+        parts = (np.ascontiguousarray(x) for x in (bias[chosen], taps.reshape(len(chosen), -1)))
+        return np.hstack([part.view(np.uint8) for part in parts])
 
     def starts(self, channels: int) -> npt.NDArray[np.int64]:
         """The first channel of each block, before the last one is moved back."""
@@ -90,7 +94,8 @@ class Depthwise:
 
     def build(self) -> str:
         k = Kernel(self.symbol, self.fields)
-        block_bytes = (k["runs"] * self.columns + 1) * (4 * self.lanes)
+        tap_bytes = self.storage.nbytes * self.lanes
+        block_bytes = k["runs"] * (self.columns * tap_bytes) + 4 * self.lanes
         with views.grid(k, [k["parts"], k["height"]]) as (image, part, y):
             names = ("a", "c", *stage_operands(self.stages))
             row = {name: row_address(k, name, image, y) for name in names}
@@ -113,12 +118,13 @@ class Depthwise:
         self, k: Kernel, source: Value, pixel: Mapping[str, Value], column: Value, weights: Value
     ) -> None:
         """The tile from the first pixels of the operands on; ``column`` is the block's offset."""
-        vector, nbytes = f32[self.lanes], 4 * self.lanes
+        vector, nbytes = f32[self.lanes], self.storage.nbytes * self.lanes
+        isa = replace(self.isa, bits=32 * self.lanes)
         bias = weights.load(vector)
         sums = [k.var(bias) for _ in range(self.pixels)]
         with k.loop(0, k["runs"], once=True) as run:
-            at = weights + (run * (self.columns * nbytes) + nbytes)
-            w = [(at + j * nbytes).load(vector) for j in range(self.columns)]
+            at = weights + (run * (self.columns * nbytes) + vector.nbytes)
+            w = [self.storage.load(isa, at + j * nbytes) for j in range(self.columns)]
             here = source + (column + (k["taps"] + run * 8).load(index, 8))
             reach = (self.pixels - 1) * self.stride + self.columns
             for x, address in enumerate(neighbours(k, here, "a_x", reach)):
@@ -126,7 +132,6 @@ class Depthwise:
                 for p, total in enumerate(sums):
                     if 0 <= x - p * self.stride < self.columns:
                         total.value = self.isa.fma(loaded, w[x - p * self.stride], total.value)
-        isa = replace(self.isa, bits=32 * self.lanes)
         pixels = {
             name: neighbours(k, first, f"{name}_x", self.pixels) for name, first in pixel.items()
         }

@@ -23,7 +23,7 @@ from .model import Address, Buffer, Params, View, packed_strides
 from .movement import around, emit_copy, fill_halo
 from .products import Product, head_and_tail, product
 from .program import Program
-from .real_products import RealProduct
+from .real_products import RealProduct, storage
 from .rows import Epilogue, rows, window_runs
 from .wide_products import WideProduct
 
@@ -98,6 +98,7 @@ def _lower_real(ctx: Context, node: Node, op: DepthwiseConv2D) -> None:
     (sh, sw), (dh, dw) = op.stride, op.dilation
     n, height, width, _ = out.shape
     v = select.depthwise(ctx.isa, channels, width, kw, sw, dw, epilogue.stages)
+    v = replace(v, storage=storage(ctx, weights))
     offsets = [y * dh * row + z * dw * pixel for y in range(kh) for z in range(0, kw, v.columns)]
     blocks = -(-channels // v.lanes)
     per_unit = min(blocks, -(-UNIT_BYTES // (4 * v.lanes)))

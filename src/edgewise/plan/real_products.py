@@ -85,7 +85,7 @@ class RealProduct:
         n, run_count, kc = weights.shape
         v, seconds = self.chosen(ctx.isa, math.prod(shape), n, kc, run_count, epilogue.stages)
         if not self.pairs:
-            v = replace(v, storage=storage(ctx, v, weights))
+            v = replace(v, storage=storage(ctx, weights, isinstance(v, Gemm) and v.mr == 1))
         packed = ctx.constants.add(v.pack(weights, self.bias[channels]))
         emit_gemm(ctx, v, seconds, packed, weights.shape, source, target, shape, runs, epilogue)
 
@@ -97,13 +97,12 @@ class RealProduct:
         return select_by(isa, pixels, n, kc, runs, stages)
 
 
-def storage(ctx: Context, v: Gemm | Dots, weights: npt.NDArray[np.float32]) -> Storage:
+def storage(ctx: Context, weights: npt.NDArray[np.float32], one_row: bool = False) -> Storage:
     """How weights are kept: as float16 where that loses nothing and memory counts.
 
     On ARM it counts everywhere, elsewhere for products of one row, which wait for their weights;
     with ``precision`` "bf16" those are rounded to bfloat16.
     """
-    one_row = isinstance(v, Gemm) and v.mr == 1
     if (one_row or ctx.isa.arch == "aarch64") and fits_half(ctx.isa, weights):
         return FLOAT16
     return BFLOAT16 if one_row and ctx.precision == "bf16" else FLOAT32
