@@ -80,6 +80,7 @@ def test_programs(cases: list[Case]) -> None:
     for case in cases:
         graph = load(case.model)
         program = ew.compile(graph)
+        assert not program.plan.fallbacks, case.name
         if not np.array_equal(np.ravel(program(*fed(graph, case))), case.golden):
             wrong.append(case.name)
         program.close()

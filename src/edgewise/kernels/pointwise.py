@@ -101,10 +101,8 @@ def _fixed_point(isa: Isa, x: Value, factor: Value, left: Value, right: Value) -
     ``ops.fixed_point.multiply_twice_rounded`` is the same in numpy.
     """
     k, ty = x.k, x.ty
-    half, zero = 1 << 30, k.const(0, ty)
     product = (x << left).clamp(-(1 << 31), (1 << 31) - 1) * factor
-    nudged = product + (product < 0).select(k.const(1 - half, ty), half)
-    high = (nudged < 0).select(zero - ((zero - nudged) >> 31), nudged >> 31)
+    high = (product + (1 << 30)) >> 31
     mask = (k.const(1, ty) << right) - 1
     threshold = (mask >> 1) + (high < 0).to(ty)
     return (high >> right) + ((high & mask) > threshold).to(ty)

@@ -93,10 +93,13 @@ LOWERINGS: dict[type[ops.Op], Lowering] = {
 }
 
 FIXED_POINT: tuple[type[ops.Op], ...] = (
+    ops.Add,
     ops.BatchMatMul,
     ops.Conv2D,
     ops.DepthwiseConv2D,
     ops.FullyConnected,
+    ops.Mul,
+    ops.Sub,
     ops.TransposeConv,
 )
 """Those whose kernels requantize by any `Rounding`, not by FLOAT alone."""

@@ -10,10 +10,11 @@ import numpy as np
 from ..dtype import DType
 from ..graph import Array, Node
 from ..kernels import elementwise, lookup
-from ..ops import Add, FakeQuant, Mul, Quantize, Sub, Unary
+from ..ops import Add, FakeQuant, Mul, Quantize, Rounding, Sub, Unary
 from ..ops.checks import EIGHT_BIT
+from ..passes.requantization import rounding_of
 from .context import Context, constant, node_seconds
-from .fixed import lower_int16
+from .fixed import lower_fixed, lower_int32
 from .model import Params, View
 from .movement import emit_copy
 from .program import Program
@@ -23,8 +24,9 @@ from .strided import Strides, broadcast, emit_table, runs, walk
 
 def lower(ctx: Context, node: Node) -> None:
     """A function of one or two quantized elements."""
-    if node.input_types[0].dtype is DType.INT16 and not isinstance(node.op, Unary):
-        lower_int16(ctx, node)
+    is_wide = node.input_types[0].dtype is DType.INT16 and not isinstance(node.op, Unary)
+    if is_wide or rounding_of(node.op) not in (None, Rounding.FLOAT):
+        lower_fixed(ctx, node)
     elif isinstance(node.op, Add | Sub):
         lower_add(ctx, node)
     elif isinstance(node.op, Mul):
@@ -171,6 +173,9 @@ def lower_quantize(ctx: Context, node: Node) -> None:
     """QUANTIZE: by table, or from floats by arithmetic."""
     assert isinstance(node.op, Quantize)
     x, out = node.input_types[0], node.output_types[0]
+    if DType.INT32 in (x.dtype, out.dtype):
+        lower_int32(ctx, node)
+        return
     if not x.dtype.is_float:
         lower_table(ctx, node)
         return
