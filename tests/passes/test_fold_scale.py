@@ -85,6 +85,17 @@ def test_what_stays() -> None:
     assert_unchanged(fold_scale, net.graph(net(Mul(), x, net.constant(6, **REAL))))
 
 
+@pytest.mark.parametrize("op", [Mul(), Add(), Div()])
+def test_scales_that_leave_float32_stay(op: Op) -> None:
+    """So does what is not a number: products of small inputs may still be finite."""
+    net = Net()
+    large = np.full((6, 7), 1e30, np.float32)
+    x = net(FullyConnected(), net.input(4, 7, **REAL), net.constant(6, 7, data=large, **REAL))
+    number = {"MUL": 1e30, "ADD": np.nan, "DIV": 1e-30}[op.name]
+    c = net.constant(6, data=np.full(6, number, np.float32), **REAL)
+    assert_unchanged(fold_scale, net.graph(net(op, x, c)))
+
+
 def test_computed_biases_and_8_bits_stay() -> None:
     net = Net()
     bias = net.input(6, name="bias", **REAL)

@@ -164,3 +164,10 @@ def test_other_blocks_stay() -> None:
     net = Net()
     x = net.input(*image, quant=Q(0.05, 3))
     assert_unchanged(fuse_dilation, net.graph(net(BatchToSpaceNd((1, 2), ((0, 0), (0, 0))), x)))
+
+
+def test_hybrid_convolutions_of_blocks_stay() -> None:
+    """Each block of floats is quantized by itself."""
+    net = Net()
+    x = net.input(2, 8, 12, 2, dtype=DType.FLOAT32, quant=None)
+    assert_unchanged(fuse_dilation, net.graph(sandwich(net, x, Conv2D(padding=(1, 1, 0, 1)))))

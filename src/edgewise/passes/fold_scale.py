@@ -40,7 +40,7 @@ def fold_scale(graph: Graph) -> Graph:
 
     Batch normalisation is often left as such a MUL and ADD. The product has constant weights and
     no activation, and nobody else reads its result. New weights are computed in float64 and
-    rounded once.
+    rounded once; where one leaves float32, nothing is folded.
 
     Given:
         %b = CONV_2D(%a, @w, @bias) : float32[1x8x8x16]
@@ -78,12 +78,16 @@ def _fold(node: Node, sweep: Sweep, taken: set[str]) -> Node | None:
     bias = biases[0].data if biases else np.zeros(len(factor))
     assert weights.data is not None
     assert bias is not None
-    new_bias = _constant((*biases, constant)[0], bias * factor + offset, taken)
-    new_weights = _constant(weights, weights.data * across, taken)
+    with np.errstate(all="ignore"):
+        new_bias = (bias * factor + offset).astype(np.float32)
+        new_weights = (weights.data * across).astype(np.float32)
+    if not (np.isfinite(new_bias).all() and np.isfinite(new_weights).all()):
+        return None
+    named = ((weights, new_weights), ((*biases, constant)[0], new_bias))
     return replace(
         node,
         op=replace(product.op, activation=node.op.activation),
-        inputs=(product.inputs[0], new_weights, new_bias),
+        inputs=(product.inputs[0], *(_constant(value, data, taken) for value, data in named)),
         origin=fuse_origins(product, node),
     )
 
@@ -107,7 +111,6 @@ def _scale(op: Op, constant: Value, operand: int, out: TensorType) -> Scale | No
     return None
 
 
-def _constant(value: Value, data: npt.NDArray[np.float64], taken: set[str]) -> Value:
-    array = data.astype(np.float32)
-    array.setflags(write=False)
-    return Value(fresh_name(value.name, taken), TensorType(array.shape, DType.FLOAT32), array)
+def _constant(value: Value, data: npt.NDArray[np.float32], taken: set[str]) -> Value:
+    data.setflags(write=False)
+    return Value(fresh_name(value.name, taken), TensorType(data.shape, DType.FLOAT32), data)

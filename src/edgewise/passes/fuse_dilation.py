@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from ..graph import Graph, Node
 from ..ops import BatchToSpaceNd, Conv2D, DepthwiseConv2D, SpaceToBatchNd
+from ..ops.hybrid import is_hybrid
 from .rewrite import Sweep, fuse_origins, rewrite
 
 
@@ -14,7 +15,7 @@ def fuse_dilation(graph: Graph) -> Graph:
 
     The convolution has stride 1. Its dilation becomes that times the block, its padding that times
     the block with what SPACE_TO_BATCH_ND pads and without what BATCH_TO_SPACE_ND crops, which must
-    not be less than nothing.
+    not be less than nothing. A hybrid convolution stays: it quantizes each block by itself.
 
     Given:
         %b = SPACE_TO_BATCH_ND[block=(2, 2), paddings=((2, 3), (2, 3))](%a)
@@ -35,6 +36,8 @@ def _fuse(node: Node, sweep: Sweep) -> Node | None:
         return None
     assert isinstance(join, BatchToSpaceNd)
     (x,), (y,) = split.inputs, node.outputs
+    if is_hybrid(x.type, conv.inputs[1].type):
+        return None
     block = split.op.block
     kept = x.type.quant == conv.inputs[0].type.quant and node.inputs[0].type.quant == y.type.quant
     if not kept or block != join.block or len(block) != 2 or conv.op.stride != (1, 1):
