@@ -324,17 +324,3 @@ def test_pool_for_aarch64_needs_nothing(features: tuple[str, ...]) -> None:
     compiled = jit.compile_ir(pool.pool_text(target), target)
     assert objects.undefined([compiled]) == ()
     assert objects.link_shared([compiled])
-
-
-@threaded
-def test_time_of_an_empty_run(library: Library, record_property: Callable[..., None]) -> None:
-    """Reported, not judged: microseconds for a run of two threads that do nothing."""
-    threads = ThreadPool(library, 2)
-    context = np.zeros(1, np.int32)
-    times = []
-    for _ in range(5):
-        start = time.perf_counter()
-        repeat(library, threads, "nothing", context, 2000)
-        times.append((time.perf_counter() - start) / 2000 * 1e6)
-    record_property("empty_run_us", min(times))
-    print(f"empty run of 2 threads: {min(times):.3f} us")
