@@ -265,6 +265,12 @@ def test_erfc() -> None:
     np.testing.assert_allclose(erfc(x), expected, rtol=1e-12, atol=1e-300)
 
 
+def test_gelu_of_infinities() -> None:
+    x, t = np.array([-np.inf, np.inf], np.float32), TensorType((2,), DType.FLOAT32)
+    for op in (Gelu(), Gelu(approximate=True)):
+        np.testing.assert_array_equal(op.reference([x], [t], [t])[0], [0, np.inf])
+
+
 def test_gelu_by_tanh_is_close_to_gelu() -> None:
     x = np.linspace(-6, 6, 1001)
     assert 1e-5 < np.abs(Gelu().real(x) - Gelu(approximate=True).real(x)).max() < 1e-3

@@ -284,8 +284,10 @@ class Gelu(Unary):
     def real(self, x: Array) -> Array:
         if self.approximate:
             inner = math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)
-            return np.asarray(0.5 * x * (1 + np.tanh(inner)))
-        return np.asarray(0.5 * x * erfc(-x * math.sqrt(0.5)))
+            y = 0.5 * x * (1 + np.tanh(inner))
+        else:
+            y = 0.5 * x * erfc(-x * math.sqrt(0.5))
+        return np.where(x == -math.inf, -0.0, y)
 
 
 def erfc(x: Array) -> Array:
