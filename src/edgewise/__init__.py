@@ -95,7 +95,9 @@ def compile(
         strict: refuse a network that needs operators without kernels.
         requantization: how int32 sums become 8 bits, "float" as LiteRT on x86 and ARM processors,
             or "fixed_point" as microcontrollers do.
-        precision: "bf16" lets products of float32 round their operands to bfloat16.
+        precision: "bf16" lets products of float32 round their operands to bfloat16, an error of
+            2**-8 of each: those of one row their weights; others both operands, where the
+            processor has dot products of bfloat16, and nothing where it has none (docs/float.md).
         max_iterations: the turns after which a loop of the network raises ``RunError``.
 
     Raises:

@@ -98,7 +98,7 @@ def _lower_real(ctx: Context, node: Node, op: DepthwiseConv2D) -> None:
     (sh, sw), (dh, dw) = op.stride, op.dilation
     n, height, width, _ = out.shape
     v = select.depthwise(ctx.isa, channels, width, kw, sw, dw, epilogue.stages)
-    v = replace(v, storage=storage(ctx, weights))
+    v = replace(v, storage=storage(ctx, weights, n * height * width))
     offsets = [y * dh * row + z * dw * pixel for y in range(kh) for z in range(0, kw, v.columns)]
     blocks = -(-channels // v.lanes)
     per_unit = min(blocks, -(-UNIT_BYTES // (4 * v.lanes)))

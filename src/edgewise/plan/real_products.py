@@ -27,6 +27,10 @@ BLOCK_BYTES = 1 << 17
 """Panels that a unit takes: they stay in the second-level cache while the pixels pass by."""
 
 
+FEW_ROWS = 64
+"""Rows up to which a product gains by smaller weights (docs/float.md)."""
+
+
 @dataclass(frozen=True)
 class RealProduct:
     """The operands of a product-sum operator: float32 weights in its own shape, and biases.
@@ -80,12 +84,17 @@ class RealProduct:
     ) -> None:
         """One matrix product: ``weights`` float32[n, runs, kc] over the pixels of ``shape``.
 
-        ``channels`` are those of the operator that ``weights`` gives.
+        ``channels`` are those of the operator that ``weights`` gives. Products of one row wait for
+        their weights: with ``precision`` "bf16" those are rounded to bfloat16.
         """
         n, run_count, kc = weights.shape
-        v, seconds = self.chosen(ctx.isa, math.prod(shape), n, kc, run_count, epilogue.stages)
+        pixels = math.prod(shape)
+        v, seconds = self.chosen(ctx.isa, pixels, n, kc, run_count, epilogue.stages)
         if not self.pairs:
-            v = replace(v, storage=storage(ctx, weights, isinstance(v, Gemm) and v.mr == 1))
+            kept = storage(ctx, weights, pixels)
+            one_row = isinstance(v, Gemm) and v.mr == 1
+            rounded = kept is FLOAT32 and one_row and ctx.precision == "bf16"
+            v = replace(v, storage=BFLOAT16 if rounded else kept)
         packed = ctx.constants.add(v.pack(weights, self.bias[channels]))
         emit_gemm(ctx, v, seconds, packed, weights.shape, source, target, shape, runs, epilogue)
 
@@ -97,15 +106,13 @@ class RealProduct:
         return select_by(isa, pixels, n, kc, runs, stages)
 
 
-def storage(ctx: Context, weights: npt.NDArray[np.float32], one_row: bool = False) -> Storage:
-    """How weights are kept: as float16 where that loses nothing and memory counts.
+def storage(ctx: Context, weights: npt.NDArray[np.float32], pixels: int) -> Storage:
+    """How weights are kept that ``pixels`` rows share: as float16 where that loses nothing.
 
-    On ARM it counts everywhere, elsewhere for products of one row, which wait for their weights;
-    with ``precision`` "bf16" those are rounded to bfloat16.
+    Elsewhere than on ARM, only where the rows are so few that they wait for the weights.
     """
-    if (one_row or ctx.isa.arch == "aarch64") and fits_half(ctx.isa, weights):
-        return FLOAT16
-    return BFLOAT16 if one_row and ctx.precision == "bf16" else FLOAT32
+    wanted = ctx.isa.arch == "aarch64" or pixels <= FEW_ROWS
+    return FLOAT16 if wanted and fits_half(ctx.isa, weights) else FLOAT32
 
 
 def real_epilogue(
