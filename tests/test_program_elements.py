@@ -94,6 +94,23 @@ def dilated() -> Graph:
     return b.graph(*outputs)
 
 
+def top(t: TensorType, k: int) -> Make:
+    def make() -> Graph:
+        b = Builder()
+        return b.graph(*b.node(ops.TopK(k), [b.input(t)], t.quant))
+
+    return make
+
+
+def top_of_parts() -> Graph:
+    """Rows of a tensor whose elements lie apart, and of one column of a joined tensor."""
+    b = Builder()
+    x = b.node(ops.Neg(), [b.input(TensorType((6, 10, 4), F32))])
+    parts = b.node(ops.Split(1, 2), [x])
+    turned = b.node(ops.Transpose((2, 0, 1)), [x])
+    return b.graph(*b.node(ops.TopK(3), [parts[1]]), *b.node(ops.TopK(4), [turned]))
+
+
 def slices() -> Graph:
     """Parts of a computed tensor, which later operators must not write over too early."""
     b = Builder()
@@ -254,6 +271,10 @@ CASES: dict[str, Make] = {
     "requantize 16 to 8": requantized(I16, I8, 3.0),
     "requantize 16": requantized(I16, I16, 0.03),
     "right shift": mixed(ops.RightShift(), TensorType(SHAPE, I32), np.int32(5)),
+    "top k": top(TensorType((2, 3, 41), F32), 5),
+    "top k of bytes": top(quantized((3, 70), I8), 9),
+    "top k of integers": top(TensorType((50,), I32), 50),
+    "top k of parts": top_of_parts,
     "select": mixed(
         ops.Select(), TensorType((5, 1, 9), BOOL), TensorType(SHAPE, F32), np.float32(1)
     ),

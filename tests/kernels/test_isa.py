@@ -43,6 +43,7 @@ def dots() -> list[Any]:
         for what, dot in (
             ("gemm", isa.gemm),
             ("gemm-general", isa.gemm.general),
+            ("words", isa.words),
             ("depthwise", isa.depthwise),
         ):
             if what == "gemm" or dot is not isa.gemm:
@@ -89,7 +90,7 @@ def arranged(dot: Dot, x: Array) -> Array:
     return np.ascontiguousarray(dot.arrange(x) if dot.element.bits == 8 else x)
 
 
-@pytest.mark.parametrize(("isa", "dot"), [p for p in dots() if "depthwise" not in str(p.id)])
+@pytest.mark.parametrize(("isa", "dot"), [p for p in dots() if "gemm" in str(p.id)])
 def test_steps_of_a_product(isa: Isa, dot: Dot) -> None:
     """load_a, load_b and mac: ``ku`` steps of one row of A times packed columns."""
     rng = np.random.default_rng(2)

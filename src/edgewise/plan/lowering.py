@@ -23,6 +23,7 @@ from . import (
     products,
     quantized,
     reductions,
+    sort,
     volumes,
 )
 from .context import Context
@@ -85,6 +86,7 @@ LOWERINGS: dict[type[ops.Op], Lowering] = {
     ops.SplitV: movement.lower_slices,
     ops.StridedSlice: movement.lower_slices,
     ops.Tile: arrange.lower_tile,
+    ops.TopK: sort.lower_top_k,
     ops.Transpose: movement.lower_transpose,
     ops.TransposeConv: products.lower_transpose_conv,
     ops.UnidirectionalSequenceLstm: lstm.lower_lstm,
