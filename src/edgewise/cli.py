@@ -286,7 +286,7 @@ def bench(
     \b
     Examples:
       edgewise bench mobilenet.tflite
-      edgewise bench mobilenet.tflite --threads 1,2 --against litert --against openvino
+      edgewise bench mobilenet.tflite --against litert --against openvino
       edgewise bench mobilenet.tflite --rounds 100 --json
     """
     from . import runs

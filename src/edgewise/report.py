@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -313,11 +314,23 @@ def _show_compare(out: Console, facts: Facts, everything: bool = False) -> None:
             f"{first['differing']} of {first['elements']} elements, "
             f"at most {_steps(first['steps'])}"
         )
+        worst = max((d for _, d in rows), key=_size)
+        if _size(worst) > _size(first):
+            out.print(
+                f"greatest difference: {escape(worst['tensor'])} ({worst['op']}), "
+                f"{_steps(worst['steps'])}"
+            )
         verdict = "within" if facts["within_tolerance"] else "NOT within"
         out.print(f"{verdict} the tolerance of {_steps(facts['tolerance'])}")
     if not facts["program_is_right"]:
         steps = _steps(facts["program_steps"])
         out.print(f"DEFECT: the program differs from Edgewise's own reference by {steps}")
+
+
+def _size(difference: Facts) -> float:
+    """A difference in steps; JSON's null is infinite."""
+    steps = difference["steps"]
+    return math.inf if steps is None else float(steps)
 
 
 def _show_doctor(out: Console, facts: Facts) -> None:

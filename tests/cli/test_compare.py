@@ -300,14 +300,15 @@ class TestLiteRT:
 
         def off(self: peers.LiteRTTensors, arrays: Sequence[Array]) -> dict[str, Array]:
             tensors = run(self, arrays)
-            return tensors | {"mean": tensors["mean"] ^ 16}
+            return tensors | {"mean": tensors["mean"] ^ 16, "scores": tensors["scores"] ^ 32}
 
         monkeypatch.setattr(peers.LiteRTTensors, "run", off)
         result = edgewise("compare", classifier, "--random", 1)
         assert result.exit_code == 1
         assert "first difference: mean (MEAN), 8 of 8 elements, at most 16 steps" in result.stdout
+        assert "greatest difference: scores (FULLY_CONNECTED), 32 steps\n" in result.stdout
         assert "NOT within the tolerance of 1 step\n" in result.stdout
-        assert edgewise("compare", classifier, "--tolerance", 16).exit_code == 0
+        assert edgewise("compare", classifier, "--tolerance", 32).exit_code == 0
 
 
 class TestOpenVINO:
