@@ -24,6 +24,17 @@ class Sweep:
         self.graph = graph
         self.nodes: list[Node] = []
         self.producers: dict[Value, Node] = {}
+        self._positions: dict[Node, int] = {}
+
+    def append(self, node: Node) -> None:
+        """Add a node that is rewritten."""
+        self._positions[node] = len(self.nodes)
+        self.nodes.append(node)
+        self.producers.update(dict.fromkeys(node.outputs, node))
+
+    @cached_property
+    def _results(self) -> frozenset[Value]:
+        return frozenset(self.graph.results)
 
     @cached_property
     def users(self) -> dict[Value, list[Node]]:
@@ -35,12 +46,12 @@ class Sweep:
 
     def has_one_user(self, value: Value) -> bool:
         """One node reads ``value``, and it is no output of the graph."""
-        return len(self.users.get(value, ())) == 1 and value not in self.graph.results
+        return len(self.users.get(value, ())) == 1 and value not in self._results
 
     def position(self, value: Value) -> int:
         """Index of the node that computes ``value`` among the nodes so far; -1 for none."""
         node = self.producers.get(value)
-        return -1 if node is None else self.nodes.index(node)
+        return -1 if node is None else self._positions[node]
 
 
 Rule = Callable[[Node, Sweep], Replacement]
@@ -76,8 +87,7 @@ def rewrite(graph: Graph, ops: tuple[type[Op], ...], rule: Rule) -> Graph:
                 renamed.update(names)
                 changed = True
                 continue
-        sweep.nodes.append(node)
-        sweep.producers.update(dict.fromkeys(node.outputs, node))
+        sweep.append(node)
     if not changed:
         return graph
     nodes = [_rename(node, renamed) for node in sweep.nodes] if renamed else sweep.nodes

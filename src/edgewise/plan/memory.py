@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from bisect import insort
 from collections.abc import Mapping
+
+import numpy as np
 
 from ..kernels.views import SLACK
 from .model import ALIGN, Buffer, align
@@ -18,22 +19,19 @@ def place(
     Neural Net Inference" (2020): largest first, each into the smallest gap that fits among those
     placed before whose lifetimes (first and last step, inclusive) overlap with its own.
     """
-    placed: list[tuple[int, int, int, int]] = []
     offsets: dict[Buffer, int] = {}
-    for buffer in sorted(lifetimes, key=lambda b: (-b.nbytes, lifetimes[b])):
+    placed = np.zeros((4, len(lifetimes)), np.int64)
+    starts, stops, firsts, lasts = placed
+    for count, buffer in enumerate(sorted(lifetimes, key=lambda b: (-b.nbytes, lifetimes[b]))):
         first, last = lifetimes[buffer]
         size = align(buffer.nbytes)
-        end, best, best_gap = 0, -1, 0
-        for start, stop, other_first, other_last in placed:
-            if other_first > last or other_last < first:
-                continue
-            gap = start - end
-            if gap >= size and (best < 0 or gap < best_gap):
-                best, best_gap = end, gap
-            if stop > end:
-                end = stop
-        offset = best if best >= 0 else end
-        offsets[buffer] = offset
-        insort(placed, (offset, offset + size, first, last))
+        beside = np.flatnonzero((firsts[:count] <= last) & (lasts[:count] >= first))
+        beside = beside[np.argsort(starts[beside], kind="stable")]
+        ends = np.maximum.accumulate(np.append(0, stops[beside]))
+        gaps = starts[beside] - ends[:-1]
+        fitting = np.flatnonzero(gaps >= size)
+        best = fitting[gaps[fitting].argmin()] if fitting.size else -1
+        offsets[buffer] = int(ends[best])
+        placed[:, count] = offsets[buffer], offsets[buffer] + size, first, last
     top = max((offsets[b] + align(b.nbytes) for b in offsets), default=0)
     return offsets, align(top + SLACK) if top else ALIGN
