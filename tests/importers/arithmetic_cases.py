@@ -99,7 +99,6 @@ CASES: dict[str, Case] = {
         [real(2, 3, 4)],
         tolerance=CLOSE,
     ),
-    "prelu of many slopes": binary("PRELU", real(3, 1), real(2, 1, 4), real(2, 3, 4)),
     "prelu int8": binary("PRELU", quantized((2, 3, 4)), quantized((4,), I8, 0.01, 7)),
     "add int32": binary("ADD", of(I32, 2, 5), options="AddOptions", FusedActivationFunction=1),
     "add int16": binary("ADD", S16, options="AddOptions", PotScaleInt16=False),

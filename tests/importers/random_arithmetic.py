@@ -137,6 +137,9 @@ def binary(d: Draw, name: str) -> Trial:
     if name == "ATAN2":
         b = a
         tb = TensorType(b, dtype)
+    if name == "PRELU":
+        a = tuple(np.broadcast_shapes(a, b))
+        ta = TensorType(a, dtype, ta.quant)
     same = dtype is I16 and name in COMPARE
     if ta.quant and (name in ("MAXIMUM", "MINIMUM") or same or d.chance(0.2)):
         tb = TensorType(b, dtype, ta.quant)

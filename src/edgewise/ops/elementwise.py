@@ -305,13 +305,19 @@ class Atan2(Binary):
 
 
 class PRelu(Binary):
-    """x where x >= 0, else alpha * x; operands are (x, alpha), broadcast.
+    """x where x >= 0, else alpha * x; operands are (x, alpha), which broadcasts to x.
 
     Quantized: fixed_point.multiply of x, or of x * alpha, to the output's scale.
     """
 
     name: ClassVar[str] = "PRELU"
     kinds: ClassVar[tuple[Kind, ...]] = (Kind.FLOAT, Kind.QUANTIZED)
+
+    def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
+        (out,) = super().infer(inputs)
+        x, alpha = (list(t.shape) for t in inputs)
+        self.require(out.shape == inputs[0].shape, f"alpha {alpha} must broadcast to {x}")
+        return (out,)
 
     def compute(self, a: Array, b: Array) -> Array:
         return np.where(a >= 0, a, a * b)
