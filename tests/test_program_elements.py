@@ -111,6 +111,23 @@ def top_of_parts() -> Graph:
     return b.graph(*b.node(ops.TopK(3), [parts[1]]), *b.node(ops.TopK(4), [turned]))
 
 
+def reversed_sequences(shape: Sequence[int], seq: int, batch: int, lengths: Array | None) -> Make:
+    """``lengths`` None: those that a program computes, 0 to all of the axis."""
+
+    def make() -> Graph:
+        b = Builder()
+        x = b.input(TensorType(tuple(shape), F32))
+        if lengths is None:
+            n = TensorType((shape[batch],), I32)
+            bound = b.constant(np.array(shape[seq], np.int32))
+            chosen = b.node(ops.FloorMod(), [b.input(n), bound])
+        else:
+            chosen = b.constant(lengths)
+        return b.graph(b.node(ops.ReverseSequence(seq, batch), [x, chosen]))
+
+    return make
+
+
 def slices() -> Graph:
     """Parts of a computed tensor, which later operators must not write over too early."""
     b = Builder()
@@ -275,6 +292,10 @@ CASES: dict[str, Make] = {
     "top k of bytes": top(quantized((3, 70), I8), 9),
     "top k of integers": top(TensorType((50,), I32), 50),
     "top k of parts": top_of_parts,
+    "reverse sequences": reversed_sequences((4, 9, 5), 1, 0, None),
+    "reverse sequences in time": reversed_sequences((9, 4, 3), 0, 1, np.array([9, 0, 4, 1])),
+    "reverse sequences of columns": reversed_sequences((3, 2, 8), 2, 0, None),
+    "reverse sequences between": reversed_sequences((2, 3, 7, 2), 2, 1, np.int32([3, 7, 6])),
     "select": mixed(
         ops.Select(), TensorType((5, 1, 9), BOOL), TensorType(SHAPE, F32), np.float32(1)
     ),
@@ -324,3 +345,19 @@ def test_slices_and_what_is_surrounded_are_not_copied() -> None:
     plan = plan_for(ew.optimize(surrounded()), AVX2)
     inner = (1, 5, 6, 3)
     assert [s for s in plan.steps if "copy" in s.kernel.symbol and s.reads[0].shape == inner] == []
+
+
+@pytest.mark.parametrize("bad", [6, -1, 2**31 - 1, -(2**31)])
+def test_lengths_outside_are_refused(bad: int) -> None:
+    """By native code as by the reference."""
+    b = Builder()
+    x, lengths = b.input(TensorType((2, 5, 3), F32)), b.input(TensorType((2,), I32))
+    graph = b.graph(b.node(ops.ReverseSequence(), [x, lengths]))
+    program = ew.compile(graph, strict=True)
+    data = np.arange(30, dtype=np.float32).reshape(2, 5, 3)
+    for refused in ([0, bad], [bad, 5]):
+        with pytest.raises(ew.RunError, match=rf"^REVERSE_SEQUENCE: .* {bad};"):
+            program(data, np.array(refused, np.int32))
+    good = np.array([5, 0], np.int32)
+    np.testing.assert_array_equal(program(data, good), reference(graph, [data, good])[0])
+    program.close()

@@ -106,6 +106,47 @@ def _gather(
     )
 
 
+def lower_reverse_sequence(ctx: Context, node: Node) -> None:
+    """REVERSE_SEQUENCE: elements of each batch that computed indices name."""
+    op = node.op
+    assert isinstance(op, ops.ReverseSequence)
+    x, y = ctx.view(node.inputs[0]), ctx.view(node.outputs[0])
+    lengths = node.inputs[1]
+    op.check_values([None, lengths.data], node.input_types)
+    others = [i for i in range(len(x.shape)) if i not in (op.batch_axis, op.seq_axis)]
+    before = [i for i in others if i < op.seq_axis]
+    order = [op.batch_axis, *before, op.seq_axis, *(i for i in others if i > op.seq_axis)]
+    batch, n = x.shape[op.batch_axis], x.shape[op.seq_axis]
+    if lengths.data is not None:
+        places, ends = np.arange(n), lengths.data[:, None]
+        indices = ctx.constant(np.where(places < ends, ends - 1 - places, places))
+    else:
+        indices = _reversed(ctx, ctx.view(lengths), batch, n)
+    _gather(ctx, _permuted(x, order), indices, _permuted(y, order), (1, 1 + len(before)), 0)
+
+
+def _reversed(ctx: Context, lengths: View, batch: int, n: int) -> View:
+    """For each place in each batch the one that comes there; lengths below 0 name no element."""
+    dtype = lengths.type.dtype
+    indices = ctx.scratch(f"reversed.{ctx.index}", (batch, n), dtype)
+    program = Program(ctx, indices.shape)
+    places = program.input(ctx.constant(np.arange(n).astype(dtype.numpy)))
+    column = View(lengths.address, replace(lengths.type, shape=(batch, 1)), (*lengths.strides, 0))
+    end, one, zero = program.input(column), program.scalar(1, dtype), program.scalar(0, dtype)
+    mirrored = program.stage("sub", (program.stage("sub", (end, one), dtype), places), dtype)
+    is_below = program.stage("lt", (end, zero), DType.BOOL)
+    kept = program.stage("select", (is_below, end, places), dtype)
+    inside = program.stage("lt", (places, end), DType.BOOL)
+    program.stage("select", (inside, mirrored, kept), dtype)
+    program.emit(indices)
+    return indices
+
+
+def _permuted(view: View, order: Sequence[int]) -> View:
+    t = replace(view.type, shape=tuple(view.shape[i] for i in order))
+    return View(view.address, t, tuple(view.strides[i] for i in order))
+
+
 def lower_update_slice(ctx: Context, node: Node) -> None:
     """DYNAMIC_UPDATE_SLICE: the input, unless it lies there already, then the update over it."""
     x, update, start = (ctx.view(value) for value in node.inputs)

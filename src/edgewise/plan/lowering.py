@@ -80,6 +80,7 @@ LOWERINGS: dict[type[ops.Op], Lowering] = {
     ops.ResizeBilinear: images.lower_resize_bilinear,
     ops.ResizeNearestNeighbor: images.lower_resize_nearest,
     ops.Reverse: arrange.lower_reverse,
+    ops.ReverseSequence: gather.lower_reverse_sequence,
     ops.SpaceToBatchNd: arrange.lower_space_to_batch,
     ops.SpaceToDepth: arrange.lower_space_to_depth,
     ops.Split: movement.lower_slices,
