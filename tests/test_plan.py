@@ -14,12 +14,12 @@ from edgewise import ops
 from edgewise import plan as plan_module
 from edgewise.dtype import DType, QParams
 from edgewise.errors import CompileError, UnsupportedError
-from edgewise.graph import Array, Graph, Value
+from edgewise.graph import Array, Graph, TensorType, Value
 from edgewise.kernels.isa import ISAS, Isa
 from edgewise.kernels.views import SLACK
 from edgewise.plan import Buffer, HostStep, Plan, Step, View, make_plan, memory
 from edgewise.plan.check import check
-from edgewise.plan.model import ALIGN, CONSTANTS, align
+from edgewise.plan.model import ALIGN, CONSTANTS, Constants, align
 from edgewise.plan.products import MAX_STEPS
 from edgewise.runtime import plan_for
 from networks import Builder, classifier, quantized
@@ -405,6 +405,22 @@ class TestCheck:
         wrong = dataclasses.replace(y, address=y.address + 1)
         with pytest.raises(CompileError, match=f"value '{value.name}'"):
             check(dataclasses.replace(good, outputs=((value, wrong),)))
+
+
+def test_a_large_constant_is_kept_once() -> None:
+    b = Builder()
+    table = b.constant(np.ones((300, 16), np.uint8), Q)
+    indices = TensorType((5,), DType.INT32)
+    rows = [b.node(ops.Gather(), [table, b.input(indices)]) for _ in range(2)]
+    assert 300 * 16 <= plan(b.graph(*rows)).constant_bytes < 2 * 300 * 16
+
+
+def test_equal_bytes_of_other_memory_are_another_constant() -> None:
+    constants = Constants()
+    first, second = (np.full(n, 7, np.int16) for n in (5000, 6000))
+    places = [constants.add(a) for a in (first, second, first.view(np.uint8), first[:4000])]
+    assert places[0] == places[2]
+    assert len(set(places)) == 3
 
 
 def test_an_arena_beyond_the_limit_is_refused() -> None:

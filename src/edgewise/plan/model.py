@@ -180,19 +180,21 @@ class Constants:
 
     arrays: list[npt.NDArray[np.uint8]] = field(default_factory=list)
     size: int = 0
-    _known: dict[bytes, Address] = field(default_factory=dict)
+    _known: dict[bytes | tuple[int, int], Address] = field(default_factory=dict)
 
     def add(self, array: npt.NDArray[np.generic]) -> Address:
-        """Place ``array``'s bytes at an aligned address; small equal arrays are kept once."""
+        """Place ``array``'s bytes at an aligned address.
+
+        Small equal arrays are kept once, and so is what lies in the same memory.
+        """
         data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-        key = data.tobytes() if data.nbytes <= 4096 else None
-        if key is not None and key in self._known:
+        key = data.tobytes() if data.nbytes <= 4096 else (data.ctypes.data, data.nbytes)
+        if key in self._known:
             return self._known[key]
         address = Address(CONSTANTS, self.size)
         self.arrays.append(data)
         self.size = align(self.size + data.nbytes)
-        if key is not None:
-            self._known[key] = address
+        self._known[key] = address
         return address
 
     def joined(self) -> npt.NDArray[np.uint8]:
