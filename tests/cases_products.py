@@ -199,6 +199,12 @@ PRODUCTS: dict[str, Case] = {
         (1, 1, 1, 4, 6),
         4,
     ),
+    "transpose conv 3d, wide gaps": volumes(
+        ops.Conv3DTranspose(dilation=(1, 1, 100), output_size=(2, 3, 203)),
+        (1, 2, 3, 3, 2),
+        (1, 1, 3, 4, 2),
+        4,
+    ),
     "conv 3d transpose dilated": volumes(
         ops.Conv3DTranspose((1, 2, 3), (2, 1, 2), output_size=(5, 6, 9)),
         (1, 3, 3, 3, 5),

@@ -279,7 +279,7 @@ def _arg_max(dtype, axis):
     return b.graph(b.node(ops.ArgMax(axis, DType.INT64), [x]))
 
 
-FALLBACKS = {"groups, too many", "transpose conv, many phases"}
+FALLBACKS = {"groups, too many", "transpose conv, many phases", "transpose conv 3d, wide gaps"}
 """Cases without a kernel: the numpy reference runs them."""
 
 

@@ -54,13 +54,23 @@ class _Conv3D(Op):
         )
         return d, h, w
 
-    def tap_slices(self, tap: Sequence[int], windows: Triple) -> tuple[slice, ...]:
-        """Where one tap of all windows lies in padded volumes [N, D, H, W, C]."""
-        inside = (
-            slice(i * dil, i * dil + (n - 1) * s + 1, s)
-            for i, n, s, dil in zip(tap, windows, self.stride, self.dilation, strict=True)
-        )
-        return (slice(None), *inside)
+    def tap_slices(
+        self, tap: Sequence[int], windows: Sequence[int], volume: Sequence[int]
+    ) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+        """The windows [N, D, H, W, C] of which a tap lies inside of ``volume``, and where it lies.
+
+        Both numbers are of three dimensions. Windows reach over padding, which holds nothing.
+        """
+        chosen, places = [slice(None)], [slice(None)]
+        sizes = zip(tap, windows, volume, self.stride, self.dilation, self.padding, strict=True)
+        for i, count, size, s, dil, (before, _) in sizes:
+            shift = i * dil - before
+            first = max(-(shift // s), 0)
+            last = min((size - 1 - shift) // s, count - 1)
+            inside = first <= last
+            chosen.append(slice(first, last + 1) if inside else slice(0))
+            places.append(slice(first * s + shift, last * s + shift + 1, s) if inside else slice(0))
+        return tuple(chosen), tuple(places)
 
     def finish(self, acc: Array, arrays: Sequence[Array]) -> list[Array]:
         return [clamp_float(acc + arrays[2] if len(arrays) == 3 else acc, self.activation)]
@@ -94,11 +104,11 @@ class Conv3D(_Conv3D):
         self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
     ) -> list[Array]:
         x, w = arrays[:2]
-        _, d, h, width, _ = outputs[0].shape
-        padded = np.pad(x, ((0, 0), *self.padding, (0, 0)))
+        windows = outputs[0].shape[1:4]
         acc = np.zeros(outputs[0].shape, np.float64)
         for tap in itertools.product(*map(range, w.shape[:3])):
-            acc += matmul(padded[self.tap_slices(tap, (d, h, width))], w[tap])
+            chosen, places = self.tap_slices(tap, windows, x.shape[1:4])
+            acc[chosen] += matmul(x[places], w[tap])
         return self.finish(acc, arrays)
 
     def macs(self, inputs: Sequence[TensorType], outputs: Sequence[TensorType]) -> int:
@@ -139,18 +149,11 @@ class Conv3DTranspose(_Conv3D):
         self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
     ) -> list[Array]:
         x, w = arrays[:2]
-        n, d, h, width, _ = x.shape
-        ends = zip((d, h, width), w.shape[:3], self.stride, self.dilation, strict=True)
-        spans = [(size - 1) * s + (k - 1) * dil + 1 for size, k, s, dil in ends]
-        padded = [size + sum(p) for size, p in zip(self.output_size, self.padding, strict=True)]
-        full = np.zeros((n, *map(max, spans, padded), w.shape[3]), np.float64)
+        acc = np.zeros(outputs[0].shape, np.float64)
         for tap in itertools.product(*map(range, w.shape[:3])):
-            full[self.tap_slices(tap, (d, h, width))] += matmul(x, w[tap].T)
-        inside = [
-            slice(p[0], p[0] + size) for p, size in zip(self.padding, self.output_size, strict=True)
-        ]
-        whole = (slice(None), *inside)
-        return self.finish(full[whole], arrays)
+            chosen, places = self.tap_slices(tap, x.shape[1:4], self.output_size)
+            acc[places] += matmul(x[chosen], w[tap].T)
+        return self.finish(acc, arrays)
 
     def macs(self, inputs: Sequence[TensorType], outputs: Sequence[TensorType]) -> int:
         return math.prod(inputs[0].shape[:4]) * inputs[1].size

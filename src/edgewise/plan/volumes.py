@@ -26,6 +26,9 @@ from .rows import Epilogue, rows, window_runs
 MAX_STEPS = 1024
 """Products that one operator may become: volumes, or phases of a transposed convolution."""
 
+MAX_GAPS = 64
+"""How many times as many weights a transposed convolution may get from the gaps of a dilation."""
+
 Triple = Sequence[int]
 
 
@@ -53,6 +56,7 @@ def lower_conv_3d_transpose(ctx: Context, node: Node) -> None:
     assert isinstance(op, Conv3DTranspose)
     p, epilogue = _operands(ctx, node, op)
     c = ctx.view(node.outputs[0])
+    ctx.require(math.prod(op.dilation) <= MAX_GAPS)
     weights = _with_gaps(p.weights.transpose(3, 0, 1, 2, 4), op.dilation)
     axes = [
         phases(extent, k, step, before)
