@@ -10,6 +10,7 @@ import random_arithmetic
 import random_indexing
 import random_moving
 import random_products
+import random_recurrent
 import tflite
 from random_draw import GENERATORS, Array, Draw, Trial
 from random_networks import draw_network
@@ -20,7 +21,7 @@ from edgewise.dtype import DType
 from edgewise.graph import Graph
 from tflite_builder import run_litert
 
-FAMILIES = (random_arithmetic, random_indexing, random_moving, random_products)
+FAMILIES = (random_arithmetic, random_indexing, random_moving, random_products, random_recurrent)
 """They fill ``GENERATORS``."""
 
 CLOSE, KERNEL = 1e-5, 2e-6
@@ -83,6 +84,7 @@ def steps(found: Array, expected: Array) -> int:
 
 def reference(graph: Graph, arrays: Sequence[Array]) -> list[Array]:
     values = dict(zip(graph.inputs, arrays, strict=True))
+    values.update((state.before, state.initial) for state in graph.states)
     for node, results in graph.reference(values):
         values.update(zip(node.outputs, results, strict=True))
     return [values[v] if v.data is None else v.data for v in graph.outputs]
@@ -94,6 +96,7 @@ def programs(graph: Graph, arrays: Sequence[Array], what: str) -> list[Array]:
     for threads in (1, 2):
         program = ew.compile(graph, threads=threads)
         for _ in range(2):
+            program.reset()
             y: Any = program(*arrays)
             results.append(list(y) if isinstance(y, tuple) else [y])
         program.close()

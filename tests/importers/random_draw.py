@@ -46,7 +46,8 @@ class Trial(NamedTuple):
         if shapes is not None:
             pairs = zip(self.outputs, shapes, strict=True)
             outs = [Tensor(TensorType(tuple(s), t.dtype, t.quant)) for t, s in pairs]
-        given = [t for t in self.inputs if t is not None and t.data is None]
+        operands = (t for t in self.inputs if t is not None and not t.is_variable)
+        given = [t for t in operands if t.data is None]
         op = Operator(self.builtin, self.inputs, outs, self.options, self.fields)
         return build([op], given, outs)
 
