@@ -48,7 +48,7 @@ def test_programs_follow_it() -> None:
         expected = evaluate(changed, {x: data})[0]
         program = ew.compile(graph, requantization="fixed_point")
         np.testing.assert_array_equal(program(data), expected)
-        assert {f.reason for f in program.fallbacks} == {"no kernel requantizes in fixed point"}
+        assert not program.fallbacks
         program.close()
 
 
