@@ -121,6 +121,16 @@ def test_states_that_change_places() -> None:
             np.testing.assert_array_equal(program.states[name], value)
 
 
+def test_states_without_elements() -> None:
+    t = TensorType((0, 3), DType.FLOAT32)
+    x, before = Value("x", t), Value("v", t)
+    b = Builder()
+    y = b.node(ops.Add(), (x, before))
+    empty = np.zeros((0, 3), np.float32)
+    program = ew.compile(Graph((x,), (y,), tuple(b.nodes), states=(State(before, y, empty),)))
+    assert program(empty).shape == (0, 3)
+
+
 def test_states_without_nodes() -> None:
     t = TensorType((3,), DType.FLOAT32)
     x, before = Value("x", t), Value("v", t)

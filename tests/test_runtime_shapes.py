@@ -164,6 +164,12 @@ class TestResize:
         program.resize({})
         assert program(x).shape == (4, 1)
 
+    def test_numpy_s_numbers(self) -> None:
+        program = ew.compile(ew.load(plain((2, 3))))
+        program.resize({"x": np.array([4, 1])})
+        assert program.inputs[0].type.shape == (4, 1)
+        assert ew.load(plain((2, 3)), shapes={"x": np.array([4, 1])}).digest == program.graph.digest
+
     def test_keeps_variables_of_unchanged_shape(self) -> None:
         program = ew.compile(ew.load(accumulator()))
         program(np.ones(3, np.float32))
@@ -180,9 +186,12 @@ class TestResize:
             ({"x": (1, 2, 3)}, r"shape \[1, 2, 3\] in place of \[2, 3\]; the rank stays"),
             ({"x": (1, -1)}, "no dimension is negative"),
             ({"x": (2**20, 2**20)}, "cannot take inputs of shapes|at most"),
+            ({"x": (2.0, 3)}, r"'x': shape \(2.0, 3\); it must be whole numbers"),
+            ({"x": 6}, "'x': shape 6; it must be whole numbers"),
+            ({"x": "23"}, "'x': shape '23'; it must be whole numbers"),
         ],
     )
-    def test_refused(self, shapes: dict[str, tuple[int, ...]], message: str) -> None:
+    def test_refused(self, shapes: dict[str, Any], message: str) -> None:
         content = plain((2, 3))
         with pytest.raises(InputError, match=message):
             ew.load(content, shapes=shapes)

@@ -7,9 +7,10 @@ by identity: two values of the same name and type are different tensors.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from operator import index
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -250,6 +251,23 @@ class Graph:
         lines += [f"  state %{s.before.name} <- %{s.after.name}" for s in self.states]
         lines += ["  return " + ", ".join(f"%{v.name}" for v in self.outputs), "}"]
         return "\n".join(lines)
+
+
+def checked_shapes(shapes: Mapping[str, Iterable[SupportsIndex]]) -> dict[str, tuple[int, ...]]:
+    """Shapes of a caller, by name, as tuples of whole numbers.
+
+    Raises:
+        InputError: one is something else.
+    """
+    found: dict[str, tuple[int, ...]] = {}
+    for name, shape in shapes.items():
+        try:
+            found[name] = tuple(map(index, shape))
+        except TypeError:
+            raise InputError(
+                f"input {name!r}: shape {shape!r}; it must be whole numbers, one a dimension"
+            ) from None
+    return found
 
 
 def verify(graph: Graph, known: Container[Node] = ()) -> None:

@@ -13,7 +13,7 @@ from .codegen.target import host
 from .codegen.threads import ThreadPool
 from .errors import CompileError, EdgewiseError, InputError
 from .execution import Execution, Fallback, Options, Part, plan_for
-from .graph import Array, Graph, Shapes, Value
+from .graph import Array, Graph, Shapes, Value, checked_shapes
 from .kernels.isa import Isa
 
 if TYPE_CHECKING:
@@ -144,9 +144,8 @@ class Program:
             raise InputError(
                 f"no input is named {unknown[0]!r}; the inputs are {list(self._names)}"
             )
-        execution = self._for(
-            {v.name: tuple(shapes.get(v.name, v.type.shape)) for v in self.inputs}
-        )
+        chosen = checked_shapes(shapes)
+        execution = self._for({v.name: chosen.get(v.name, v.type.shape) for v in self.inputs})
         with self._pool.lock:
             self._enter(execution)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ..errors import InputError, ModelError
-from ..graph import Graph, Shapes
+from ..graph import Graph, Shapes, checked_shapes
 from .tflite import read_tflite
 from .tflite_call import REGISTERED
 
@@ -69,7 +69,7 @@ def _read(
     data: bytes, name: str, suffix: str, signature: str | None, shapes: Shapes | None
 ) -> Graph:
     format = _format(data, suffix)
-    shapes = {key: tuple(shape) for key, shape in (shapes or {}).items()}
+    shapes = checked_shapes(shapes or {})
 
     def again(shapes: Shapes) -> Graph:
         return _read(data, name, suffix, signature, shapes)

@@ -161,7 +161,9 @@ def _keep_states(graph: Graph, ctx: Context) -> dict[Value, View]:
 
 
 def _copy(ctx: Context, source: View, target: View) -> None:
-    """``emit_copy`` of any rank."""
+    """``emit_copy`` of any rank, and of nothing."""
+    if 0 in target.shape:
+        return
     try:
         emit_copy(ctx, source, target)
     except NoKernelError:
