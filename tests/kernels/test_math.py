@@ -58,7 +58,7 @@ CASES = {
     "exp": Case(kmath.exp, np.exp, 1),
     "expm1": Case(kmath.expm1, np.expm1, 1, greatest=-1e-45),
     "floor": Case(kmath.floor, np.floor, 0),
-    "gelu": Case(kmath.gelu, _each(_gelu), 6),
+    "gelu": Case(kmath.gelu, _each(_gelu), 7),
     "gelu_tanh": Case(kmath.gelu_tanh, _gelu_tanh, 14, least=-3),
     "log": Case(kmath.log, np.log, 1),
     "logistic": Case(kmath.logistic, _logistic, 2.5),
