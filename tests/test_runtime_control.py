@@ -21,6 +21,7 @@ from tflite_networks import (
     accumulator,
     counter_in_a_loop,
     endless,
+    last_words,
     loop,
     nonzero,
     running_places,
@@ -311,3 +312,15 @@ def test_fixed_point_is_another_program() -> None:
     a = ew.compile(graph)(*inputs)
     b = ew.compile(graph, requantization="fixed_point")(*inputs)
     assert max(np.abs(x.astype(int) - y).max() for x, y in zip(a, b, strict=True)) <= 3
+
+
+def test_variables_of_strings() -> None:
+    """A call returns what the call before it was given; what is no string is refused."""
+    program = ew.compile(ew.load(last_words()))
+    first, second = (np.array(words, object) for words in ([b"a", b"b"], [b"c", b""]))
+    assert program(first).tolist() == [b"x", b"y"]
+    assert program(second).tolist() == first.tolist()
+    for wrong in ("c", 3, None):
+        with pytest.raises(InputError, match=r"input 'words' holds a \w+; its strings are bytes"):
+            program(np.array([b"a", wrong], object))
+    assert program(first).tolist() == second.tolist()

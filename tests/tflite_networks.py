@@ -335,6 +335,17 @@ def nonzero() -> bytes:
     )
 
 
+def last_words() -> bytes:
+    """words -> the words of the call before, at first x and y."""
+    t = TensorType((2,), DType.STRING)
+    words, before, h = Tensor(t, name="words"), Tensor(t), handle("h")
+    first = Tensor(t, np.array([b"x", b"y"], object))
+    main = [_once(1), _variable("v", h), _read(h, before), _assign(h, words)]
+    return join(
+        build(main, [words], [before]), build([_variable("v", h), _assign(h, first)], [], [])
+    )
+
+
 def running_places() -> bytes:
     """i -> the places of a variable that are above 0, after row i of a table was added to it."""
     i, h = i32(1, name="i"), handle("h")

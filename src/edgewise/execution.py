@@ -19,7 +19,7 @@ import numpy as np
 from .codegen import cache, stored
 from .codegen.module import SOURCES, Module, Place, aligned, target_for
 from .dtype import DType
-from .errors import RunError
+from .errors import InputError, RunError
 from .graph import Array, Graph, Node, Value
 from .kernels.isa import Isa
 from .ops import Control, Interpreted, Rounding
@@ -114,6 +114,7 @@ class Execution:
         """The graph's outputs, in memory of their own, for arrays of its inputs.
 
         Raises:
+            InputError: an element of a tensor of strings is something else.
             RunError: a loop does not end, or a value breaks an operator's rule.
         """
         if self._tail is not None:
@@ -180,6 +181,8 @@ class Execution:
 
     def _run_with_tail(self, pool: int, arrays: Sequence[Array]) -> list[Array]:
         assert self._tail is not None
+        for value, array in zip(self.graph.inputs, arrays, strict=True):
+            _check_strings(value, array)
         env = dict(zip(self.graph.sources, (*arrays, *self.states), strict=True))
         self._compute(pool, [env[value] for value in self._core.inputs])
         for value, output in zip(self._core.outputs, self._outputs, strict=True):
@@ -309,6 +312,15 @@ def _split(graph: Graph) -> tuple[Graph, Node | None]:
     outputs = tuple(v for v in wanted if not v.is_constant and v not in known)
     core = replace(graph, inputs=given, outputs=outputs, nodes=graph.nodes[:-1], states=())
     return core, tail
+
+
+def _check_strings(value: Value, array: Array) -> None:
+    if value.type.dtype is DType.STRING:
+        other = next((e for e in array.flat if not isinstance(e, bytes)), b"")
+        if not isinstance(other, bytes):
+            raise InputError(
+                f"input {value.name!r} holds a {type(other).__name__}; its strings are bytes"
+            )
 
 
 def _known(env: dict[Value, Array], value: Value) -> Array:

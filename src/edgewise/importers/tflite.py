@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from ..dtype import DType
 from ..errors import InputError, ModelError, RunError, UnsupportedError
 from ..graph import Array, Graph, Node, Shapes, State, TensorType, Value
 from ..ops import Interpreted
@@ -175,14 +176,14 @@ class _Network:
         return Value(name, TensorType(shape, declared.type.dtype, declared.type.quant))
 
     def _output(self, reading: Reading, index: int, labels: Mapping[int, str]) -> Value:
-        """What the graph returns for a tensor, under the tensor's name."""
+        """What the graph returns for a tensor, under the tensor's name; strings keep their own."""
         value = reading.argument(index, "output")
         if isinstance(value, Key):
             raise ModelError(
                 f"{self.subgraph.what}: an output is the handle of a variable or a table"
             )
         label = labels.get(index, value.name)
-        if value.name == label or value in self.inputs:
+        if value.name == label or value in self.inputs or value.type.dtype is DType.STRING:
             return value
         return reading.retyped(value, value.type, label)
 
