@@ -61,7 +61,8 @@ def dense(
 def transpose_conv(
     x: TensorType, w: Tensor, bias: Tensor | None, y: TensorType, tolerance: float, **fields: Any
 ) -> Case:
-    inputs = [ints(*y.shape), w, Tensor(x), bias]
+    operands = [ints(*y.shape), w, Tensor(x), bias]
+    inputs = operands if bias else operands[:3]
     return Case("TRANSPOSE_CONV", inputs, [y], "TransposeConvOptions", fields, tolerance)
 
 
@@ -198,6 +199,14 @@ CASES = {
         weights((5, 3, 3, 2), axis=0),
         sums(5, I64),
         wide((1, 8, 6, 5), 0.001),
+        0,
+        **TWOS,
+    ),
+    "transpose conv int16 without bias": transpose_conv(
+        wide((1, 4, 3, 2)),
+        weights((5, 3, 3, 2), axis=0),
+        None,
+        wide((1, 8, 6, 5), 0.0001),
         0,
         **TWOS,
     ),

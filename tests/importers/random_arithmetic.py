@@ -178,6 +178,8 @@ def add_n(d: Draw, name: str) -> Trial:
 def select(d: Draw, name: str) -> Trial:
     dtype = d.one((F32, I8, U8, I16, I32, I64, BOOL))
     a, b = d.broadcast(0, 4)
+    a = (*a, 2) if np.prod(a) == 1 else a
+    b = (*b, 1) if len(b) < len(a) else b
     c = d.one((a, b))
     q = d.type((), dtype).quant
     if name == "SELECT":
@@ -210,6 +212,7 @@ def reduction(d: Draw, name: str) -> Trial:
         q = d.quant(dtype)
     rank = len(t.shape)
     count = d.int(0, rank)
+    d.odd |= name == "REDUCE_PROD" and q is not None and count == 0
     axes = d.rng.permutation(rank)[:count].tolist()
     axes = [a - rank if d.chance(0.4) else a for a in axes]
     if axes and d.chance(0.1):

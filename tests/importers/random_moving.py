@@ -103,7 +103,7 @@ def expand(d: Draw, name: str) -> Trial:
 
 @gen("TRANSPOSE")
 def transpose(d: Draw, name: str) -> Trial:
-    t = d.type(d.shape(0, 6), d.one(ANY))
+    t = d.type(d.shape(1, 6), d.one(ANY))
     perm = d.rng.permutation(len(t.shape))
     perm = [int(p) - len(perm) if d.chance(0.1) else int(p) for p in perm]
     return d.trial(name, [d.input(t), d.index(np.array(perm, np.int32))], [t], "TransposeOptions")

@@ -75,7 +75,7 @@ def resize(d: Draw, name: str) -> Trial:
         AlignCorners=mode == 1,
         HalfPixelCenters=mode == 2,
         scaled=True,
-        step=1 if name == "RESIZE_BILINEAR" else 0,
+        step=3 if name == "RESIZE_BILINEAR" else 0,
     )
 
 
@@ -154,6 +154,7 @@ def conv(d: Draw, name: str) -> Trial:
         wshape, axis = (n, kh, kw, c // group), 0
         fields = {}
     x = TensorType(shape, xd, None if xd is F32 else d.quant(xd))
+    per |= depthwise and wd is not xd and xd is F32
     w = weights(d, wshape, wd, axis if per else None)
     inputs: list[Tensor | None] = [d.input(x), w]
     has_bias = depthwise or d.chance(0.85)
@@ -246,6 +247,7 @@ def dense(d: Draw, name: str) -> Trial:
 @gen("BATCH_MATMUL")
 def batch_matmul(d: Draw, name: str) -> Trial:
     d.finite()
+    d.zero = False
     xd, wd = d.one(((F32, F32), (F32, F32), (I8, I8), (I16, I16), (F32, I8)))
     a, b = d.broadcast(0, 3)
     a, b = tuple(min(n, 5) for n in a), tuple(min(n, 5) for n in b)

@@ -158,6 +158,7 @@ class TransposeConv(Product):
     """
 
     name: ClassVar[str] = "TRANSPOSE_CONV"
+    wide_sums: ClassVar[bool] = True
 
     stride: tuple[int, int] = (1, 1)
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
