@@ -199,7 +199,7 @@ def tconv(d: Draw, name: str) -> Trial:
     if d.chance(0.6):
         inputs.append(bias_for(d, x, w, n, xd))
     out = product_out(d, x, w, shape[3], ())
-    small = same == 0 and any(a < b for a, b in zip(k, s, strict=False))
+    builtin = inputs[0].data is None or any(a < b for a, b in zip(k, s, strict=True))
     return d.trial(
         name,
         inputs,
@@ -210,7 +210,7 @@ def tconv(d: Draw, name: str) -> Trial:
         Padding=same,
         FusedActivationFunction=d.one((0, 0, 1, 3)),
         scaled=True,
-        step=1 if small else 0,
+        step=int(builtin),
     )
 
 
