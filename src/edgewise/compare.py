@@ -224,7 +224,7 @@ def _reference(
     """Run the references; tensors in ``known`` are what the nodes after them see."""
     for node in graph.nodes:
         arrays = [v.data if v.data is not None else env[v] for v in node.inputs]
-        results = node.op.reference(arrays, node.input_types, node.output_types)
+        results = node.reference(arrays)
         env.update(
             (value, known.get(value, array))
             for value, array in zip(node.outputs, results, strict=True)

@@ -96,13 +96,14 @@ class Node:
         return self.op.macs(self.input_types, self.output_types)
 
     def reference(self, arrays: Sequence[Array]) -> list[Array]:
-        """The operator's reference.
+        """The operator's reference; overflow and NaN are results as others are.
 
         Raises:
             RunError: naming this node, where a value breaks the operator's rule.
         """
         try:
-            return self.op.reference(arrays, self.input_types, self.output_types)
+            with np.errstate(all="ignore"):
+                return self.op.reference(arrays, self.input_types, self.output_types)
         except RunError as error:
             if not self.origin or repr(self.origin) in str(error):
                 raise

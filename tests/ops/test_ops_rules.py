@@ -14,7 +14,7 @@ from op_cases import q8
 
 from edgewise.dtype import DType, QParams
 from edgewise.errors import GraphError
-from edgewise.graph import TensorType
+from edgewise.graph import Node, TensorType, Value
 from edgewise.ops import (
     Activation,
     Add,
@@ -25,6 +25,7 @@ from edgewise.ops import (
     Real,
     Rounding,
     Softmax,
+    Square,
     Sub,
     Tile,
     Transpose,
@@ -210,3 +211,11 @@ def test_scalars_stay_scalars(op: Op, inputs: list[TensorType]) -> None:
     )
     (y,) = op.reference([np.zeros(t.shape, t.dtype.numpy) for t in inputs], inputs, [out])
     assert (y.shape, y.dtype) == ((), out.dtype.numpy)
+
+
+def test_overflow_is_a_result_like_others() -> None:
+    """Nodes give it without a warning, which would be an error here."""
+    t = TensorType((2,), DType.FLOAT32)
+    node = Node(Square(), (Value("x", t),), (Value("y", t),))
+    (y,) = node.reference([np.array([1e30, 2], np.float32)])
+    np.testing.assert_array_equal(y, [np.inf, 4])

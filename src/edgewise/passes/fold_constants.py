@@ -122,7 +122,7 @@ def fold_constants(graph: Graph) -> Graph:
             return None
         budget -= elements
         arrays = [value.data for value in node.inputs if value.data is not None]
-        results = node.op.reference(arrays, node.input_types, node.output_types)
+        results = node.reference(arrays)
         for array in results:
             array.setflags(write=False)
         return tuple(
