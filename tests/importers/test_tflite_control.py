@@ -16,8 +16,8 @@ from tflite_networks import (
     branch,
     counter_in_a_loop,
     lookup,
-    loop_until_a_variable_is_large,
     loop,
+    loop_until_a_variable_is_large,
     nonzero,
     quantized_loop,
 )
