@@ -219,6 +219,9 @@ CASES: dict[str, Case] = {
         (3, 2, 5), [9, 9, 0], [9, 1, 5], [-1, -1, 1], BeginMask=3, EndMask=1
     ),
     "slice shrinks": sliced((4,), [2, 0, -1], [3, 4, 5], [1, 1, 1], ShrinkAxisMask=0b101),
+    "slice shrinks to the first": sliced(
+        (4, 5), [2, 1, 0], [3, 4, 5], [1, 1, 1], ShrinkAxisMask=1, BeginMask=3, EndMask=2
+    ),
     "slice few axes": sliced((1, 4, 5), [1], [2], [1]),
     "slice ellipsis": sliced((3, 4, 2), [9, 1], [9, 3], [1, 1], EllipsisMask=1),
     "slice ellipsis inside": sliced((1, 4, 3), [1, 9, 2], [2, 9, 5], [1, 1, 1], EllipsisMask=2),

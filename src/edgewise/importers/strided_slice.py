@@ -48,7 +48,8 @@ def strided_slice(call: Call) -> Built:
         elif new >> i & 1:
             result.append(1)
         elif shrink >> i & 1:
-            ranges.append((_element(call, begin[i], shape[axis]), 1, 1))
+            at = 0 if call.int32(_O.BEGIN_MASK) >> i & 1 else begin[i]
+            ranges.append((_element(call, at, shape[axis]), 1, 1))
             shrunk.append(axis)
         else:
             stop = begin[i] + end[i] if call.options.flag(_O.OFFSET) else end[i]
