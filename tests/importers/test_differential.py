@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from differential import GENERATORS, check, check_network
 
-SLOW, NETWORKS, SLOW_NETWORKS = 24, 6, 230
+SLOW, NETWORKS, SLOW_NETWORKS = 24, 6, 190
 """Files an operator in the long sweep, networks in the short one and the long one."""
 
 
