@@ -20,7 +20,6 @@ MAX_BIAS_ERROR = 0.02
 ``GetQuantizedConvolutionMultipler`` demands it."""
 
 MAX_PRODUCT = 2.0**127
-MAX_RATIO = 2.0**63
 LEAST_SCALE = 2.0**-126
 EIGHT_BIT = (DType.UINT8, DType.INT8)
 PRODUCTS = (ops.Conv2D, ops.DepthwiseConv2D, ops.TransposeConv, ops.FullyConnected)
@@ -125,10 +124,11 @@ def _check_product(inputs: Sequence[TensorType], out: TensorType, what: str) -> 
         raise ModelError(f"{what}: its output is {out}; it must be quantized with one scale")
     out_scale = out.quant.scale[0]
     product = x.scale[0] * max(w.scale)
-    if not (product < MAX_PRODUCT and product / out_scale < MAX_RATIO):
+    bits = 31 if inputs[0].dtype is DType.INT16 else 63
+    if not (product < MAX_PRODUCT and product / out_scale < 2.0**bits):
         raise ModelError(
             f"{what}: scales {x.scale[0]} and {max(w.scale)}, output {out_scale}; input * weights "
-            "is below 2**127, and that / output below 2**63"
+            f"is below 2**127, and that / output below 2**{bits}"
         )
 
 
