@@ -30,7 +30,13 @@ def product(variant, a, w, w_zero=0):
         **{"a_x": row, "a_wrap": 0, "a_image": 0, "c_x": n + 3, "c_wrap": 0, "c_image": 0},
         **{"run_count": runs, "kc": kc, "kstep": variant.layout(kc, runs)[0], "steps": steps},
         **{"panel_bytes": variant.panel_bytes(kc, runs), "panels": panels},
-        **{"tiles": -(-pixels // variant.mr), "block_panels": 1, "zero_point": 3, "lo": -128, "hi": 127},
+        **{
+            "tiles": -(-pixels // variant.mr),
+            "block_panels": 1,
+            "zero_point": 3,
+            "lo": -128,
+            "hi": 127,
+        },
     }
     if variant.weight_zero_point:
         values |= {"w_zero": w_zero, "ones": Buffer(variant.ones(kc, runs))}
