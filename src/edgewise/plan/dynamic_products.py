@@ -14,11 +14,11 @@ from ..kernels.dynamic import GROUP_BYTES, QuantizeGroups
 from ..ops import Activation
 from ..ops.fused import Stage
 from . import select
-from .context import Context, chunk_count
+from .context import Context
 from .model import Params, View
 from .movement import packed
 from .real_products import real_epilogue
-from .rows import Channels, Epilogue, Rows, Shape, Weights, merged
+from .rows import Channels, Epilogue, Rows, Shape, Weights, emit_panels
 from .strided import merge
 
 
@@ -104,41 +104,19 @@ class DynamicProduct:
         sums = weights.sum(axis=(1, 2), dtype=np.int32)
         data = v.pack(weights, sums, self.scale[channels], self.bias[channels])
         kstep, steps = v.layout(kc, run_count)
-        tiles, panels = -(-pixels // v.mr), -(-n // v.nr)
-        block_panels = -(-panels // min(panels, -(-chunk_count(seconds) // tiles)))
         by_pixel = self.groups.shape[0] == pixels
         steps_of_groups = (GROUP_BYTES, 0, 0) if by_pixel else (0, 0, GROUP_BYTES)
         groups = Rows(self.groups, self.groups.address, *steps_of_groups)
-        everything = {"a": source, "c": target, "d": groups, **epilogue.rows}
-        operands, (_, height, width) = merged(list(everything.values()), shape)
         params: Params = {
-            **epilogue.params,
-            **{name: ctx.constants.add(x) for name, x in epilogue.vectors.items()},
-            "w": ctx.constants.add(data),
-            "runs": ctx.constants.add(runs),
-            "pixels": pixels,
-            "width": width,
-            "height": height,
-            "tiles": tiles,
-            "n": n,
             "run_count": run_count,
             "kc": kc,
             "kstep": kstep,
             "steps": steps,
             "panel_bytes": v.panel_bytes(kc, run_count),
-            "panels": panels,
-            "block_panels": block_panels,
         }
-        for name, operand in zip(everything, operands, strict=True):
-            params |= operand.fields(name)
-        ctx.emit(
-            v,
-            params,
-            tiles * -(-panels // block_panels),
-            seconds=seconds,
-            reads=(source.view, self.groups, *(r.view for r in epilogue.rows.values())),
-            writes=(target.view,),
-        )
+        operands = {"a": source, "c": target, "d": groups}
+        address = ctx.constants.add(data)
+        emit_panels(ctx, v, seconds, address, n, operands, shape, runs, epilogue, params)
 
 
 def _groups(x: View, leading: int) -> tuple[int, int, int, int, int] | None:

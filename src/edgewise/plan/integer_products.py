@@ -22,9 +22,9 @@ from ..ops.fused import Stage
 from ..ops.requant import FixedPointRequant, Multiply, Requant, Rounding
 from ..passes.requantization import rounding_of
 from . import select
-from .context import Context, NoKernelError, chunk_count
+from .context import Context, NoKernelError
 from .model import Params, View
-from .rows import Channels, Epilogue, Rows, Shape, Weights, merged, rows
+from .rows import Channels, Epilogue, Rows, Shape, Weights, emit_panels, rows
 
 Integers: TypeAlias = "npt.NDArray[np.int32]"
 Factors: TypeAlias = "npt.NDArray[np.float32] | Integers"
@@ -148,39 +148,18 @@ class IntegerProduct:
         bias = (self.bias[channels] - self.input_zero * sums).astype(np.int32)
         packed = v.pack(weights, bias, *(f[channels] for f in self.factors))
         kstep, steps = v.layout(kc, run_count)
-        tiles, panels = -(-pixels // v.mr), -(-n // v.nr)
-        block_panels = -(-panels // min(panels, -(-chunk_count(seconds) // tiles)))
-        everything = {"a": source, "c": target, **epilogue.rows}
-        operands, (_, height, width) = merged(list(everything.values()), shape)
         params: Params = {
-            **epilogue.params,
-            "w": ctx.constants.add(packed),
-            "runs": ctx.constants.add(runs),
-            "pixels": pixels,
-            "width": width,
-            "height": height,
-            "tiles": tiles,
-            "n": n,
             "run_count": run_count,
             "kc": kc,
             "kstep": kstep,
             "steps": steps,
             "panel_bytes": v.panel_bytes(kc, run_count),
-            "panels": panels,
-            "block_panels": block_panels,
             "zero_point": self.requant.zero_point,
             "lo": self.requant.lo,
             "hi": self.requant.hi,
         }
         if self.zero:
             params |= {"w_zero": self.zero, "ones": ctx.constants.add(v.ones(kc, run_count))}
-        for name, operand in zip(everything, operands, strict=True):
-            params |= operand.fields(name)
-        ctx.emit(
-            v,
-            params,
-            tiles * -(-panels // block_panels),
-            seconds=seconds,
-            reads=(source.view, *(r.view for r in epilogue.rows.values())),
-            writes=(target.view,),
-        )
+        operands = {"a": source, "c": target}
+        address = ctx.constants.add(packed)
+        emit_panels(ctx, v, seconds, address, n, operands, shape, runs, epilogue, params)

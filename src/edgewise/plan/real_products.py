@@ -18,10 +18,10 @@ from ..kernels.storage import BFLOAT16, FLOAT16, FLOAT32, Storage, fits_half
 from ..ops import Activation, Add, HardSwish, LeakyRelu, PRelu
 from ..ops.fused import Stage
 from . import select
-from .context import Context, chunk_count, constant, real_bounds
+from .context import Context, constant, real_bounds
 from .model import Address, Params, View
 from .program import Program
-from .rows import Channels, Epilogue, Rows, Shape, Weights, merged, rows
+from .rows import Channels, Epilogue, Rows, Shape, Weights, emit_panels, rows
 
 BLOCK_BYTES = 1 << 17
 """Panels that a unit takes: they stay in the second-level cache while the pixels pass by."""
@@ -179,37 +179,24 @@ def emit_gemm(
     computed.
     """
     n, run_count, kc = size
-    pixels = math.prod(shape)
-    everything = {"a": source, "c": target, **epilogue.rows}
-    operands, (_, height, width) = merged(list(everything.values()), shape)
-    panel_bytes = v.panel_bytes(kc, run_count)
-    tiles, panels = -(-pixels // v.mr), -(-n // v.nr)
-    parts = max(-(-chunk_count(seconds) // tiles), -(-panels * panel_bytes // BLOCK_BYTES))
-    block_panels = -(-panels // min(panels, parts))
+    panel_bytes, panels = v.panel_bytes(kc, run_count), -(-n // v.nr)
     params: Params = {
-        **epilogue.params,
-        **{name: ctx.constants.add(x) for name, x in epilogue.vectors.items()},
-        "w": packed,
-        "runs": ctx.constants.add(runs),
-        "pixels": pixels,
-        "width": width,
-        "height": height,
-        "tiles": tiles,
-        "n": n,
         "run_count": run_count,
         "kc": kc,
         "panel_bytes": panel_bytes,
         "panels": n // v.nr,
-        "block_panels": block_panels,
     }
-    for name, operand in zip(everything, operands, strict=True):
-        params |= operand.fields(name)
-    computed = () if panels_view is None else (panels_view,)
-    ctx.emit(
+    emit_panels(
+        ctx,
         v,
+        seconds,
+        packed,
+        n,
+        {"a": source, "c": target},
+        shape,
+        runs,
+        epilogue,
         params,
-        tiles * -(-panels // block_panels),
-        seconds=seconds,
-        reads=(source.view, *computed, *(r.view for r in epilogue.rows.values())),
-        writes=(target.view,),
+        computed=() if panels_view is None else (panels_view,),
+        parts=-(-panels * panel_bytes // BLOCK_BYTES),
     )

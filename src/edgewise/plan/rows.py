@@ -1,16 +1,18 @@
-"""Pixels of operands as the matrix products read and write them."""
+"""Pixels of operands as the matrix products read and write them, and the step of a product."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from ..graph import TensorType
-from .model import Address, Params, View, packed_strides
+from .context import Context, chunk_count
+from .model import Address, Params, Variant, View, packed_strides
 from .movement import part
 
 Shape = tuple[int, int, int]
@@ -105,6 +107,70 @@ class Epilogue:
             vectors={name: v[first : first + count] for name, v in self.vectors.items()},
             rows={name: r.channels(first, count) for name, r in self.rows.items()},
         )
+
+
+class Panelled(Variant, Protocol):
+    """A kernel of tiles of ``mr`` pixels by panels of ``nr`` channels."""
+
+    @property
+    def mr(self) -> int: ...
+
+    @property
+    def nr(self) -> int: ...
+
+
+def emit_panels(
+    ctx: Context,
+    v: Panelled,
+    seconds: float,
+    packed: Address,
+    n: int,
+    operands: Mapping[str, Rows],
+    shape: Shape,
+    runs: npt.NDArray[np.int64],
+    epilogue: Epilogue,
+    params: Params,
+    *,
+    computed: Sequence[View] = (),
+    parts: int = 1,
+) -> None:
+    """One product of ``n`` channels over the pixels of ``shape``, by ``v``.
+
+    ``packed`` is where the weights lie. ``operands`` are by field: "c" is the result, the others
+    are read, and so are the views ``computed``. ``params`` are those fields of ``v`` that are not
+    of the pixels, the panels or the epilogue. The panels are divided into ``parts`` or more.
+    """
+    pixels = math.prod(shape)
+    everything = {**operands, **epilogue.rows}
+    steps, (_, height, width) = merged(list(everything.values()), shape)
+    tiles, panels = -(-pixels // v.mr), -(-n // v.nr)
+    wanted = max(-(-chunk_count(seconds) // tiles), parts)
+    block_panels = -(-panels // min(panels, wanted))
+    fields: Params = {
+        **epilogue.params,
+        **{name: ctx.constants.add(x) for name, x in epilogue.vectors.items()},
+        "w": packed,
+        "runs": ctx.constants.add(runs),
+        "pixels": pixels,
+        "width": width,
+        "height": height,
+        "tiles": tiles,
+        "n": n,
+        "panels": panels,
+        "block_panels": block_panels,
+        **params,
+    }
+    for name, operand in zip(everything, steps, strict=True):
+        fields |= operand.fields(name)
+    read = [operand.view for name, operand in everything.items() if name != "c"]
+    ctx.emit(
+        v,
+        fields,
+        tiles * -(-panels // block_panels),
+        seconds=seconds,
+        reads=(*read, *computed),
+        writes=(operands["c"].view,),
+    )
 
 
 def window_runs(

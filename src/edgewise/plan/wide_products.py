@@ -13,10 +13,10 @@ from ..kernels.words import GROUP_LIMIT
 from ..ops.fused import Stage
 from ..ops.requant import FixedPointRequant
 from . import select
-from .context import Context, chunk_count
+from .context import Context
 from .integer_products import RULES, Integers, fixed_factors
 from .model import Params, View
-from .rows import Channels, Epilogue, Rows, Shape, Weights, merged
+from .rows import Channels, Epilogue, Rows, Shape, Weights, emit_panels
 
 
 @dataclass(frozen=True)
@@ -93,35 +93,16 @@ class WideProduct:
         v, seconds = select.wgemm(ctx.isa, pixels, n, kc, run_count)
         v = replace(v, rounding=self.rounding, wide=self.wide, groups=group < run_count)
         packed = v.pack(weights, bias, *(f[channels] for f in self.factors))
-        tiles, panels = -(-pixels // v.mr), -(-n // v.nr)
-        block_panels = -(-panels // min(panels, -(-chunk_count(seconds) // tiles)))
-        (a, c), (_, height, width) = merged([source, target], shape)
         params: Params = {
-            **a.fields("a"),
-            **c.fields("c"),
             **self.bounds,
-            "w": ctx.constants.add(packed),
-            "runs": ctx.constants.add(runs),
-            "pixels": pixels,
-            "width": width,
-            "height": height,
-            "tiles": tiles,
-            "n": n,
             "run_count": run_count,
             "group_runs": group,
             "steps": v.steps(kc),
             "panel_bytes": v.panel_bytes(kc, run_count),
-            "panels": panels,
-            "block_panels": block_panels,
         }
-        ctx.emit(
-            v,
-            params,
-            tiles * -(-panels // block_panels),
-            seconds=seconds,
-            reads=(source.view,),
-            writes=(target.view,),
-        )
+        operands = {"a": source, "c": target}
+        address = ctx.constants.add(packed)
+        emit_panels(ctx, v, seconds, address, n, operands, shape, runs, epilogue, params)
 
 
 def grouped(
