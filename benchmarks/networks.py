@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import edgewise as ew
-from edgewise import peers, runs
 from edgewise.graph import Graph
+from edgewise.tools import bench, peers
 
 DATA = Path(os.environ.get("EDGEWISE_DATA", Path(__file__).parents[2] / "shared"))
 
@@ -105,7 +105,7 @@ def main() -> None:
     ratios: Ratios = {}
     for path, graph in networks(options.models, options.kind):
         taken = takers(path, graph, names)
-        facts = runs.bench(graph, path, options.threads, taken, options.rounds)
+        facts = bench.bench(graph, path, options.threads, taken, options.rounds)
         row = [path.stem]
         for result in facts["results"]:
             row += cells(result, taken, names, ratios)

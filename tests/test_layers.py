@@ -26,9 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("runtime",),
     ("custom",),
     ("edgewise",),
-    ("bench", "compare", "images", "peers", "profile", "results"),
-    ("doctor", "drawing"),
-    ("report", "runs"),
+    ("tools",),
     ("cli",),
 )
 """From the lowest. A module imports from its own part and from lower rows; ``edgewise`` is the
@@ -42,7 +40,7 @@ KERNEL_USERS = {
     "codegen": "kernels",
     "execution": "kernels.isa",
     "runtime": "kernels.isa",
-    "doctor": "kernels.isa",
+    "tools": "kernels.isa",
 }
 """Who may import kernels, and which of their modules: others only choose an instruction set."""
 

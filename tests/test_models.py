@@ -12,10 +12,10 @@ import pytest
 
 import edgewise as ew
 from data_folder import data_folder
-from edgewise.compare import random_inputs
 from edgewise.graph import Array, Graph
-from edgewise.images import choose_normalization, load_input, takes_pictures
-from edgewise.peers import LiteRT
+from edgewise.tools.differences import random_inputs
+from edgewise.tools.images import choose_normalization, load_input, takes_pictures
+from edgewise.tools.peers import LiteRT
 from networks import reference
 
 pytestmark = pytest.mark.data

@@ -11,9 +11,9 @@ import pytest
 
 import edgewise as ew
 from edgewise.graph import Array, Graph
-from edgewise.images import choose_normalization, load_input, takes_pictures
-from edgewise.peers import LiteRT
 from edgewise.runtime import Program
+from edgewise.tools.images import choose_normalization, load_input, takes_pictures
+from edgewise.tools.peers import LiteRT
 from networks import random_inputs, reference
 
 pytestmark = pytest.mark.data

@@ -7,13 +7,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from edgewise import report, runs
+from edgewise.cli import run as command
+from edgewise.tools.run import Job, run
 
 model, picture = map(Path, sys.argv[1:])
-facts = runs.run(runs.Job(model), [picture])
+facts = run(Job(model), [picture])
 facts["runs"][0]["inputs"] = [picture.name]
 out = Console(record=True, file=io.StringIO(), width=72, highlight=False, force_terminal=True)
 out.print(f"[bold]$[/] edgewise run {model.name} {picture.name}")
-report.show("run", facts, out)
+command.show(out, facts)
 svg = out.export_svg(title="Edgewise", unique_id="run")
 print(re.sub(r"@font-face \{.*?\}\n", "", svg, flags=re.DOTALL))

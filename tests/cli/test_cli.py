@@ -20,9 +20,10 @@ from rich.console import Console
 from typer.testing import Result
 
 import edgewise as ew
-from edgewise import __version__, images, report, runs
-from edgewise import bench as timing
+from edgewise import __version__
+from edgewise.cli import inspect
 from edgewise.codegen import cache
+from edgewise.tools import bench, images, timing
 
 Edgewise = Callable[..., Result]
 Facts = Callable[..., dict[str, Any]]
@@ -235,7 +236,7 @@ def test_bench(facts: Facts, edgewise: Edgewise, classifier: Path) -> None:
 def test_bench_tells_of_more_threads_than_cores(
     edgewise: Edgewise, classifier: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runs, "usable_cores", lambda: 1)
+    monkeypatch.setattr(bench, "usable_cores", lambda: 1)
     shown = edgewise("bench", classifier, "--rounds", 3, "--threads", "1,2").stdout
     assert "crowded 2 threads on 1 core wait for each other" in shown
 
@@ -473,7 +474,7 @@ def test_a_name_with_brackets_is_shown(
 def test_inspect_on_narrow_terminals(facts: Facts, classifier: Path, width: int) -> None:
     document = facts("inspect", classifier)
     text = io.StringIO()
-    report.show("inspect", document, Console(file=text, width=width))
+    inspect.show(Console(file=text, width=width), document)
     lines = text.getvalue().splitlines()
     rows = [line for line in lines if line.startswith("│")]
     kernels = [len(o["kernels"]) or 1 for o in document["operators"]]
@@ -488,7 +489,7 @@ def test_inspect_in_short_words(facts: Facts, classifier: Path) -> None:
     document["operators_in_file"] = 1
     document["operators"][0]["outputs"] *= 3
     text = io.StringIO()
-    report.show("inspect", document, Console(file=text, width=200))
+    inspect.show(Console(file=text, width=200), document)
     for part in (": 1 operator in the file", "<0.001 million", "│ 3 x uint8[1x2x2x8]"):
         assert part in text.getvalue()
 

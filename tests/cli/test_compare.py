@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,12 +14,12 @@ import small_networks
 from typer.testing import Result
 
 import edgewise as ew
-from edgewise import compare as comparing
-from edgewise import peers
 from edgewise.dtype import DType, QParams
 from edgewise.errors import InputError, MissingExtraError
 from edgewise.graph import Array, Graph, Node, State, TensorType, Value
 from edgewise.ops import Add, Dequantize, Tanh
+from edgewise.tools import differences as comparing
+from edgewise.tools import peers
 from tflite_builder import Operator, Tensor, build
 
 Edgewise = Callable[..., Result]
@@ -364,6 +365,6 @@ def test_a_peer_that_is_not_installed(
     def absent(module: str) -> None:
         raise ImportError(module)
 
-    monkeypatch.setattr(peers.importlib, "import_module", absent)
+    monkeypatch.setattr(importlib, "import_module", absent)
     with pytest.raises(MissingExtraError, match=rf"pip install 'edgewise\[{name}\]'"):
         peers.open_peer(name, classifier, graph)

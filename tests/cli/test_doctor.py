@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from edgewise import doctor
 from edgewise.codegen.target import Target
 from edgewise.errors import CompileError
+from edgewise.tools import doctor
 
 
 def checks() -> dict[str, doctor.Check]:

@@ -11,7 +11,7 @@ from PIL import Image
 from edgewise.dtype import DType, QParams
 from edgewise.errors import InputError
 from edgewise.graph import TensorType
-from edgewise.images import (
+from edgewise.tools.images import (
     CONVENTIONS,
     Normalization,
     choose_normalization,

@@ -13,11 +13,10 @@ from typer.testing import Result
 
 import edgewise as ew
 import tflite_networks as networks
-from edgewise import bench as timing
-from edgewise import compare as comparing
-from edgewise import profile
 from edgewise.errors import RunError
 from edgewise.runtime import Program
+from edgewise.tools import differences as comparing
+from edgewise.tools import profile, timing
 from tflite_builder import Operator, build
 
 Edgewise = Callable[..., Result]

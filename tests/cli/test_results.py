@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgewise.drawing import annotate, class_color, overlay
 from edgewise.dtype import DType, QParams
 from edgewise.errors import InputError
 from edgewise.graph import TensorType
-from edgewise.results import (
+from edgewise.tools.drawing import annotate, class_color, overlay
+from edgewise.tools.results import (
     Classes,
     ClassMap,
     Numbers,

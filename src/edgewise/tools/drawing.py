@@ -7,7 +7,7 @@ import colorsys
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from .graph import Array
+from ..graph import Array
 from .results import Classes, ClassMap, Result, Scored
 
 WIDTH, HEIGHT = 640, 480

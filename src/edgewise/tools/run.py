@@ -1,13 +1,11 @@
-"""What the commands run, bench and compare do: files in, facts out (docs/json.md)."""
+"""What ``edgewise run`` does: files in, facts, pictures and raw outputs out (docs/json.md)."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import itertools
-import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -16,36 +14,17 @@ import numpy as np
 
 import edgewise as ew
 
-from . import bench as timing
-from . import compare as comparing
-from . import images, peers, results
-from .doctor import usable_cores
-from .errors import InputError
-from .graph import Array, Graph, Shapes, Value
-from .ops import Rounding
-from .passes.requantization import requantize
+from ..errors import InputError
+from ..graph import Array, Graph, Shapes, Value
+from . import images, results
+from .facts import DEFAULT, Compiling, Step, as_list, finite
 from .profile import slow_operators
 
 if TYPE_CHECKING:
-    from .runtime import Program
+    from ..runtime import Program
 
 LATENCY_SECONDS = 0.1
 LATENCY_CALLS = 20
-
-Step = Callable[[], None]
-
-
-@dataclass(frozen=True)
-class Compiling:
-    """What ``edgewise.compile`` is told besides the number of threads."""
-
-    isa: str | None = None
-    strict: bool = False
-    requantization: str = "float"
-    precision: str | None = None
-
-    def program(self, graph: Graph, threads: int) -> Program:
-        return ew.compile(graph, threads=threads, **asdict(self))
 
 
 @dataclass(frozen=True)
@@ -60,7 +39,7 @@ class Job:
     fit: str | None = None
     pixels: tuple[float, float] | None = None
     threads: int = 1
-    compiling: Compiling = Compiling()
+    compiling: Compiling = DEFAULT
     signature: str | None = None
     shapes: Shapes = field(default_factory=dict)
 
@@ -115,126 +94,6 @@ def run(job: Job, inputs: Sequence[Path], progress: Step = lambda: None) -> dict
     return facts
 
 
-def bench(
-    graph: Graph,
-    model: Path,
-    threads: Sequence[int],
-    against: Sequence[str],
-    rounds: int,
-    seed: int = 0,
-    compiling: Compiling | None = None,
-    progress: Step = lambda: None,
-    *,
-    signature: str | None = None,
-) -> dict[str, Any]:
-    """Time a model on random inputs for each number of threads, with the peers ``against``.
-
-    Raises:
-        EdgewiseError: the model, the peer or an option does not fit.
-    """
-    (arrays,) = comparing.random_inputs(graph, 1, seed)
-    facts: dict[str, Any] = {
-        "model": str(model),
-        "rounds": rounds,
-        "cores": usable_cores(),
-        "results": [],
-    }
-    for count in threads:
-        contestants: dict[str, timing.Call] = {}
-        compiled = (compiling or Compiling()).program(graph, count)
-        with contextlib.closing(compiled) as program:
-            facts["isa"] = program.isa.name
-            facts["fallbacks"] = [asdict(s) for s in slow_operators(program, arrays)]
-            contestants["Edgewise"] = functools.partial(program, *arrays)
-            for name in dict.fromkeys(against):
-                peer = peers.open_peer(name, model, graph, count, signature)
-                peer.set_inputs(arrays)
-                contestants[peer.name] = peer.invoke
-            timings = timing.measure(contestants, rounds, seed, progress=progress)
-        ours, *others = timings
-        ratios = [(t.name, timing.speed_ratio(ours.samples, t.samples)) for t in others]
-        facts["results"].append(
-            {
-                "threads": count,
-                "timings": [_timing_facts(t) for t in timings],
-                "ratios": [
-                    {"against": name, **asdict(ratio), "verdict": ratio.verdict}
-                    for name, ratio in ratios
-                ],
-            }
-        )
-    return facts
-
-
-def compare(
-    graph: Graph,
-    model: Path,
-    against: str,
-    inputs: Sequence[Sequence[Array]],
-    *,
-    tolerance: float = 1.0,
-    alone: bool = False,
-    threads: int = 1,
-    compiling: Compiling | None = None,
-    progress: Step = lambda: None,
-    signature: str | None = None,
-) -> dict[str, Any]:
-    """Compare a model's tensors with a peer's.
-
-    Raises:
-        EdgewiseError: the model, the peer or an option does not fit.
-    """
-    peer = peers.open_peer(against, model, graph, signature=signature)
-    tensors: comparing.Tensors = lambda arrays: {}  # noqa: E731
-    if isinstance(peer, peers.LiteRT):
-        names, shapes = [v.name for v in graph.outputs], [v.type.shape for v in graph.inputs]
-        tensors = peers.LiteRTTensors(model, names, shapes=shapes).run
-    elif alone:
-        raise InputError(f"--alone: {peer.name} does not show its tensors")
-    compiling = compiling or Compiling()
-    with contextlib.closing(compiling.program(graph, threads)) as program:
-        fixed = compiling.requantization == "fixed_point"
-        outcome = comparing.compare(
-            requantize(graph, Rounding.FIXED_POINT) if fixed else graph,
-            inputs,
-            lambda arrays: as_list(program(*arrays)),
-            peer.run,
-            tensors,
-            alone=alone,
-            progress=progress,
-        )
-        isa_name = program.isa.name
-    beyond = outcome.beyond(tolerance)
-    first, right = outcome.first, outcome.program_is_right(tolerance)
-    return {
-        "model": str(model),
-        "against": peer.name,
-        "path": peer.path,
-        "isa": isa_name,
-        "threads": threads,
-        "inputs": len(inputs),
-        "alone": alone,
-        "tolerance": tolerance,
-        "within_tolerance": not beyond and right,
-        "program_is_right": right,
-        "program_steps": _finite(outcome.program_steps),
-        "first_difference": _difference_facts(first) if first else None,
-        "first_beyond_tolerance": _difference_facts(beyond[0]) if beyond else None,
-        "tensors": [_difference_facts(d) for d in outcome.tensors],
-        "outputs": [_difference_facts(d) for d in outcome.outputs],
-        "not_compared": list(outcome.missing),
-    }
-
-
-def comparison_inputs(
-    graph: Graph, files: Sequence[Path], count: int, seed: int
-) -> list[list[Array]]:
-    """The sets of inputs to compare on: from files, else ``count`` random ones."""
-    if files:
-        return [images.load_inputs(graph, group) for group in images.input_files(graph, files)]
-    return list(comparing.random_inputs(graph, count, seed))
-
-
 def save_outputs(path: Path, values: Sequence[Value], runs: Sequence[Sequence[Array]]) -> None:
     """Write raw outputs: .npz by name, or .npy for a single one; several runs are stacked.
 
@@ -251,10 +110,6 @@ def save_outputs(path: Path, values: Sequence[Value], runs: Sequence[Sequence[Ar
             np.save(path, next(iter(stacked.values())))
         else:
             np.savez(path, **cast(dict[str, Any], stacked))
-
-
-def as_list(given: Array | tuple[Array, ...]) -> list[Array]:
-    return list(given) if isinstance(given, tuple) else [given]
 
 
 def _latency(program: Program, arrays: Sequence[Array]) -> float:
@@ -343,34 +198,4 @@ def _output_facts(value: Value, result: results.Result) -> dict[str, Any]:
         return facts | {"kind": "class_map", "top": [asdict(s) for s in result.areas]}
     if isinstance(result, results.Texts):
         return facts | {"kind": "texts", "texts": list(result.texts)}
-    return facts | {"kind": "numbers"} | {k: _finite(v) for k, v in asdict(result).items()}
-
-
-def _timing_facts(result: timing.Timing) -> dict[str, Any]:
-    low, high = result.quartiles
-    return {
-        "name": result.name,
-        "median_ms": result.median * 1e3,
-        "quartiles_ms": [low * 1e3, high * 1e3],
-        "calls_per_sample": result.calls,
-        "samples_ms": [s * 1e3 for s in result.samples],
-    }
-
-
-def _difference_facts(d: comparing.Difference) -> dict[str, Any]:
-    return {
-        "tensor": d.tensor,
-        "op": d.op,
-        "type": str(d.type),
-        "elements": d.elements,
-        "differing": d.differing,
-        "steps": _finite(d.steps),
-        "where": list(d.where),
-        "edgewise": _finite(d.ours),
-        "peer": _finite(d.theirs),
-    }
-
-
-def _finite(number: float) -> float | None:
-    """JSON knows no infinity: None stands for it (and for not-a-number)."""
-    return number if math.isfinite(number) else None
+    return facts | {"kind": "numbers"} | {k: finite(v) for k, v in asdict(result).items()}

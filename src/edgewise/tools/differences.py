@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from .dtype import DType
-from .errors import InputError
-from .graph import Array, Graph, Node, TensorType, Value
-from .ops import Dequantize, Quantize
+from ..dtype import DType
+from ..errors import InputError
+from ..graph import Array, Graph, Node, TensorType, Value
+from ..ops import Dequantize, Quantize
 
 FLOAT_STEP = 1e-4
 """A step of a float tensor, as a share of the range of its values and 0."""

@@ -18,9 +18,9 @@ from typing import Any, Literal, cast
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from .dtype import DType
-from .errors import InputError
-from .graph import Array, Graph, TensorType, Value
+from ..dtype import DType
+from ..errors import InputError
+from ..graph import Array, Graph, TensorType, Value
 
 Fit = Literal["crop", "stretch"]
 

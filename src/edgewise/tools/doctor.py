@@ -6,16 +6,16 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import __version__
-from .codegen import cache
-from .codegen.target import Target, host
-from .errors import CompileError
-from .kernels.isa import ISAS
+from .. import __version__
+from ..codegen import cache
+from ..codegen.target import Target, host
+from ..errors import CompileError
+from ..kernels.isa import ISAS
 from .peers import peer_version
 
 EXTRAS = {
@@ -41,6 +41,16 @@ class Check:
 def examine() -> list[Check]:
     """All findings about this machine, this installation and the cache."""
     return [*_system(), *_instruction_sets(), _cache(), _llvm(), *_extras()]
+
+
+def findings(checks: Sequence[Check]) -> dict[str, Any]:
+    """The facts of ``edgewise doctor``."""
+    return {
+        "ok": all(c.ok for c in checks),
+        "checks": [
+            {"name": c.name, "ok": c.ok, "detail": c.detail, "facts": c.facts} for c in checks
+        ],
+    }
 
 
 def _system() -> Iterator[Check]:

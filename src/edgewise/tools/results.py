@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from .errors import InputError
-from .graph import Array, TensorType
+from ..errors import InputError
+from ..graph import Array, TensorType
 
 Labels = Mapping[int, str]
 

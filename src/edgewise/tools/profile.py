@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .errors import RunError
-from .graph import Array
+from ..errors import RunError
+from ..graph import Array
 
 if TYPE_CHECKING:
-    from .runtime import Part, Program
+    from ..runtime import Part, Program
 
 CALLS = 5
 

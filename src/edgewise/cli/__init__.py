@@ -1,0 +1,10 @@
+"""The command line: a file a command, with its options and its tables.
+
+A command's function is registered on `app`, gathers facts through functions of ``edgewise.tools``
+and ends with `base.finish`. The line of imports below lists the commands.
+"""
+
+from . import bench, compare, doctor, inspect, run
+from .base import app
+
+__all__ = ["app", "bench", "compare", "doctor", "inspect", "run"]

@@ -1,0 +1,114 @@
+"""``edgewise bench``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import edgewise as ew
+
+from .base import app, finish, progress
+from .options import (
+    InputShapes,
+    IsaName,
+    Json,
+    Model,
+    Precision,
+    Requantization,
+    Seed,
+    Signature,
+    Strict,
+    parse_shapes,
+    parse_threads,
+)
+from .tables import counted, escape, show_fallbacks, threads_of
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ..tools.facts import Facts
+
+
+@app.command(short_help="Time a network, alone or against other runtimes.")
+def bench(
+    model: Model,
+    threads: Annotated[
+        str, typer.Option("--threads", metavar="N,...", help="Numbers of threads to time.")
+    ] = "1",
+    against: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--against",
+            metavar="PEER",
+            help="Another runtime, litert or openvino; may be repeated.",
+        ),
+    ] = None,
+    rounds: Annotated[int, typer.Option("--rounds", metavar="N", help="Interleaved rounds.")] = 40,
+    seed: Seed = 0,
+    isa: IsaName = None,
+    strict: Strict = False,
+    requantization: Requantization = "float",
+    precision: Precision = None,
+    signature: Signature = None,
+    shape: InputShapes = None,
+    json: Json = False,
+) -> None:
+    """Time a network, alone or against other runtimes, in interleaved rounds.
+
+    A round takes one sample of about 20 ms of each runtime, in random order. The ratio's 95 %
+    interval comes from resampling whole rounds. Of a peer, only its invoke call is timed; of
+    Edgewise, the whole call.
+
+    \b
+    Examples:
+      edgewise bench mobilenet.tflite
+      edgewise bench mobilenet.tflite --against litert --against openvino
+      edgewise bench mobilenet.tflite --rounds 100 --json
+    """
+    from ..tools import bench as benching
+    from ..tools.facts import Compiling
+
+    counts = [parse_threads(part) for part in threads.split(",")]
+    with progress("Timing", rounds * len(counts)) as step:
+        facts = benching.bench(
+            ew.load(model, signature, parse_shapes(shape)),
+            model,
+            counts,
+            against or [],
+            rounds,
+            seed,
+            Compiling(isa, strict, requantization, precision),
+            step,
+            signature=signature,
+        )
+    finish("bench", facts, show, json)
+
+
+def show(out: Console, facts: Facts) -> None:
+    title = f"{facts['model']} on {facts['isa']}: {facts['rounds']} interleaved rounds"
+    out.print(escape(title))
+    from rich.table import Table
+
+    table = Table()
+    for name in ("threads", "runtime", "median ms", "quartiles ms"):
+        table.add_column(name, justify="left" if name == "runtime" else "right")
+    for entry in facts["results"]:
+        for t in entry["timings"]:
+            low, high = t["quartiles_ms"]
+            table.add_row(
+                str(entry["threads"]), t["name"], f"{t['median_ms']:.3f}", f"{low:.3f} - {high:.3f}"
+            )
+    out.print(table)
+    for entry in facts["results"]:
+        for r in entry["ratios"]:
+            interval = f"95 % interval {r['low']:#.3g} to {r['high']:#.3g}"
+            out.print(
+                f"{threads_of(entry['threads'])}: {r['value']:#.3g} times as fast as "
+                f"{r['against']} ({interval}): {r['verdict']}"
+            )
+    crowded = [e["threads"] for e in facts["results"] if e["threads"] > facts["cores"]]
+    if crowded:
+        cores = counted(facts["cores"], "core")
+        out.print(f"[yellow]crowded[/] {max(crowded)} threads on {cores} wait for each other")
+    show_fallbacks(out, facts)

@@ -1,0 +1,122 @@
+"""``edgewise inspect``."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import edgewise as ew
+
+from .base import app, finish
+from .options import (
+    InputShapes,
+    IsaName,
+    Json,
+    Model,
+    Precision,
+    Requantization,
+    Signature,
+    Strict,
+    Threads,
+    parse_shapes,
+    parse_threads,
+)
+from .tables import (
+    counted,
+    escape,
+    millions,
+    print_table,
+    short,
+    show_fallbacks,
+    size_of,
+    threads_of,
+    types_of,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ..tools.facts import Facts
+
+
+@app.command(short_help="Show operators, sizes, kernels and memory.")
+def inspect(
+    model: Model,
+    graph: Annotated[
+        bool, typer.Option("--graph", help="Print the graph as text, before and after the passes.")
+    ] = False,
+    threads: Threads = "1",
+    isa: IsaName = None,
+    strict: Strict = False,
+    requantization: Requantization = "float",
+    precision: Precision = None,
+    signature: Signature = None,
+    shape: InputShapes = None,
+    json: Json = False,
+) -> None:
+    """Show a network's operators, sizes, multiply-adds, kernels and memory plan.
+
+    \b
+    Examples:
+      edgewise inspect mobilenet.tflite
+      edgewise inspect mobilenet.tflite --graph
+      edgewise inspect mobilenet.tflite --json
+    """
+    from ..tools.differences import random_inputs
+    from ..tools.facts import Compiling
+    from ..tools.inspect import inspection
+    from ..tools.profile import slow_operators
+
+    imported = ew.load(model, signature, parse_shapes(shape))
+    if graph and not json:
+        typer.echo(f"{imported}\n\n{ew.optimize(imported)}")
+        return
+    compiling = Compiling(isa, strict, requantization, precision)
+    with contextlib.closing(compiling.program(imported, parse_threads(threads))) as program:
+        (arrays,) = random_inputs(imported, 1, 0)
+        slow = slow_operators(program, arrays)
+        facts = inspection(model, imported, program, slow)
+    if graph:
+        facts["graph"] = {"imported": str(imported), "optimized": str(ew.optimize(imported))}
+    finish("inspect", facts, show, json)
+
+
+def show(out: Console, facts: Facts) -> None:
+    operators = counted(facts["operators_in_file"], "operator")
+    out.print(escape(f"{facts['model']}: {operators} in the file, as they run:"))
+    rows = [
+        {
+            "#": str(o["index"]),
+            "operator": o["op"],
+            "origin": escape(short(o["origin"])),
+            "output": escape(types_of(o["outputs"])),
+            "MMAC": millions(o["macs"]) if o["macs"] else "",
+            "weights": size_of(o["weight_bytes"]) if o["weight_bytes"] else "",
+            "kernels": "[yellow]numpy reference[/]"
+            if o["fallback"]
+            else "those of its graphs"
+            if o["op"] in ("IF", "WHILE")
+            else escape("\n".join(o["kernels"])),
+        }
+        for o in facts["operators"]
+    ]
+    print_table(out, rows, right=("#", "MMAC", "weights"), spare=("origin", "kernels"))
+    for kind in ("inputs", "outputs", "states"):
+        for value in facts[kind]:
+            free = kind == "inputs" and facts["open"].get(value["name"])
+            note = f", of any size where {free} has -1" if free else ""
+            out.print(f"{kind[:-1]:7} {escape(value['name'])}: {escape(value['type'] + note)}")
+    if len(facts["signatures"]) > 1:
+        out.print(f"signatures: {escape(', '.join(facts['signatures']))}; --signature chooses")
+    out.print(f"work    {millions(facts['macs'])} million multiply-adds")
+    out.print(
+        f"memory  arena {size_of(facts['arena_bytes'])}, "
+        f"constants as packed {size_of(facts['constant_bytes'])}"
+    )
+    out.print(f"file    {size_of(facts['file_bytes'])}, weights {size_of(facts['weight_bytes'])}")
+    out.print(
+        f"kernels {len(facts['kernels'])}, for {facts['isa']}, {threads_of(facts['threads'])}"
+    )
+    show_fallbacks(out, facts)

@@ -1,0 +1,96 @@
+"""Options that several commands take, and what their words mean."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import InputError
+
+MAX_THREADS = 64
+
+Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A .tflite file.", show_default=False)]
+Inputs = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="INPUT",
+        help="Pictures, .npy arrays, or .npz files that hold all inputs by name.",
+        show_default=False,
+    ),
+]
+Threads = Annotated[str, typer.Option("--threads", metavar="N", help="Threads to run on.")]
+IsaName = Annotated[
+    str | None,
+    typer.Option("--isa", metavar="NAME", help="Instruction set; see edgewise doctor."),
+]
+Signature = Annotated[
+    str | None,
+    typer.Option("--signature", metavar="NAME", help="Which of the file's networks."),
+]
+InputShapes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--shape",
+        metavar="INPUT=N,...",
+        help="Another shape of an input, such as picture=1,320,320,3; may be repeated.",
+    ),
+]
+Strict = Annotated[bool, typer.Option("--strict", help="Refuse operators without a kernel.")]
+Requantization = Annotated[
+    str,
+    typer.Option(
+        "--requantization",
+        metavar="RULE",
+        help="How sums of integers become 8 bits: float, or fixed_point as microcontrollers do.",
+    ),
+]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        "--precision",
+        metavar="TYPE",
+        help="bf16: products of float32 may round their operands to bfloat16.",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document (docs/json.md).")]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Seed of random inputs.")]
+
+
+def parse_threads(text: str) -> int:
+    if not text.strip().isdecimal() or not 1 <= int(text) <= MAX_THREADS:
+        raise InputError(f"--threads {text}: a whole number from 1 to {MAX_THREADS}")
+    return int(text)
+
+
+def parse_shapes(texts: Sequence[str] | None) -> dict[str, tuple[int, ...]]:
+    """Shapes of inputs by name, from the words INPUT=N,..."""
+    found = {}
+    for text in texts or ():
+        name, _, sizes = text.rpartition("=")
+        parts = [size.strip() for size in sizes.split(",")]
+        if not name or not all(size.isdecimal() and int(size) > 0 for size in parts):
+            raise InputError(f"--shape {text}: an input's name, =, and whole numbers with commas")
+        found[name] = tuple(map(int, parts))
+    return found
+
+
+def parse_pair(option: str, text: str | None) -> tuple[float, float] | None:
+    if text is None:
+        return None
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        raise InputError(f"{option} {text}: two numbers with a comma between") from None
+    if not (low < high and math.isfinite(high - low)):
+        raise InputError(f"{option} {text}: the first must be lower, and both finite")
+    return low, high
+
+
+def one_of(option: str, text: str | None, known: Sequence[str]) -> str | None:
+    if text is not None and text not in known:
+        raise InputError(f"{option} {text}: unknown; known are {', '.join(known)}")
+    return text

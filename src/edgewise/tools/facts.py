@@ -1,0 +1,63 @@
+"""What the functions behind the commands share: how they compile, what JSON takes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import edgewise as ew
+
+from ..graph import Array, Graph, Value
+from ..ops import Fused, Op
+
+if TYPE_CHECKING:
+    from ..runtime import Program
+
+Facts = dict[str, Any]
+"""What a command found, as its JSON document has it (docs/json.md)."""
+
+Step = Callable[[], None]
+"""Told of progress: called after each round or file."""
+
+
+@dataclass(frozen=True)
+class Compiling:
+    """What ``edgewise.compile`` is told besides the number of threads."""
+
+    isa: str | None = None
+    strict: bool = False
+    requantization: str = "float"
+    precision: str | None = None
+
+    def program(self, graph: Graph, threads: int) -> Program:
+        return ew.compile(graph, threads=threads, **asdict(self))
+
+
+DEFAULT = Compiling()
+
+
+def as_list(given: Array | tuple[Array, ...]) -> list[Array]:
+    return list(given) if isinstance(given, tuple) else [given]
+
+
+def finite(number: float) -> float | None:
+    """JSON knows no infinity: None stands for it (and for not-a-number)."""
+    return number if math.isfinite(number) else None
+
+
+def op_name(op: Op) -> str:
+    """The operator's name; of an operator with an epilogue, all names."""
+    if isinstance(op, Fused):
+        return " + ".join((op.head.name, *(stage.op.name for stage in op.tail)))
+    return op.name
+
+
+def value_facts(value: Value) -> Facts:
+    return {
+        "name": value.name,
+        "type": str(value.type),
+        "shape": list(value.type.shape),
+        "dtype": str(value.type.dtype),
+    }

@@ -1,0 +1,57 @@
+"""What a peer is, and what the peers share."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Protocol
+
+from ...errors import MissingExtraError
+from ...graph import Array
+
+
+class Peer(Protocol):
+    """One model in another runtime."""
+
+    @property
+    def name(self) -> str:
+        """The runtime's name and version."""
+
+    @property
+    def path(self) -> str:
+        """Which of the runtime's code paths computes."""
+
+    def set_inputs(self, arrays: Sequence[Array]) -> None:
+        """Place the inputs, in the model's order."""
+
+    def invoke(self) -> None:
+        """Run the model once on the inputs placed last."""
+
+    def outputs(self) -> list[Array]:
+        """Copies of the outputs of the last run, in the model's order."""
+
+    def run(self, arrays: Sequence[Array]) -> list[Array]:
+        """The outputs for ``arrays``, both in the model's order."""
+
+
+def peer_version(package: str) -> str | None:
+    """The version of an installed package, or None."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def module(name: str, feature: str, extra: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise MissingExtraError(feature, extra) from None
+
+
+def reason(error: Exception) -> str:
+    """An error's message in one line; places in a runtime's source are left out."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    told = [line for line in lines if line and not line.startswith(("Exception from", "Check '"))]
+    return " ".join(told)[:300] or type(error).__name__

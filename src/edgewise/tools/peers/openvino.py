@@ -1,0 +1,71 @@
+"""OpenVINO as a peer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import InputError
+from ...graph import Array
+from .base import module, reason
+
+
+class OpenVINO:
+    """A .tflite model in OpenVINO on the CPU, in single precision, for inputs of fixed ``shapes``.
+
+    It reads the file itself, and computes what is quantized there as it chooses to.
+
+    Raises:
+        MissingExtraError: openvino is not installed.
+        InputError: OpenVINO refuses the model.
+    """
+
+    def __init__(
+        self, model: Path, threads: int = 1, shapes: Sequence[Sequence[int]] | None = None
+    ) -> None:
+        openvino = module("openvino", "comparing against OpenVINO", "openvino")
+        settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
+        core = openvino.Core()
+        try:
+            network = core.read_model(str(model))
+            if shapes is not None:
+                network.reshape(dict(zip(network.inputs, map(list, shapes), strict=True)))
+            compiled = core.compile_model(network, "CPU", settings)
+            self._request = compiled.create_infer_request()
+        except (RuntimeError, ValueError) as error:
+            raise InputError(f"--against openvino: cannot run the model: {reason(error)}") from None
+        self._tensor = openvino.Tensor
+        self._inputs, self._outputs = len(compiled.inputs), len(compiled.outputs)
+
+    @property
+    def name(self) -> str:
+        return f"OpenVINO {version('openvino')}"
+
+    @property
+    def path(self) -> str:
+        return "CPU plugin, INFERENCE_PRECISION_HINT f32"
+
+    def set_inputs(self, arrays: Sequence[Array]) -> None:
+        if len(arrays) != self._inputs:
+            raise InputError(f"OpenVINO: {len(arrays)} inputs, the model has {self._inputs}")
+        for index, array in enumerate(arrays):
+            try:
+                tensor = self._tensor(np.ascontiguousarray(array))
+                self._request.set_input_tensor(index, tensor)
+            except RuntimeError as error:
+                raise InputError(f"OpenVINO refuses an input: {reason(error)}") from None
+
+    def invoke(self) -> None:
+        self._request.infer()
+
+    def outputs(self) -> list[Array]:
+        tensors = (self._request.get_output_tensor(i) for i in range(self._outputs))
+        return [np.array(tensor.data) for tensor in tensors]
+
+    def run(self, arrays: Sequence[Array]) -> list[Array]:
+        self.set_inputs(arrays)
+        self.invoke()
+        return self.outputs()
