@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 
 from . import importers, runtime
+from .codegen import stored
 from .custom import register_custom
 from .errors import (
     CompileError,
@@ -52,6 +53,8 @@ def load(
 ) -> Graph:
     """Read a trained network from a file or its bytes; the format is found by content.
 
+    Of a file that was compiled before, the operators are read when they are asked for.
+
     Args:
         signature: which of the networks that the file names (``graph.metadata["signatures"]``),
             instead of its first.
@@ -62,7 +65,7 @@ def load(
             shapes.
         ModelError: it is broken; ``UnsupportedError``: it uses what Edgewise does not have yet.
     """
-    return importers.load(source, signature, shapes)
+    return importers.load(source, signature, shapes, stored.outline)
 
 
 def optimize(graph: Graph) -> Graph:

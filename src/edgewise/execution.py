@@ -20,7 +20,7 @@ from .codegen import cache, stored
 from .codegen.module import SOURCES, Module, Place, aligned, target_for
 from .dtype import DType
 from .errors import InputError, RunError
-from .graph import Array, Graph, Node, Value
+from .graph import Array, Graph, LateGraph, Node, Value
 from .kernels.isa import Isa
 from .ops import Control, Interpreted, Rounding
 
@@ -208,6 +208,7 @@ class Execution:
             module = build(self.plan, self.isa)
             if key:
                 stored.save(key, module)
+                stored.save_outline(self._core)
         return module
 
     def _array(self, place: Place, dtype: DType) -> Array:
@@ -301,8 +302,11 @@ def _fallbacks(plan: Plan, isa: Isa, options: Options) -> Iterator[Fallback]:
 def _split(graph: Graph) -> tuple[Graph, Node | None]:
     """The part of a graph that is compiled, and the last node where that is interpreted.
 
-    What the last node needs is a result of the rest; strings stay out of it.
+    What the last node needs is a result of the rest; strings stay out of it. A graph that was
+    compiled before has no such node.
     """
+    if isinstance(graph, LateGraph) and graph.digest is not None:
+        return graph, None
     tail = graph.nodes[-1] if graph.nodes else None
     if tail is None or not isinstance(tail.op, Interpreted):
         return graph, None

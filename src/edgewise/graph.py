@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from operator import index
-from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -211,20 +212,19 @@ class Graph:
             env.update(zip(node.outputs, results, strict=True))
             yield node, results
 
-    def read_from(self, *content: str | bytes, again: Reader | None = None) -> Graph:
-        """This graph with the digest of the ``content`` that alone determines it.
+    def read_from(self, digest: str, again: Reader | None = None) -> Graph:
+        """This graph with the digest (see ``digest_of``) of the content that determines it.
 
         ``again`` reads it for other shapes of its inputs.
         """
-        digest = hashlib.sha256()
-        for part in content:
-            data = part.encode() if isinstance(part, str) else part
-            digest.update(len(data).to_bytes(8, "little"))
-            digest.update(data)
         graph = replace(self)
-        object.__setattr__(graph, "digest", digest.hexdigest())
-        object.__setattr__(graph, "_again", again)
+        graph.__dict__.update(digest=digest, _again=again)
         return graph
+
+    @property
+    def outline(self) -> Outline:
+        """What may be known of it before it is read."""
+        return Outline(self.inputs, self.outputs, self.states, self.open)
 
     @property
     def can_be_resized(self) -> bool:
@@ -252,6 +252,68 @@ class Graph:
         lines += [f"  state %{s.before.name} <- %{s.after.name}" for s in self.states]
         lines += ["  return " + ", ".join(f"%{v.name}" for v in self.outputs), "}"]
         return "\n".join(lines)
+
+
+class Outline(NamedTuple):
+    """What running a compiled graph takes besides its code; the fields are those of ``Graph``."""
+
+    inputs: tuple[Value, ...]
+    outputs: tuple[Value, ...]
+    states: tuple[State, ...]
+    open: Mapping[str, tuple[int, ...]]
+
+
+class LateGraph(Graph):
+    """The graph of a file that was read before: what is no part of its outline is read when it is
+    asked for, and then refers to the values of the outline.
+    """
+
+    _read: Callable[[], Graph]
+
+    @classmethod
+    def of(
+        cls, outline: Outline, digest: str, read: Callable[[], Graph], again: Reader
+    ) -> LateGraph:
+        """The graph with this outline that ``read`` gives; the rest is as in `Graph.read_from`."""
+        graph = cls.__new__(cls)
+        graph.__dict__.update(outline._asdict(), digest=digest, _read=read, _again=again)
+        return graph
+
+    @cached_property
+    def _whole(self) -> Graph:
+        return self._read()
+
+    @cached_property
+    def name(self) -> str:
+        return self._whole.name
+
+    @cached_property
+    def metadata(self) -> Mapping[str, Any]:
+        return self._whole.metadata
+
+    @cached_property
+    def nodes(self) -> tuple[Node, ...]:
+        whole = self._whole
+        ends = zip((*whole.sources, *whole.results), (*self.sources, *self.results), strict=True)
+        known = dict(ends)
+
+        def same(values: tuple[Value, ...]) -> tuple[Value, ...]:
+            return tuple(known.get(value, value) for value in values)
+
+        return tuple(
+            replace(node, inputs=same(node.inputs), outputs=same(node.outputs))
+            for node in whole.nodes
+        )
+
+
+def digest_of(*content: str | bytes) -> str:
+    """A name for what ``content`` alone determines; no two lists of parts share one."""
+    digest = hashlib.sha256()
+    for part in content:
+        data = part.encode() if isinstance(part, str) else part
+        digest.update(len(data).to_bytes(8, "little"))
+        digest.update(data)
+    return digest.hexdigest()
 
 
 def checked_shapes(shapes: Mapping[str, Iterable[SupportsIndex]]) -> dict[str, tuple[int, ...]]:

@@ -8,14 +8,16 @@ network share them.
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ..graph import Graph, Outline
 from . import cache
-from .module import Module, Place, Segment, try_shared
+from .module import SOURCES, Module, Place, Segment, try_shared
 
 SUFFIX = ".network"
 MAX_BYTES = cache.LIMIT // 4
@@ -89,6 +91,22 @@ def load(key: str) -> Module | None:
         broken=header["broken"],
         cached=True,
     )
+
+
+def save_outline(graph: Graph) -> None:
+    """Keep the outline of ``graph``, which was compiled whole."""
+    assert graph.digest is not None
+    cache.put(_outline_key(graph.digest), ".outline", pickle.dumps(graph.outline))
+
+
+def outline(digest: str) -> Outline | None:
+    """The outline of the graph of this digest, where it is kept."""
+    data = cache.view(_outline_key(digest), ".outline")
+    return None if data is None else pickle.loads(data)
+
+
+def _outline_key(digest: str) -> str:
+    return cache.key("outline", SOURCES, np.__version__, digest)
 
 
 def _places(rows: list[tuple[int, list[int], list[int]]]) -> tuple[Place, ...]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from ..errors import InputError, ModelError
-from ..graph import Graph, Shapes, checked_shapes
+from ..graph import Graph, LateGraph, Outline, Shapes, checked_shapes, digest_of
 from .tflite import read_tflite
 from .tflite_call import REGISTERED
 
@@ -27,16 +27,22 @@ class Format(NamedTuple):
 FORMATS = (Format("TensorFlow Lite", lambda data: data[4:8] == b"TFL3", (".tflite",), read_tflite),)
 
 
+Known: TypeAlias = "Callable[[str], Outline | None]"
+"""Gives the outline of a graph by its digest, where the file is known to be sound."""
+
+
 def load(
     source: str | os.PathLike[str] | bytes,
     signature: str | None = None,
     shapes: Shapes | None = None,
+    known: Known | None = None,
 ) -> Graph:
     """Read a model file, or the bytes of one.
 
     Args:
         signature: which of the networks that the file names, instead of its first.
         shapes: shapes of inputs, by name, instead of the file's.
+        known: outlines of graphs that were read before; theirs are read when they are asked for.
 
     Raises:
         InputError: there is no such file, or it cannot be read; it has no such signature or
@@ -47,7 +53,7 @@ def load(
     Errors of a file begin with its path.
     """
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return _read(bytes(source), "", "", signature, shapes)
+        return _read(bytes(source), "", "", signature, shapes, known)
     path = os.fspath(source)
     try:
         if os.path.isdir(path):
@@ -60,23 +66,34 @@ def load(
         raise InputError(f"{path}: it cannot be read: {error}") from error
     stem, suffix = os.path.splitext(os.path.basename(path))
     try:
-        return _read(data, stem, suffix.lower(), signature, shapes)
+        return _read(data, stem, suffix.lower(), signature, shapes, known)
     except (ModelError, InputError) as error:
         raise type(error)(f"{path}: {error}") from error
 
 
 def _read(
-    data: bytes, name: str, suffix: str, signature: str | None, shapes: Shapes | None
+    data: bytes,
+    name: str,
+    suffix: str,
+    signature: str | None,
+    shapes: Shapes | None,
+    known: Known | None,
 ) -> Graph:
     format = _format(data, suffix)
-    shapes = checked_shapes(shapes or {})
+    chosen = checked_shapes(shapes or {})
+    which = repr((signature, sorted(chosen.items())))
+    digest = digest_of(format.name, data, which, *REGISTERED)
+
+    def read() -> Graph:
+        return format.read(data, name, signature, chosen)
 
     def again(shapes: Shapes) -> Graph:
-        return _read(data, name, suffix, signature, shapes)
+        return _read(data, name, suffix, signature, shapes, known)
 
-    graph = format.read(data, name, signature, shapes)
-    chosen = repr((signature, sorted(shapes.items())))
-    return graph.read_from(format.name, data, chosen, *REGISTERED, again=again)
+    outline = None if known is None else known(digest)
+    if outline is not None:
+        return LateGraph.of(outline, digest, read, again)
+    return read().read_from(digest, again)
 
 
 def _format(data: bytes, suffix: str) -> Format:
