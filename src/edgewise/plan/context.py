@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -14,6 +14,7 @@ from ..graph import Node, TensorType, Value
 from ..kernels.ir import Type, f32, i8, i16, i32, i64, u8, u16, u32, u64
 from ..kernels.isa import Isa
 from ..ops import Activation
+from .choices import UNTUNED, Choice, Tuning, V, cheapest, fastest
 from .model import (
     Address,
     Buffer,
@@ -59,6 +60,8 @@ class Context:
         index: the node being lowered.
         precision: "bf16" where products of float32 may take bfloat16 operands.
         broken: the plan's byte of that name.
+        tuning: what was measured of the variants to choose from.
+        choices: those made so far.
     """
 
     isa: Isa
@@ -68,6 +71,8 @@ class Context:
     index: int = 0
     precision: str | None = None
     broken: View | None = None
+    tuning: Tuning = UNTUNED
+    choices: list[Choice] = field(default_factory=list)
 
     @property
     def activation(self) -> DType:
@@ -96,6 +101,23 @@ class Context:
         if self.broken is None:
             self.broken = self.scratch("broken", (1,), DType.UINT8)
         return self.broken
+
+    def choose(
+        self,
+        problem: str,
+        candidates: Iterable[tuple[V, float]],
+        others: Iterable[tuple[V, float]] = (),
+    ) -> tuple[V, float]:
+        """`choices.Choose`: by what was measured, else by the cost model."""
+        usual = list(candidates)
+        every = {v.symbol: (v, seconds) for v, seconds in (*usual, *others)}
+        measured = self.tuning.measured.get(problem, {})
+        found = fastest(measured, (v for v, _ in every.values()))
+        best, seconds = found or cheapest(problem, usual)
+        estimates = {symbol: estimate for symbol, (_, estimate) in every.items()}
+        step, tuned = len(self.steps), found is not None
+        self.choices.append(Choice(self.index, step, problem, estimates, best.symbol, tuned))
+        return best, seconds
 
     def emit(
         self,

@@ -97,7 +97,17 @@ def _lower_real(ctx: Context, node: Node, op: DepthwiseConv2D) -> None:
     _, row, pixel, _ = whole.strides
     (sh, sw), (dh, dw) = op.stride, op.dilation
     n, height, width, _ = out.shape
-    v = select.depthwise(ctx.isa, channels, width, kw, sw, dw, epilogue.stages)
+    v = select.depthwise(
+        ctx.isa,
+        channels,
+        width,
+        kw,
+        sw,
+        dw,
+        epilogue.stages,
+        rows=(n * height, kh),
+        choose=ctx.choose,
+    )
     v = replace(v, storage=storage(ctx, weights, n * height * width))
     offsets = [y * dh * row + z * dw * pixel for y in range(kh) for z in range(0, kw, v.columns)]
     blocks = -(-channels // v.lanes)
@@ -143,7 +153,7 @@ def _lower_quantized(ctx: Context, node: Node) -> None:
         v, params = _wide(ctx, op, p, whole)
     else:
         assert isinstance(p, IntegerProduct)
-        v, params = _eight_bit(ctx, op, p, whole)
+        v, params = _eight_bit(ctx, op, p, whole, out.shape)
     image, row, _, _ = whole.strides
     params |= {
         "a": whole.address,
@@ -166,7 +176,7 @@ def _lower_quantized(ctx: Context, node: Node) -> None:
 
 
 def _eight_bit(
-    ctx: Context, op: DepthwiseConv2D, p: IntegerProduct, x: View
+    ctx: Context, op: DepthwiseConv2D, p: IntegerProduct, x: View, out: tuple[int, ...]
 ) -> tuple[QDepthwise, Params]:
     """The kernel of 8-bit operands, and the parameters that it alone has."""
     _, kh, kw, channels = p.weights.shape
@@ -178,7 +188,17 @@ def _eight_bit(
     if ctx.isa.depthwise.element.bits == 8:
         parts = max(1, -(-int(centred.max()) // 127), -(int(centred.min()) // 128))
     dilated = (dh, dw) != (1, 1)
-    v = select.qdepthwise(ctx.isa, channels, (kh, kw), op.stride, dilated, parts)
+    v = select.qdepthwise(
+        ctx.isa,
+        channels,
+        (kh, kw),
+        op.stride,
+        dilated,
+        parts,
+        pixels=(out[0] * out[1], out[2]),
+        rounding=p.rounding,
+        choose=ctx.choose,
+    )
     v = replace(v, rounding=p.rounding)
     return v, {
         "w": ctx.constants.add(v.pack(centred, bias, *p.factors)),

@@ -96,7 +96,17 @@ class DynamicProduct:
         assert self.groups is not None
         n, run_count, kc = weights.shape
         pixels = shape[0] * shape[1] * shape[2]
-        chosen = select.qgemm(ctx.isa, pixels, n, kc, run_count, weight_zero_point=False, add=False)
+        chosen = select.qgemm(
+            ctx.isa,
+            pixels,
+            n,
+            kc,
+            run_count,
+            weight_zero_point=False,
+            add=False,
+            rounding=" ".join(("real", *epilogue.stages)),
+            choose=ctx.choose,
+        )
         ctx.require(chosen is not None)
         assert chosen is not None
         v, seconds = chosen

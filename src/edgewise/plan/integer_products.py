@@ -140,6 +140,8 @@ class IntegerProduct:
             run_count,
             weight_zero_point=self.zero != 0,
             add=bool(epilogue.stages),
+            rounding=self.rounding,
+            choose=ctx.choose,
         )
         ctx.require(chosen is not None)
         assert chosen is not None

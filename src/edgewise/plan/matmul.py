@@ -68,7 +68,7 @@ def _emit(ctx: Context, x: View, y: View, c: View, bias: View | None, epilogue: 
     k, n = y.shape[-2:]
     alone = math.prod(y.shape[:-2]) == 1
     rows = c.type.size // n if alone else c.shape[-2]
-    v, seconds = select.gemm(ctx.isa, rows, n, k, epilogue.stages)
+    v, seconds = select.gemm(ctx.isa, rows, n, k, epilogue.stages, ctx.choose)
     panels = _panels(ctx, v, y, bias)
     batch = c.shape[:-2]
     each = packed_strides(y.shape[:-2], panels.type.nbytes // math.prod(y.shape[:-2]))

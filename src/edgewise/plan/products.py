@@ -12,6 +12,9 @@ import numpy.typing as npt
 
 from ..dtype import DType
 from ..graph import Node, TensorType, Value
+from ..kernels.dots import Dots
+from ..kernels.gemm import Gemm
+from ..kernels.tiled import TiledConv
 from ..ops import (
     Conv2D,
     FullyConnected,
@@ -22,6 +25,7 @@ from ..ops import (
 from ..ops.fused import Stage
 from ..ops.product import Product as ProductOp
 from ..ops.requant import FixedPointRequant, centered, per_tensor
+from . import select
 from .context import Context, constant
 from .dynamic_products import DynamicProduct
 from .geometry import Phase, conv_halo, phases, transpose_conv_halo
@@ -32,7 +36,7 @@ from .movement import around, packed, part
 from .real_products import RealProduct
 from .rows import Rows, Weights, rows, rows_of, window_runs
 from .strided import merge
-from .tiled import emit_tiled
+from .tiled import emit_tiled, tiled_candidates
 from .wide_products import WideProduct
 
 MAX_STEPS = 1024
@@ -103,12 +107,11 @@ def lower_conv(ctx: Context, node: Node) -> None:
     whole = around(a, conv_halo(op, inputs[0].type, inputs[1].type, out.type))
     shape = (out.type.shape[0], out.type.shape[1], out.type.shape[2])
     if isinstance(p, RealProduct) and groups == 1 and op.stride == op.dilation == (1, 1):
-        runs = window_runs(whole, (kh, kw), op.dilation, joined=True)
-        kc, direct = p.weights[0].size // len(runs), replace(p, pairs=p.rounds(ctx, whole))
-        size = (math.prod(shape), n_out, kc, len(runs))
-        _, seconds = direct.chosen(ctx.isa, *size, epilogue.stages)
-        if emit_tiled(ctx, whole, c, p.weights, p.bias, epilogue, seconds):
+        v, seconds = _choose_conv(ctx, p, whole, c, epilogue.stages)
+        if isinstance(v, TiledConv):
+            emit_tiled(ctx, v, seconds, whole, c, p.weights, p.bias, epilogue)
             return
+        p = replace(p, variant=(v, seconds))
     p, whole = p.prepared(ctx, whole, min(op.group(inputs[1].type)))
     runs = window_runs(whole, (kh, kw), op.dilation, joined=groups == 1)
     weights = p.weights.reshape(n_out, len(runs), -1)
@@ -121,6 +124,24 @@ def lower_conv(ctx: Context, node: Node) -> None:
         then = epilogue.channels(g * per, per)
         p.emit(ctx, weights[channels], channels, here, there, shape, runs, then)
     ctx.together(first)
+
+
+def _choose_conv(
+    ctx: Context, p: RealProduct, x: View, out: View, stages: tuple[str, ...]
+) -> tuple[Gemm | Dots | TiledConv, float]:
+    """The variant for a float32 convolution of stride 1, a product or a transform.
+
+    ``x`` is the input with its padding.
+    """
+    n, kh, kw, channels = p.weights.shape
+    runs = window_runs(x, (kh, kw), (1, 1), joined=True)
+    pairs = p.rounds(ctx, x)
+    size = (math.prod(out.shape[:3]), n, kh * kw * channels // len(runs), len(runs))
+    usual, others = (select.pair_gemms if pairs else select.products)(ctx.isa, *size, stages)
+    tiled = tiled_candidates(ctx.isa, out.shape, p.weights.shape, stages)
+    sizes = f"{'x'.join(map(str, out.shape))} of {kh}x{kw}x{channels}"
+    problem = " ".join(["conv_pairs" if pairs else "conv", ctx.isa.name, sizes, *stages])
+    return ctx.choose(problem, [*usual, *tiled], others)
 
 
 def lower_fully_connected(ctx: Context, node: Node) -> None:

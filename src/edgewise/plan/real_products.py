@@ -13,7 +13,6 @@ from ..dtype import DType
 from ..graph import Value
 from ..kernels.dots import Dots
 from ..kernels.gemm import Gemm
-from ..kernels.isa import Isa
 from ..kernels.storage import BFLOAT16, FLOAT16, FLOAT32, Storage, fits_half
 from ..ops import Activation, Add, HardSwish, LeakyRelu, PRelu
 from ..ops.fused import Stage
@@ -37,12 +36,14 @@ class RealProduct:
 
     Attributes:
         pairs: the input is bfloat16, and multiplied by dot products of it.
+        variant: the kernel to use, and its seconds, where that is settled.
     """
 
     weights: Weights
     bias: npt.NDArray[np.float32]
     activation: Activation
     pairs: bool = False
+    variant: tuple[Gemm | Dots, float] | None = None
 
     zero = 0.0
 
@@ -89,7 +90,7 @@ class RealProduct:
         """
         n, run_count, kc = weights.shape
         pixels = math.prod(shape)
-        v, seconds = self.chosen(ctx.isa, pixels, n, kc, run_count, epilogue.stages)
+        v, seconds = self.variant or self.chosen(ctx, pixels, n, kc, run_count, epilogue.stages)
         if not self.pairs:
             kept = storage(ctx, weights, pixels)
             one_row = isinstance(v, Gemm) and v.mr == 1
@@ -99,11 +100,11 @@ class RealProduct:
         emit_gemm(ctx, v, seconds, packed, weights.shape, source, target, shape, runs, epilogue)
 
     def chosen(
-        self, isa: Isa, pixels: int, n: int, kc: int, runs: int, stages: tuple[str, ...]
+        self, ctx: Context, pixels: int, n: int, kc: int, runs: int, stages: tuple[str, ...]
     ) -> tuple[Gemm | Dots, float]:
         """The variant for a product, and its estimated seconds."""
         select_by = select.pair_gemm if self.pairs else select.product
-        return select_by(isa, pixels, n, kc, runs, stages)
+        return select_by(ctx.isa, pixels, n, kc, runs, stages, ctx.choose)
 
 
 def storage(ctx: Context, weights: npt.NDArray[np.float32], pixels: int) -> Storage:

@@ -1,6 +1,15 @@
-"""Which variant of a kernel suits a layer: a cost model over the tiles that an Isa lists."""
+"""Which variant of a kernel suits a layer: a cost model over the tiles that an Isa lists.
+
+``choose`` says how candidates with their estimated seconds are chosen from: `Context.choose` heeds
+what was measured, and other tiles too, as many as registers hold (``more_tiles``).
+"""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TypeVar
 
 from ..kernels.depthwise import MAX_COLUMNS, MAX_PIXELS, Depthwise
 from ..kernels.dots import Dots
@@ -10,9 +19,32 @@ from ..kernels.isa import Isa
 from ..kernels.qdepthwise import QDepthwise
 from ..kernels.qgemm import MAX_SCRATCH, QGemm
 from ..kernels.wgemm import WGemm
+from .choices import Choose, V, cheapest
 
 GHZ = 3.0
 """A nominal clock, to turn cycles into seconds."""
+
+QDEPTHWISE_SECONDS = 1 / 15e9
+"""Of a multiply-add of 8-bit depthwise convolutions."""
+
+Tile = tuple[int, int]
+G = TypeVar("G", bound=Gemm)
+Candidates = tuple[list[tuple[V, float]], list[tuple[V, float]]]
+"""Usual ones and others, as `choices.Choose` takes them."""
+
+WIDTHS, REAL_WIDTHS = (1, 2, 4), (1, 2, 3, 4, 8)
+"""Vectors of columns of tiles, as any instruction set packs bytes, and of float32."""
+
+
+def more_tiles(isa: Isa, widths: Sequence[int], spare: int, listed: Sequence[Tile]) -> list[Tile]:
+    """(mr, nv) of tiles that are not ``listed`` and leave ``spare`` registers beside the sums.
+
+    The tallest of each width, and those one and two rows lower.
+    """
+    registers = 32 if isa.bits == 512 or isa.arch == "aarch64" else 16
+    tallest = {nv: (registers - spare - nv) // nv for nv in widths}
+    tiles = [(mr, nv) for nv, most in tallest.items() for mr in range(most, most - 3, -1)]
+    return [(mr, nv) for mr, nv in tiles if mr > 0 and (mr, nv) not in listed]
 
 
 def cycles(v: QGemm, pixels: int, n: int, kc: int, runs: int) -> float:
@@ -37,29 +69,46 @@ def qgemm(
     *,
     weight_zero_point: bool,
     add: bool,
+    rounding: str = "",
+    choose: Choose = cheapest,
 ) -> tuple[QGemm, float] | None:
     """The cheapest variant and its estimated seconds; None if no tile's scratch fits the stack."""
     gather = runs > 1 or isa.gemm.element.bits == 16
-    variants = [QGemm(isa, mr, nv, gather, weight_zero_point, add) for mr, nv in isa.costs.tiles]
-    fitting = [v for v in variants if v.scratch_bytes(kc, runs) <= MAX_SCRATCH]
-    if not fitting:
+
+    def variants(tiles: Sequence[Tile]) -> list[tuple[QGemm, float]]:
+        found = (QGemm(isa, mr, nv, gather, weight_zero_point, add) for mr, nv in tiles)
+        return [
+            (v, cycles(v, pixels, n, kc, runs) / (GHZ * 1e9))
+            for v in found
+            if v.scratch_bytes(kc, runs) <= MAX_SCRATCH
+        ]
+
+    listed = isa.costs.tiles
+    usual = variants(listed)
+    if not usual:
         return None
-    best = min(fitting, key=lambda v: cycles(v, pixels, n, kc, runs))
-    return best, cycles(best, pixels, n, kc, runs) / (GHZ * 1e9)
+    flags = "".join([" zero" * weight_zero_point, " add" * add, f" {rounding}" * bool(rounding)])
+    problem = f"qgemm {isa.name} {pixels}x{n} of {runs}x{kc}{flags}"
+    return choose(problem, usual, variants(more_tiles(isa, WIDTHS, 2, listed)))
 
 
-def wgemm(isa: Isa, pixels: int, n: int, kc: int, runs: int) -> tuple[WGemm, float]:
+def wgemm(
+    isa: Isa, pixels: int, n: int, kc: int, runs: int, choose: Choose = cheapest
+) -> tuple[WGemm, float]:
     """The cheapest variant of the product of int16 by 8 bits, and its estimated seconds."""
     costs = isa.costs
 
-    def cycles(v: WGemm) -> float:
+    def seconds(v: WGemm) -> float:
         inner = runs * v.steps(kc) * (2 * v.mr * v.nv + v.nv + v.mr / 2)
         epilogue = 12 + 20 * v.mr * v.nv
         tiles, panels = -(-pixels // v.mr), -(-n // v.nr)
-        return tiles * (40 + 4 * v.mr + panels * (inner + epilogue)) / costs.per_cycle
+        cycles = tiles * (40 + 4 * v.mr + panels * (inner + epilogue)) / costs.per_cycle
+        return cycles / (GHZ * 1e9)
 
-    best = min((WGemm(isa, mr, nv) for mr, nv in costs.tiles), key=cycles)
-    return best, cycles(best) / (GHZ * 1e9)
+    variants = [WGemm(isa, mr, nv) for mr, nv in costs.tiles]
+    return choose(
+        f"wgemm {isa.name} {pixels}x{n} of {runs}x{kc}", [(v, seconds(v)) for v in variants]
+    )
 
 
 def real_cycles(v: Gemm, pixels: int, n: int, k: int) -> float:
@@ -84,35 +133,82 @@ def dots_cycles(v: Dots, pixels: int, kc: int, runs: int) -> float:
     return -(-pixels // v.mr) * (25 + 2 * v.mr + 8 * v.mr * v.nr + steps * step)
 
 
-def gemm(isa: Isa, pixels: int, n: int, k: int, stages: tuple[str, ...] = ()) -> tuple[Gemm, float]:
+def gemm(
+    isa: Isa,
+    pixels: int,
+    n: int,
+    k: int,
+    stages: tuple[str, ...] = (),
+    choose: Choose = cheapest,
+) -> tuple[Gemm, float]:
     """The cheapest variant of the float32 product by columns, and its estimated seconds."""
-    variants = [Gemm.of(isa, mr, nv, n, stages) for mr, nv in isa.costs.floats.tiles]
-    best = min(variants, key=lambda v: real_cycles(v, pixels, n, k))
-    return best, real_cycles(best, pixels, n, k) / (GHZ * 1e9)
+    usual, others = gemms(Gemm, isa, pixels, n, k, stages)
+    return choose(real_problem("gemm", isa, pixels, n, k, 1, stages), usual, others)
 
 
 def product(
-    isa: Isa, pixels: int, n: int, kc: int, runs: int, stages: tuple[str, ...] = ()
+    isa: Isa,
+    pixels: int,
+    n: int,
+    kc: int,
+    runs: int,
+    stages: tuple[str, ...] = (),
+    choose: Choose = cheapest,
 ) -> tuple[Gemm | Dots, float]:
     """The cheapest variant of the float32 product, and its estimated seconds."""
-    best, seconds = gemm(isa, pixels, n, kc * runs, stages)
-    for mr, nr in isa.costs.floats.dots:
-        if nr == n:
-            v = Dots(isa, mr, nr, stages)
-            other = dots_cycles(v, pixels, kc, runs) / (GHZ * 1e9)
-            if other < seconds:
-                return v, other
-    return best, seconds
+    usual, others = products(isa, pixels, n, kc, runs, stages)
+    return choose(real_problem("product", isa, pixels, n, kc, runs, stages), usual, others)
+
+
+def products(
+    isa: Isa, pixels: int, n: int, kc: int, runs: int, stages: tuple[str, ...]
+) -> Candidates[Gemm | Dots]:
+    """What a float32 product is chosen from: usual variants and others, with estimated seconds."""
+    usual, others = gemms(Gemm, isa, pixels, n, kc * runs, stages)
+    dots = [Dots(isa, mr, nr, stages) for mr, nr in isa.costs.floats.dots if nr == n]
+    few = [(v, dots_cycles(v, pixels, kc, runs) / (GHZ * 1e9)) for v in dots]
+    return [*usual, *few], [*others]
 
 
 def pair_gemm(
-    isa: Isa, pixels: int, n: int, kc: int, runs: int, stages: tuple[str, ...] = ()
+    isa: Isa,
+    pixels: int,
+    n: int,
+    kc: int,
+    runs: int,
+    stages: tuple[str, ...] = (),
+    choose: Choose = cheapest,
 ) -> tuple[PairGemm, float]:
     """The cheapest variant by dot products of bfloat16, and its estimated seconds."""
-    steps = runs * -(-kc // 2)
-    variants = [PairGemm.of(isa, mr, nv, n, stages) for mr, nv in isa.costs.floats.tiles]
-    best = min(variants, key=lambda v: real_cycles(v, pixels, n, steps))
-    return best, real_cycles(best, pixels, n, steps) / (GHZ * 1e9)
+    usual, others = pair_gemms(isa, pixels, n, kc, runs, stages)
+    return choose(real_problem("pairs", isa, pixels, n, kc, runs, stages), usual, others)
+
+
+def pair_gemms(
+    isa: Isa, pixels: int, n: int, kc: int, runs: int, stages: tuple[str, ...]
+) -> Candidates[PairGemm]:
+    """As `products`, by dot products of bfloat16."""
+    return gemms(PairGemm, isa, pixels, n, runs * -(-kc // 2), stages)
+
+
+def gemms(
+    kind: type[G], isa: Isa, pixels: int, n: int, k: int, stages: tuple[str, ...]
+) -> Candidates[G]:
+    """As `products`, of one ``kind`` and for ``k`` terms."""
+
+    def variants(tiles: Sequence[Tile]) -> list[tuple[G, float]]:
+        found = (kind.of(isa, mr, nv, n, stages) for mr, nv in tiles)
+        return [(v, real_cycles(v, pixels, n, k) / (GHZ * 1e9)) for v in found]
+
+    listed = isa.costs.floats.tiles
+    return variants(listed), variants(more_tiles(isa, REAL_WIDTHS, 1, listed))
+
+
+def real_problem(
+    kind: str, isa: Isa, pixels: int, n: int, kc: int, runs: int, stages: tuple[str, ...]
+) -> str:
+    """Of products of float32: see ``choices``."""
+    return " ".join([kind, isa.name, f"{pixels}x{n} of {runs}x{kc}", *stages])
 
 
 def qdepthwise(
@@ -122,14 +218,29 @@ def qdepthwise(
     stride: tuple[int, int],
     dilated: bool,
     parts: int,
+    *,
+    pixels: tuple[int, int] = (1, 1),
+    rounding: str = "",
+    choose: Choose = cheapest,
 ) -> QDepthwise:
-    """The variant for a depthwise convolution: the widest block that the channels fill."""
-    widths = isa.costs.depthwise
-    nv = next((nv for nv in widths if nv * isa.lanes <= channels), None)
-    if nv is None:
-        return QDepthwise(isa, widths[-1], None, parts, partial=True)
+    """The variant for a depthwise convolution: the widest block that the channels fill.
+
+    ``pixels`` are the rows of all outputs, and their width.
+    """
+    filled = [nv for nv in isa.costs.depthwise if nv * isa.lanes <= channels]
+    if not filled:
+        return QDepthwise(isa, isa.costs.depthwise[-1], None, parts, partial=True)
     slides = window == (3, 3) and stride in ((1, 1), (2, 2)) and not dilated
-    return QDepthwise(isa, nv, stride[0] if slides else None, parts)
+    form = stride[0] if slides else None
+    taps = math.prod(pixels) * channels * math.prod(window)
+    usual = [
+        (QDepthwise(isa, nv, form, parts), taps * QDEPTHWISE_SECONDS * (1 + rank))
+        for rank, nv in enumerate(filled)
+    ]
+    others = [(replace(v, stride=None), 2 * seconds) for v, seconds in usual if slides]
+    shape = f"{pixels[0]}x{pixels[1]}x{channels} by {window[0]}x{window[1]}"
+    flags = f"s{stride[0]}x{stride[1]}{'d' * dilated} {parts} {rounding}".strip()
+    return choose(f"qdepthwise {isa.name} {shape} {flags}", usual, others)[0]
 
 
 def depthwise(
@@ -140,10 +251,14 @@ def depthwise(
     stride: int,
     dilation: int,
     stages: tuple[str, ...] = (),
+    *,
+    rows: tuple[int, int] = (1, 1),
+    choose: Choose = cheapest,
 ) -> Depthwise:
     """The float32 variant for windows of ``columns`` taps a row and output rows of ``width``.
 
-    Runs are as long as registers allow; a tile is as wide as computes the fewest pixels twice.
+    ``rows`` are those of all outputs, and of a window. Runs are as long as registers allow; a tile
+    is as wide as computes the fewest pixels twice.
     """
     lanes = isa.lanes
     while lanes > max(channels, 4):
@@ -151,7 +266,15 @@ def depthwise(
     run = 1
     if dilation == 1:
         run = next(n for n in range(MAX_COLUMNS, 0, -1) if columns % n == 0)
-    tiles = range(1, min(width, MAX_PIXELS) + 1)
-    pixels = min(tiles, key=lambda n: -(-width // n) * (n + 5))
     step = stride if run > 1 else 1
-    return Depthwise(isa, pixels, lanes, run, step, channels < lanes, stages)
+    vectors = rows[0] * rows[1] * columns * -(-channels // lanes)
+    variants = [
+        (
+            Depthwise(isa, n, lanes, run, step, channels < lanes, stages),
+            vectors * -(-width // n) * (n + 5) / (GHZ * 1e9),
+        )
+        for n in range(1, min(width, MAX_PIXELS) + 1)
+    ]
+    shape = f"{rows[0]}x{width}x{channels} by {rows[1]}x{columns}"
+    problem = " ".join(["depthwise", isa.name, shape, f"s{stride} d{dilation}", *stages])
+    return choose(problem, variants)[0]

@@ -28,29 +28,37 @@ LARGEST_TILE = 1 << 10
 """Pixels of a tile that is transformed by FFT: one vector a pixel stays in the first cache."""
 
 
+def tiled_candidates(
+    isa: Isa, out: tuple[int, ...], weights: tuple[int, ...], stages: tuple[str, ...]
+) -> list[tuple[TiledConv, float]]:
+    """The transforms that can do it, and their estimated seconds.
+
+    ``out`` is the shape of the result, ``weights`` that of the weights: (n, kh, kw, channels).
+    """
+    n, kh, kw, channels = weights
+    return [
+        (v, tiled_seconds(v, out, channels, n))
+        for v in variants(isa, kh, kw, stages)
+        if v.scratch_bytes(channels, v.mr) <= MAX_SCRATCH
+    ]
+
+
 def emit_tiled(
     ctx: Context,
+    chosen: TiledConv,
+    seconds: float,
     source: View,
     target: View,
     weights: npt.NDArray[np.float32],
     bias: npt.NDArray[np.float32],
     epilogue: Epilogue,
-    seconds: float,
-) -> bool:
-    """Emit the convolution by the fastest transform; False where none takes less than ``seconds``.
+) -> None:
+    """Emit the convolution by a transform.
 
     ``source`` is the input with its padding, ``weights`` float32[n, kh, kw, channels].
     """
-    n, kh, kw, channels = weights.shape
+    n, _, _, channels = weights.shape
     images, height, width, _ = target.shape
-    found = [
-        (tiled_seconds(v, target.shape, channels, n), v)
-        for v in variants(ctx.isa, kh, kw, epilogue.stages)
-        if v.scratch_bytes(channels, v.mr) <= MAX_SCRATCH
-    ]
-    best, chosen = min(found, key=lambda pair: pair[0], default=(math.inf, None))
-    if chosen is None or best >= seconds:
-        return False
     tall, wide = -(-height // chosen.out[0]), -(-width // chosen.out[1])
     tiles = images * tall * wide
     params: Params = {
@@ -79,11 +87,10 @@ def emit_tiled(
         chosen,
         params,
         -(-tiles // chosen.mr),
-        seconds=best,
+        seconds=seconds,
         reads=(source, *(r.view for r in epilogue.rows.values())),
         writes=(target,),
     )
-    return True
 
 
 def variants(isa: Isa, kh: int, kw: int, stages: tuple[str, ...]) -> Iterator[TiledConv]:

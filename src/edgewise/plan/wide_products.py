@@ -90,7 +90,7 @@ class WideProduct:
             weights, runs, group = grouped(weights, runs, source.view.type.dtype.itemsize)
         n, run_count, kc = weights.shape
         pixels = shape[0] * shape[1] * shape[2]
-        v, seconds = select.wgemm(ctx.isa, pixels, n, kc, run_count)
+        v, seconds = select.wgemm(ctx.isa, pixels, n, kc, run_count, ctx.choose)
         v = replace(v, rounding=self.rounding, wide=self.wide, groups=group < run_count)
         packed = v.pack(weights, bias, *(f[channels] for f in self.factors))
         params: Params = {
