@@ -50,6 +50,26 @@ def test_view_is_mapped(where: Path) -> None:
     assert cache.view("b", ".so") is None
 
 
+@pytest.mark.parametrize("at", [0, 4095, 4096, 9000, 12287, 12288, 12300])
+def test_damage_is_found_anywhere(where: Path, at: int) -> None:
+    data = os.urandom(12301)
+    file = cache.put("a", ".so", data)
+    assert cache.read("a", ".so") == data
+    assert file is not None
+    content = bytearray(file.read_bytes())
+    content[at] ^= 1
+    file.write_bytes(content)
+    assert cache.read("a", ".so") is None
+
+
+def test_blocks_in_another_order_are_damage(where: Path) -> None:
+    file = cache.put("a", ".so", bytes(4096) + bytes([1]) * 4096)
+    assert file is not None
+    content = file.read_bytes()
+    file.write_bytes(content[4096:8192] + content[:4096] + content[8192:])
+    assert cache.read("a", ".so") is None
+
+
 def test_empty_file_is_damaged(where: Path) -> None:
     where.mkdir(parents=True)
     (where / "a.so").touch()
