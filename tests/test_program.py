@@ -193,6 +193,12 @@ CASES: dict[str, Callable[[DType], Graph]] = {
     "conv 1x1 asymmetric": lambda t: conv(
         t, kernel=(1, 1), weights=U8, zero=200, axis=None, out=33
     ),
+    "conv few channels": lambda t: conv(
+        t, shape=(2, 9, 17, 5), out=3, kernel=(4, 5), padding=(1, 2, 2, 2)
+    ),
+    "conv few channels s2": lambda t: conv(
+        t, shape=(1, 9, 23, 8), out=2, kernel=(3, 5), stride=(1, 2), weights=U8, zero=99, axis=None
+    ),
     "conv relu6": lambda t: conv(t, activation=Activation.RELU6),
     "conv wide": lambda t: conv(t, shape=(1, 3, 3, 300), out=70, kernel=(1, 1)),
     "conv one pixel": lambda t: conv(t, shape=(1, 1, 1, 64), out=257, kernel=(1, 1)),

@@ -35,6 +35,7 @@ from .model import View
 from .movement import around, packed, part
 from .real_products import RealProduct
 from .rows import Rows, Weights, rows, rows_of, window_runs
+from .side_by_side import emit_side_by_side, pixels_together
 from .strided import merge
 from .tiled import emit_tiled, tiled_candidates
 from .wide_products import WideProduct
@@ -113,6 +114,11 @@ def lower_conv(ctx: Context, node: Node) -> None:
             return
         p = replace(p, variant=(v, seconds))
     p, whole = p.prepared(ctx, whole, min(op.group(inputs[1].type)))
+    if isinstance(p, IntegerProduct) and groups == 1 and not tail:
+        together = pixels_together(ctx.isa, p, op, whole, c)
+        if together > 1:
+            emit_side_by_side(ctx, p, op, whole, c, together)
+            return
     runs = window_runs(whole, (kh, kw), op.dilation, joined=groups == 1)
     weights = p.weights.reshape(n_out, len(runs), -1)
     source, target = rows(whole, shape[1:], op.stride), rows(c, shape[1:])

@@ -1,0 +1,95 @@
+"""8-bit convolutions of few channels: neighbouring output pixels as columns of one product.
+
+A tile has a vector of columns at least, so three channels use three lanes of eight. The channels
+of ``together`` neighbouring pixels of a row are columns that share a window (together - 1) strides
+wider; a pixel's weights are zero where its own window does not reach.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from ..kernels.isa import Isa
+from ..ops import Conv2D
+from . import select
+from .context import Context
+from .integer_products import IntegerProduct
+from .model import View
+from .movement import part
+from .rows import Epilogue, rows, window_runs
+
+MOST_COLUMNS = 32
+"""Columns beyond which no more pixels are taken together."""
+
+
+class Group(NamedTuple):
+    """``count`` times ``width`` neighbouring pixels of a row, from pixel ``first`` on."""
+
+    first: int
+    count: int
+    width: int
+
+
+def groups_of(width: int, together: int) -> list[Group]:
+    """A row of ``width`` pixels as such groups; what is left over is one of its own."""
+    count, left = divmod(width, together)
+    found = [Group(0, count, together), Group(width - left, 1, left)]
+    return [g for g in found if g.count and g.width]
+
+
+def pixels_together(isa: Isa, p: IntegerProduct, op: Conv2D, source: View, target: View) -> int:
+    """How many pixels of ``target`` the cost model takes together.
+
+    ``source`` has its padding. More than 1 only where the rows of windows lie in one piece.
+    """
+    n, kh, kw, depth = p.weights.shape
+    out = target.shape
+    dense = source.strides[2] == depth and target.strides[2] == n
+    if not dense or op.dilation != (1, 1):
+        return 1
+
+    def seconds(together: int) -> float:
+        total = 0.0
+        for group in groups_of(out[2], together):
+            pixels = out[0] * out[1] * group.count
+            kc = (kw + (group.width - 1) * op.stride[1]) * depth
+            columns = group.width * n
+            zero = p.zero != 0
+            found = select.qgemm(isa, pixels, columns, kc, kh, weight_zero_point=zero, add=False)
+            total += found[1] if found else np.inf
+        return total
+
+    return min(range(1, max(1, min(MOST_COLUMNS // n, out[2])) + 1), key=seconds)
+
+
+def emit_side_by_side(
+    ctx: Context, p: IntegerProduct, op: Conv2D, source: View, target: View, together: int
+) -> None:
+    """The convolution of ``source``, which has its padding, with so many pixels together."""
+    images, height, width, n = target.shape
+    _, kh, kw, depth = p.weights.shape
+    down, right = op.stride
+    first_step = len(ctx.steps)
+    for first, count, pixels in groups_of(width, together):
+        reach = kw + (pixels - 1) * right
+        taps = np.full((pixels, n, kh, reach, depth), p.zero, np.int8)
+        for i in range(pixels):
+            taps[i, :, :, i * right : i * right + kw] = p.weights
+        runs = window_runs(source, (kh, reach), (1, 1), joined=True)
+        size = (height, count)
+        here = part(target, (0, 0, first, 0), (images, *size, n), (1, 1, pixels, 1))
+        here = replace(here, type=replace(here.type, shape=(images, *size, pixels * n)))
+        p.emit(
+            ctx,
+            taps.reshape(pixels * n, len(runs), -1),
+            np.tile(np.arange(n), pixels),
+            rows(source, size, (down, pixels * right), (0, first * right)),
+            rows(here, size),
+            (images, *size),
+            runs,
+            Epilogue(),
+        )
+    ctx.together(first_step)
