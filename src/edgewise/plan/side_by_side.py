@@ -26,10 +26,10 @@ MOST_COLUMNS = 32
 
 
 class Group(NamedTuple):
-    """``count`` times ``width`` neighbouring pixels of a row, from pixel ``first`` on."""
+    """``times`` runs of ``width`` neighbouring pixels of a row, from pixel ``first`` on."""
 
     first: int
-    count: int
+    times: int
     width: int
 
 
@@ -37,7 +37,7 @@ def groups_of(width: int, together: int) -> list[Group]:
     """A row of ``width`` pixels as such groups; what is left over is one of its own."""
     count, left = divmod(width, together)
     found = [Group(0, count, together), Group(width - left, 1, left)]
-    return [g for g in found if g.count and g.width]
+    return [g for g in found if g.times and g.width]
 
 
 def pixels_together(isa: Isa, p: IntegerProduct, op: Conv2D, source: View, target: View) -> int:
@@ -54,7 +54,7 @@ def pixels_together(isa: Isa, p: IntegerProduct, op: Conv2D, source: View, targe
     def seconds(together: int) -> float:
         total = 0.0
         for group in groups_of(out[2], together):
-            pixels = out[0] * out[1] * group.count
+            pixels = out[0] * out[1] * group.times
             kc = (kw + (group.width - 1) * op.stride[1]) * depth
             columns = group.width * n
             zero = p.zero != 0
