@@ -16,26 +16,63 @@ import pytest
 from edgewise.codegen import jit, objects, pool
 from edgewise.codegen.jit import Library
 from edgewise.codegen.target import Target, host
-from edgewise.codegen.threads import ThreadPool, _system_functions
+from edgewise.codegen.threads import ThreadPool, _system_functions, usable_cores
 from edgewise.errors import CompileError, InputError
 
 N = 1001
 LAST = pool.SLOTS - 1
 BODIES = f"""\
 declare void @ew_pool_run(ptr, ptr, ptr)
-declare void @ew_pool_barrier(ptr)
+declare void @ew_pool_region(ptr, ptr, ptr, i32)
+declare void @ew_pool_barrier(ptr, i32)
 declare void @ew_pool_for(ptr, i32, ptr, ptr, i64, i64)
+declare void @ew_pool_pause(i64)
 
-define void @nothing(ptr %pool, ptr %context, i32 %thread, i32 %threads) {{
+; context[0] += 1 for every thread, and the caller leaves once it is context[1]
+define void @meet_body(ptr %pool, ptr %context) {{
+start:
+  %old = atomicrmw add ptr %context, i32 1 monotonic
+  %wanted.at = getelementptr i32, ptr %context, i32 1
+  %wanted = load i32, ptr %wanted.at
+  br label %wait
+wait:
+  %now = load atomic i32, ptr %context monotonic, align 4
+  %more = icmp slt i32 %now, %wanted
+  br i1 %more, label %wait, label %done
+done:
   ret void
 }}
 
-; context[thread] += threads
-define void @mark(ptr %pool, ptr %context, i32 %thread, i32 %threads) {{
-  %at = getelementptr i32, ptr %context, i32 %thread
-  %old = load i32, ptr %at
-  %new = add i32 %old, %threads
-  store i32 %new, ptr %at
+define void @meet(ptr %pool, ptr %context) {{
+  store i32 0, ptr %context
+  call void @ew_pool_region(ptr %pool, ptr @meet_body, ptr %context, i32 0)
+  ret void
+}}
+
+; context[0] = 1, until context[1] is 1
+define void @hold(ptr %pool, ptr %context) {{
+start:
+  store atomic i32 1, ptr %context monotonic, align 4
+  %free = getelementptr i32, ptr %context, i32 1
+  br label %wait
+wait:
+  %now = load atomic i32, ptr %free monotonic, align 4
+  %held = icmp eq i32 %now, 0
+  br i1 %held, label %wait, label %done
+done:
+  ret void
+}}
+
+; context[0] = the threads of a region, found by letting all that come in meanwhile count
+define void @count_body(ptr %pool, ptr %context) {{
+  %old = atomicrmw add ptr %context, i32 1 monotonic
+  call void @ew_pool_pause(i64 500000)
+  ret void
+}}
+
+define void @count(ptr %pool, ptr %context) {{
+  store i32 0, ptr %context
+  call void @ew_pool_region(ptr %pool, ptr @count_body, ptr %context, i32 0)
   ret void
 }}
 
@@ -75,20 +112,28 @@ done:
   ret void
 }}
 
-define void @steps(ptr %pool, ptr %context, i32 %thread, i32 %threads) {{
+define void @divided(ptr %pool, ptr %context) {{
   call void @ew_pool_for(ptr %pool, i32 0, ptr @increment, ptr %context, i64 {N}, i64 7)
   call void @ew_pool_for(ptr %pool, i32 1, ptr @increment, ptr %context, i64 0, i64 7)
-  call void @ew_pool_barrier(ptr %pool)
+  call void @ew_pool_barrier(ptr %pool, i32 0)
+  call void @ew_pool_for(ptr %pool, i32 2, ptr @mirror, ptr %context, i64 {N}, i64 100)
+  call void @ew_pool_barrier(ptr %pool, i32 1)
   call void @ew_pool_for(ptr %pool, i32 {LAST}, ptr @mirror, ptr %context, i64 {N}, i64 100)
   ret void
 }}
 
-define void @repeat(ptr %pool, ptr %body, ptr %context, i32 %count) {{
+define void @steps(ptr %pool, ptr %context) {{
+  call void @ew_pool_region(ptr %pool, ptr @divided, ptr %context, i32 {pool.SLOTS})
+  call void @mirror(ptr %context, i64 0, i64 {N})
+  ret void
+}}
+
+define void @repeat(ptr %pool, ptr %entry, ptr %context, i32 %count) {{
 start:
   br label %loop
 loop:
   %i = phi i32 [ 0, %start ], [ %i.next, %loop ]
-  call void @ew_pool_run(ptr %pool, ptr %body, ptr %context)
+  call void @ew_pool_run(ptr %pool, ptr %entry, ptr %context)
   %i.next = add i32 %i, 1
   %more = icmp ult i32 %i.next, %count
   br i1 %more, label %loop, label %done
@@ -154,11 +199,32 @@ def test_one_thread(library: Library) -> None:
 
 @threaded
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
-def test_every_thread_runs_every_body(library: Library, count: int) -> None:
+def test_all_threads_come(library: Library, count: int) -> None:
+    """Each region goes on only when as many threads as the pool has are in it, and no more come."""
     threads = ThreadPool(library, count)
-    context = np.zeros(count + 1, np.int32)
-    repeat(library, threads, "mark", context, 1000)
-    np.testing.assert_array_equal(context, [count * 1000] * count + [0])
+    context = np.array([0, count], np.int32)
+    for _ in range(20):
+        repeat(library, threads, "meet", context, 10)
+        assert context[0] == count
+
+
+@threaded
+def test_threads_that_others_use_are_left_to_them(library: Library) -> None:
+    """While a run is under way, another takes no more threads than there are cores left."""
+    threads, other = ThreadPool(library, 3), ThreadPool(library, 1)
+    context, held = np.zeros(2, np.int32), np.zeros(2, np.int32)
+    repeat(library, threads, "count", context, 1)
+    assert context[0] == 3
+    with ThreadPoolExecutor(1) as caller:
+        done = caller.submit(repeat, library, other, "hold", held, 1)
+        while not held[0]:
+            time.sleep(0.001)
+        repeat(library, threads, "count", context, 1)
+        held[1] = 1
+        done.result()
+    assert context[0] == min(3, max(1, usable_cores() - 1))
+    repeat(library, threads, "count", context, 1)
+    assert context[0] == 3
 
 
 @threaded
@@ -223,21 +289,47 @@ def test_several_pools_at_once(library: Library) -> None:
 
 
 @threaded
-def test_generation_starts_again_at_zero(library: Library) -> None:
-    """After 2**32 runs the counters of the last generation must not look newer than the next."""
-    threads = ThreadPool(library, 1)
-    buffer = np.zeros(pool.POOL_BYTES + pool.POOL_ALIGN, np.uint8)
-    address = -(-buffer.ctypes.data // pool.POOL_ALIGN) * pool.POOL_ALIGN
-    generation = ctypes.c_uint32.from_address(address + pool._GENERATION)
-    generation.value = 2**32 - 3
-    start = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_int32, ctypes.c_void_p)
-    table = _system_functions()
-    assert start(library.address("ew_pool_start"))(address, 1, table) == 2
-    threads._address = address
-    for _ in range(6):
-        check_steps(library, threads, 1)
-    assert generation.value == 3
-    ctypes.CFUNCTYPE(None, ctypes.c_void_p)(library.address("ew_pool_stop"))(address)
+def test_barriers_are_counted_beyond_32_bits(library: Library) -> None:
+    threads = ThreadPool(library, 2)
+    state = ctypes.c_uint64.from_address(threads.address + pool._STATE)
+    state.value = (2**32 - 3) << 32
+    check_steps(library, threads, 200)
+    assert state.value >> 32 < 2**31
+
+
+@threaded
+def test_programs_share_workers(library: Library) -> None:
+    before = system_threads()
+    pools = [ThreadPool(library, 3) for _ in range(5)]
+    workers = max(2, min(10, usable_cores() - 1))
+    assert system_threads() == before + workers
+    other = ThreadPool(library, 2, idle=0.0)
+    assert system_threads() == before + workers + 1
+    for threads in [*pools, other]:
+        check_steps(library, threads, 10)
+        threads.stop()
+    assert system_threads() == before
+
+
+@threaded
+def test_workers_run_where_they_may(library: Library) -> None:
+    everywhere = os.sched_getaffinity(0)
+    chosen = max(everywhere)
+    threads = ThreadPool(library, 3, cpus=(chosen,))
+    check_steps(library, threads, 20)
+    assert threads.worker_cpus == [{chosen}] * 2
+    assert os.sched_getaffinity(0) == everywhere
+    threads.stop()
+    assert threads.worker_cpus == []
+    assert ThreadPool(library, 2).worker_cpus == [everywhere]
+
+
+@threaded
+def test_cpus_that_the_system_refuses(library: Library) -> None:
+    before = system_threads()
+    with pytest.raises(CompileError, match=r"affinity=\[1000\]: the system refuses it: Invalid"):
+        ThreadPool(library, 2, cpus=(1000,))
+    assert system_threads() == before
 
 
 @threaded

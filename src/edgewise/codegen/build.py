@@ -7,7 +7,8 @@ linked into one shared object, kept in the cache too; with it, a program starts 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -32,7 +33,7 @@ class Code:
 
     Attributes:
         entries: LLVM text of the segments' functions,
-            ``void ew_run_i(ptr pool, ptr params, i32 thread, i32 threads)``.
+            ``void ew_run_i(ptr pool, ptr params)``.
         params, arena_words, constant_words: as in `Module`.
     """
 
@@ -43,9 +44,12 @@ class Code:
     constant_words: npt.NDArray[np.int64]
 
 
-def generate(plan: Plan) -> Code:
-    """Write the entry functions of ``plan`` and lay out the parameters of its steps."""
-    segments = _segments(plan)
+def generate(plan: Plan, segments: tuple[Segment, ...] | None = None) -> Code:
+    """Write the entry functions of ``plan`` and lay out the parameters of its steps.
+
+    There is one for each of ``segments``: if not given, as few as there can be.
+    """
+    segments = segments or _segments(plan)
     params, offsets, arena_words, constant_words = _params(plan)
     entries = _entries(plan, segments, offsets)
     return Code(segments, entries, params, arena_words, constant_words)
@@ -120,13 +124,13 @@ def objects(plan: Plan, code: Code, target: Target) -> list[bytes]:
 
 
 def _segments(plan: Plan) -> tuple[Segment, ...]:
-    """Runs of native steps, as many in each as the pool has slots, and the fallbacks between."""
+    """Runs of native steps, and the fallbacks between."""
     segments: list[Segment] = []
     first = 0
     ends = [i for i, step in enumerate(plan.steps) if isinstance(step, HostStep)]
     for end in (*ends, len(plan.steps)):
-        for start in range(first, end, SLOTS):
-            segments.append(Segment(f"ew_run_{len(segments)}", start, min(start + SLOTS, end)))
+        if first < end:
+            segments.append(Segment(f"ew_run_{len(segments)}", first, end))
         if end < len(plan.steps):
             segments.append(Segment(None, end, end + 1))
         first = end + 1
@@ -166,33 +170,80 @@ def _params(
 
 
 def _entries(plan: Plan, segments: Sequence[Segment], offsets: Sequence[int]) -> str:
-    """LLVM text of the entry functions: ``void ew_run_i(pool, params, thread, threads)``."""
+    """LLVM text of the entry functions and of the regions that threads divide."""
     lines = [
+        "declare void @ew_pool_region(ptr, ptr, ptr, i32)",
         "declare void @ew_pool_for(ptr, i32, ptr, ptr, i64, i64)",
-        "declare void @ew_pool_barrier(ptr)",
+        "declare void @ew_pool_barrier(ptr, i32)",
         *(f"declare void @{name}(ptr, i64, i64)" for name in plan.kernels),
     ]
     for segment in segments:
         if segment.entry is None:
             continue
-        lines.append(
-            f"define void @{segment.entry}(ptr %pool, ptr %params, i32 %thread, i32 %threads) "
-            "nounwind {"
-        )
-        lines += _calls(plan.steps[segment.first : segment.last], offsets[segment.first :])
-        lines += ["  ret void", "}"]
+        calls = []
+        native = [s for s in plan.steps[segment.first : segment.last] if isinstance(s, Step)]
+        for divided, numbers in regions(native):
+            steps = [native[i] for i in numbers]
+            at = [offsets[segment.first + i] for i in numbers]
+            if not divided:
+                calls += _direct(steps, at)
+                continue
+            body = f"{segment.entry}_{numbers[0]}"
+            lines += _function("internal ", body, _divided(steps, at))
+            arguments = f"ptr %pool, ptr @{body}, ptr %params, i32 {len(steps)}"
+            calls.append(f"  call void @ew_pool_region({arguments})")
+        lines += _function("", segment.entry, calls)
     return "\n".join(lines) + "\n"
 
 
-def _calls(steps: Iterable[Step | HostStep], offsets: Sequence[int]) -> list[str]:
+def regions(steps: Sequence[Step]) -> Iterator[tuple[bool, range]]:
+    """Steps, by number, as runs that the caller's thread computes and runs to be divided.
+
+    Steps that no barrier separates stay together, divided where one of them is.
+    """
+    start, end, before = 0, 0, False
+    for i, step in enumerate(steps):
+        if not step.barrier and i + 1 < len(steps):
+            continue
+        divided = any(s.units > s.chunk for s in steps[end : i + 1])
+        if divided != before and end > start:
+            yield from _limited(before, range(start, end))
+            start = end
+        before, end = divided, i + 1
+    if end > start:
+        yield from _limited(before, range(start, end))
+
+
+def _limited(divided: bool, numbers: range) -> Iterator[tuple[bool, range]]:
+    """The same in parts of at most `SLOTS` steps; a region waits for all its threads anyway."""
+    for i in range(0, len(numbers), SLOTS):
+        yield divided, numbers[i : i + SLOTS]
+
+
+def _function(linkage: str, name: str, calls: Sequence[str]) -> list[str]:
+    head = f"define {linkage}void @{name}(ptr %pool, ptr %params) nounwind {{"
+    return [head, *calls, "  ret void", "}"]
+
+
+def _direct(steps: Sequence[Step], offsets: Sequence[int]) -> list[str]:
     lines = []
-    for i, (step, offset) in enumerate(zip(steps, offsets, strict=False)):
-        assert isinstance(step, Step)
+    for step, offset in zip(steps, offsets, strict=True):
+        lines += [
+            f"  %p{offset} = getelementptr i8, ptr %params, i64 {offset}",
+            f"  call void @{step.kernel.symbol}(ptr %p{offset}, i64 0, i64 {step.units})",
+        ]
+    return lines
+
+
+def _divided(steps: Sequence[Step], offsets: Sequence[int]) -> list[str]:
+    lines: list[str] = []
+    barriers = itertools.count()
+    for i, (step, offset) in enumerate(zip(steps, offsets, strict=True)):
         lines += [
             f"  %p{i} = getelementptr i8, ptr %params, i64 {offset}",
             f"  call void @ew_pool_for(ptr %pool, i32 {i}, ptr @{step.kernel.symbol}, "
             f"ptr %p{i}, i64 {step.units}, i64 {step.chunk})",
         ]
-        if step.barrier:
-            lines.append("  call void @ew_pool_barrier(ptr %pool)")
+        if step.barrier and i + 1 < len(steps):
+            lines.append(f"  call void @ew_pool_barrier(ptr %pool, i32 {next(barriers)})")
     return lines

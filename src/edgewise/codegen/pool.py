@@ -1,31 +1,42 @@
-"""A pool of threads in native code: a network is one call, with no Python between its layers.
+"""Threads in native code: a network is one call, with no Python between its layers.
 
-The functions, linked beside the code that uses them (see `pool_text`):
+Two kinds of memory. A *crew* is the worker threads that programs share; a *pool* belongs to one
+program and holds what its runs need. The functions, linked beside the code that uses them (see
+`pool_text`):
 
-    i32  ew_pool_start(ptr pool, i32 workers, ptr functions)   returns the threads, main included
-    void ew_pool_stop(ptr pool)
-    void ew_pool_run(ptr pool, ptr body, ptr context)
-    void ew_pool_barrier(ptr pool)
+    i32  ew_pool_start(ptr crew, i32 workers, ptr functions)   returns the workers there are now
+    void ew_pool_stop(ptr crew)
+    void ew_pool_run(ptr pool, ptr entry, ptr context)
+    void ew_pool_region(ptr pool, ptr body, ptr context, i32 slots)
+    void ew_pool_barrier(ptr pool, i32 index)
     void ew_pool_for(ptr pool, i32 slot, ptr kernel, ptr params, i64 n, i64 chunk)
+    void ew_pool_pause(i64 n)
 
-`ew_pool_run` has every thread call ``body(ptr pool, ptr context, i32 thread, i32 threads)``, where
-thread 0 is the caller, and returns when all have returned. Inside a body, called by every thread:
+`ew_pool_run` calls ``entry(ptr pool, ptr context)`` on the caller's thread. What is worth dividing
+it hands to `ew_pool_region`, which has the caller, and workers of the crew, call ``body(ptr pool,
+ptr context)``, and returns when all have returned. Inside a body:
 
-- `ew_pool_barrier` returns when every thread has called it; what a thread wrote before is visible.
 - `ew_pool_for` calls ``kernel(ptr params, i64 begin, i64 end)`` until the chunks of [0, n) are
-  taken; it does not wait for other threads' chunks. A run uses each slot, 0..`SLOTS` - 1, once.
-  One thread makes one call, kernel(params, 0, n). ``chunk`` >= 1, and n / chunk < 2**31.
+  taken; it does not wait for other threads' chunks. A body uses each slot, 0..slots - 1, once.
+  A caller without workers makes one call, kernel(params, 0, n). ``chunk`` >= 1.
+- `ew_pool_barrier` returns when every thread has called it; what a thread wrote before is visible.
+  A body numbers its barriers 0, 1, 2... in the order in which it calls them.
 
-All state is in the buffer ``pool``, so pools may share the code. One run at a time per pool.
+A pool whose bytes are all zero runs everything on the caller's thread. A run uses up to ``threads``
+threads: fewer where other runs of the process have the cores (``busy`` counts the threads of all
+runs under way, and only the first may outnumber ``cores``), or have the workers. What it computes
+does not depend on that.
 
-How it works. Main publishes a run by raising the generation, the word on which idle workers spin
-for some 30 us and then sleep (futex); it wakes them only when one is counted as a sleeper. Both
-sides are sequentially consistent, so either main sees the sleeper or the kernel sees the new
-generation. A barrier is one word that only grows: the thread that takes ticket t waits until the
-word reaches the next multiple of the thread count above t. It spins, then yields the core, so that
-more threads than cores stay correct. A slot's counter is (generation << 32 | chunks taken), raised
-to this run's base by whoever comes first, so that nothing has to be reset between runs (but once
-in 2**32 runs, when the generation starts again at 0).
+How it works. A region claims workers, one flag each, writes the job into their mailboxes, says GO,
+and starts at once. A worker takes the job (GO -> TAKEN), joins, and says IDLE when it is done.
+Nobody waits for a worker to wake: one that comes late joins the barriers where they stand, finds
+the chunks before them taken, and a job that was not taken by the end is withdrawn (GO -> IDLE).
+The word ``state`` is (barriers passed << 32 | threads that joined << 16 | threads that arrived);
+who arrives last raises the first and clears the last, which fails if another joined meanwhile, and
+then that one is the last. Idle workers spin for a while and then sleep (futex); they are woken
+only when they say so. Both sides are sequentially consistent, so either the caller sees the
+sleeper or the kernel sees the new word. A barrier spins, then yields the core, so that more
+threads than cores stay correct.
 """
 
 from __future__ import annotations
@@ -33,21 +44,32 @@ from __future__ import annotations
 from .target import Target
 
 MAX_THREADS = 256
-"""Threads of one pool, the caller's included."""
+"""Threads of one run, the caller's included."""
 
-SLOTS = 4096
-"""How many `ew_pool_for` one run may make."""
+SLOTS = 64
+"""How many `ew_pool_for` one region may make."""
 
 _LINE = 128
-_THREADS, _FUNCTIONS, _GENERATION, _BODY, _CONTEXT = 0, 8, 128, 136, 144
-_SLEEPERS, _ARRIVED, _WORKERS = 256, 384, 512
-_WORKER_BYTES, _SLOT_BYTES = 32, 64
-_COUNTERS = _WORKERS + _WORKER_BYTES * MAX_THREADS
+THREADS, CORES, CREW, BUSY, SPINS = 0, 4, 8, 16, 24
+"""Fields of a pool: i32, i32, ptr, ptr to i32, i32 (pauses of a barrier before it yields)."""
+_BASE, _CLAIMED, _STATE, _CHOSEN = 28, 32, _LINE, 2 * _LINE
+_SLOT_BYTES = 64
+_COUNTERS = _CHOSEN + 4 * MAX_THREADS
 
 POOL_BYTES = _COUNTERS + _SLOT_BYTES * SLOTS
-"""Size of the buffer ``pool``, which starts as zeros, aligned to `POOL_ALIGN`."""
+"""Size of a pool, aligned to `POOL_ALIGN`."""
 
 POOL_ALIGN = _LINE
+
+IDLE_SPINS = 16
+"""Field of a crew: i32, pauses of a worker before it sleeps."""
+WORKERS, WORKER_BYTES, HANDLE = _LINE, 2 * _LINE, 160
+"""Where a crew's workers begin, the size of each, and where in it its pthread_t is."""
+_COUNT, _FUNCTIONS = 0, 8
+_CLAIM, _SLEEPING, _WORD, _POOL, _BODY, _CONTEXT, _OWN_CREW = 0, 4, _LINE, 136, 144, 152, 168
+
+CREW_BYTES = WORKERS + WORKER_BYTES * (MAX_THREADS - 1)
+"""Size of a crew, which starts as zeros, aligned to `POOL_ALIGN`."""
 
 _LINUX = {
     "x86_64": {
@@ -63,26 +85,31 @@ _LINUX = {
         "declare": "declare void @llvm.aarch64.isb(i32)",
     },
 }
-_SPINS_IDLE = 1000
-_SPINS_BUSY = 400
+_STATES = {"idle": 0, "go": 1, "taken": 2, "stop": 3}
 
-_SERIAL = f"""\
-define i32 @ew_pool_start(ptr %pool, i32 %workers, ptr %functions) nounwind {{
-  store i32 1, ptr %pool, align {_LINE}
-  ret i32 1
-}}
-define void @ew_pool_stop(ptr %pool) nounwind {{
+_SERIAL = """\
+define i32 @ew_pool_start(ptr %crew, i32 %workers, ptr %functions) nounwind {
+  ret i32 0
+}
+define void @ew_pool_stop(ptr %crew) nounwind {
   ret void
-}}
-define void @ew_pool_run(ptr %pool, ptr %body, ptr %context) nounwind {{
-  call void %body(ptr %pool, ptr %context, i32 0, i32 1)
+}
+define void @ew_pool_pause(i64 %n) nounwind {
   ret void
-}}
-define void @ew_pool_barrier(ptr %pool) nounwind {{
+}
+define void @ew_pool_run(ptr %pool, ptr %entry, ptr %context) nounwind {
+  call void %entry(ptr %pool, ptr %context)
   ret void
-}}
+}
+define void @ew_pool_region(ptr %pool, ptr %body, ptr %context, i32 %slots) nounwind {
+  call void %body(ptr %pool, ptr %context)
+  ret void
+}
+define void @ew_pool_barrier(ptr %pool, i32 %index) nounwind {
+  ret void
+}
 define void @ew_pool_for(ptr %pool, i32 %slot, ptr %kernel, ptr %params, i64 %n, i64 %chunk)
-    nounwind {{
+    nounwind {
 start:
   %some = icmp sgt i64 %n, 0
   br i1 %some, label %work, label %done
@@ -91,50 +118,98 @@ work:
   br label %done
 done:
   ret void
-}}
+}
 """
 
 _PARALLEL = """\
 {declare}
+declare i64 @llvm.smin.i64(i64, i64)
+declare i32 @llvm.smin.i32(i32, i32)
 
-define internal i64 @ew_pool_syscall(ptr %pool, i64 %number, ptr %word, i64 %operation, i64 %value)
-    nounwind noinline {{
-  %functions.at = getelementptr i8, ptr %pool, i64 {functions}
-  %functions = load ptr, ptr %functions.at
+define internal void @ew_pool_syscall(ptr %functions, i64 %number, ptr %word, i64 %operation,
+    i64 %value) nounwind noinline {{
   %syscall.at = getelementptr ptr, ptr %functions, i64 2
   %syscall = load ptr, ptr %syscall.at
-  %result = call i64 (i64, ...) %syscall(
+  %ignored = call i64 (i64, ...) %syscall(
       i64 %number, ptr %word, i64 %operation, i64 %value, ptr null)
-  ret i64 %result
+  ret void
 }}
 
-define void @ew_pool_barrier(ptr %pool) nounwind {{
+define void @ew_pool_pause(i64 %n) nounwind {{
 start:
-  %threads = load i32, ptr %pool
-  %alone = icmp ule i32 %threads, 1
-  br i1 %alone, label %done, label %arrive
-arrive:
-  %arrived = getelementptr i8, ptr %pool, i64 {arrived}
-  %count = zext i32 %threads to i64
-  %ticket = atomicrmw add ptr %arrived, i64 1 acq_rel
-  %round = udiv i64 %ticket, %count
-  %next = add i64 %round, 1
-  %full = mul i64 %next, %count
-  br label %wait
-wait:
-  %spun = phi i32 [ 0, %arrive ], [ %spun.next, %spin ], [ %spun, %yield ]
-  %now = load atomic i64, ptr %arrived acquire, align 8
-  %passed = icmp uge i64 %now, %full
-  br i1 %passed, label %done, label %again
-again:
-  %spinning = icmp ult i32 %spun, {spins_busy}
+  br label %loop
+loop:
+  %i = phi i64 [ 0, %start ], [ %i.next, %loop ]
+  {pause}
+  %i.next = add i64 %i, 1
+  %more = icmp slt i64 %i.next, %n
+  br i1 %more, label %loop, label %done
+done:
+  ret void
+}}
+
+; One turn of waiting: a pause while fewer than the pool's spins were made, then a yield.
+define internal i32 @ew_pool_wait(ptr %pool, i32 %spun) nounwind noinline {{
+  %spins.at = getelementptr i8, ptr %pool, i64 {spins}
+  %spins = load i32, ptr %spins.at
+  %spinning = icmp ult i32 %spun, %spins
   br i1 %spinning, label %spin, label %yield
 spin:
   {pause}
   %spun.next = add i32 %spun, 1
-  br label %wait
+  ret i32 %spun.next
 yield:
-  %ignored = call i64 @ew_pool_syscall(ptr %pool, i64 {yield}, ptr null, i64 0, i64 0)
+  %crew.at = getelementptr i8, ptr %pool, i64 {crew}
+  %crew = load ptr, ptr %crew.at
+  %functions.at = getelementptr i8, ptr %crew, i64 {functions}
+  %functions = load ptr, ptr %functions.at
+  call void @ew_pool_syscall(ptr %functions, i64 {yield}, ptr null, i64 0, i64 0)
+  ret i32 %spun
+}}
+
+define void @ew_pool_barrier(ptr %pool, i32 %index) nounwind {{
+start:
+  %claimed.at = getelementptr i8, ptr %pool, i64 {claimed}
+  %claimed = load i32, ptr %claimed.at
+  %alone = icmp eq i32 %claimed, 0
+  br i1 %alone, label %done, label %look
+look:
+  %state = getelementptr i8, ptr %pool, i64 {state}
+  %base.at = getelementptr i8, ptr %pool, i64 {base}
+  %base = load i32, ptr %base.at
+  %here = add i32 %base, %index
+  %first = load atomic i64, ptr %state acquire, align 8
+  %first.high = lshr i64 %first, 32
+  %first.passed = trunc i64 %first.high to i32
+  %first.ahead = sub i32 %first.passed, %here
+  %late = icmp sgt i32 %first.ahead, 0
+  br i1 %late, label %done, label %arrive
+arrive:
+  %old = atomicrmw add ptr %state, i64 1 acq_rel
+  %arrived = and i64 %old, 65535
+  %joined.up = and i64 %old, 4294901760
+  %joined = lshr i64 %joined.up, 16
+  %arrived.now = add i64 %arrived, 1
+  %last = icmp eq i64 %arrived.now, %joined
+  br i1 %last, label %raise, label %wait
+raise:
+  %expected = add i64 %old, 1
+  %old.high = and i64 %old, -4294967296
+  %new.high = add i64 %old.high, 4294967296
+  %new = or i64 %new.high, %joined.up
+  %swap = cmpxchg ptr %state, i64 %expected, i64 %new acq_rel acquire
+  %swapped = extractvalue {{ i64, i1 }} %swap, 1
+  br i1 %swapped, label %done, label %wait
+wait:
+  %spun = phi i32 [ 0, %arrive ], [ 0, %raise ], [ %spun.next, %again ]
+  %now = load atomic i64, ptr %state acquire, align 8
+  %now.high = lshr i64 %now, 32
+  %passed = trunc i64 %now.high to i32
+  %ahead = sub i32 %passed, %here
+  %open = icmp sgt i32 %ahead, 0
+  br i1 %open, label %done, label %again
+again:
+  %spun.next = call i32 @ew_pool_wait(ptr %pool, i32 %spun)
   br label %wait
 done:
   ret void
@@ -143,11 +218,12 @@ done:
 define void @ew_pool_for(ptr %pool, i32 %slot, ptr %kernel, ptr %params, i64 %n, i64 %chunk)
     nounwind {{
 start:
-  %threads = load i32, ptr %pool
   %some = icmp sgt i64 %n, 0
   br i1 %some, label %choose, label %done
 choose:
-  %alone = icmp ule i32 %threads, 1
+  %claimed.at = getelementptr i8, ptr %pool, i64 {claimed}
+  %claimed = load i32, ptr %claimed.at
+  %alone = icmp eq i32 %claimed, 0
   br i1 %alone, label %all, label %enter
 all:
   call void %kernel(ptr %params, i64 0, i64 %n)
@@ -157,15 +233,9 @@ enter:
   %slot.bytes = mul i64 %slot.wide, {slot_bytes}
   %slot.offset = add i64 %slot.bytes, {counters}
   %counter = getelementptr i8, ptr %pool, i64 %slot.offset
-  %generation.at = getelementptr i8, ptr %pool, i64 {generation}
-  %generation = load atomic i32, ptr %generation.at monotonic, align 4
-  %generation.wide = zext i32 %generation to i64
-  %base = shl i64 %generation.wide, 32
-  %old = atomicrmw umax ptr %counter, i64 %base monotonic
   br label %take
 take:
-  %taken = atomicrmw add ptr %counter, i64 1 monotonic
-  %index = sub i64 %taken, %base
+  %index = atomicrmw add ptr %counter, i64 1 monotonic
   %begin = mul i64 %index, %chunk
   %left = sub i64 %n, %begin
   %more = icmp sgt i64 %left, 0
@@ -178,168 +248,325 @@ work:
 done:
   ret void
 }}
-declare i64 @llvm.smin.i64(i64, i64)
 
-define internal void @ew_pool_publish(ptr %pool, ptr %body, ptr %context) nounwind {{
+define void @ew_pool_run(ptr %pool, ptr %entry, ptr %context) nounwind {{
 start:
-  %body.at = getelementptr i8, ptr %pool, i64 {body}
-  %context.at = getelementptr i8, ptr %pool, i64 {context}
-  %generation = getelementptr i8, ptr %pool, i64 {generation}
-  %sleepers.at = getelementptr i8, ptr %pool, i64 {sleepers}
+  %busy.at = getelementptr i8, ptr %pool, i64 {busy}
+  %busy = load ptr, ptr %busy.at
+  %uncounted = icmp eq ptr %busy, null
+  br i1 %uncounted, label %direct, label %counted
+direct:
+  call void %entry(ptr %pool, ptr %context)
+  ret void
+counted:
+  %before = atomicrmw add ptr %busy, i32 1 monotonic
+  call void %entry(ptr %pool, ptr %context)
+  %after = atomicrmw sub ptr %busy, i32 1 monotonic
+  ret void
+}}
+
+; The address of worker i of a crew.
+define internal ptr @ew_pool_worker_at(ptr %crew, i32 %i) nounwind {{
+  %i.wide = zext i32 %i to i64
+  %i.bytes = mul i64 %i.wide, {worker_bytes}
+  %i.offset = add i64 %i.bytes, {workers}
+  %worker = getelementptr i8, ptr %crew, i64 %i.offset
+  ret ptr %worker
+}}
+
+; How many workers a region may claim.
+define internal i32 @ew_pool_limit(ptr %pool) nounwind {{
+start:
+  %threads = load i32, ptr %pool
+  %wanted = sub i32 %threads, 1
+  %some = icmp sgt i32 %wanted, 0
+  br i1 %some, label %others, label %none
+none:
+  ret i32 0
+others:
+  %busy.at = getelementptr i8, ptr %pool, i64 {busy}
+  %busy.word = load ptr, ptr %busy.at
+  %busy = load atomic i32, ptr %busy.word monotonic, align 4
+  %first = icmp sle i32 %busy, 1
+  br i1 %first, label %all, label %share
+all:
+  ret i32 %wanted
+share:
+  %cores.at = getelementptr i8, ptr %pool, i64 {cores}
+  %cores = load i32, ptr %cores.at
+  %free = sub i32 %cores, %busy
+  %limit = call i32 @llvm.smin.i32(i32 %wanted, i32 %free)
+  ret i32 %limit
+}}
+
+; Claim up to limit workers and give each the job; returns how many.
+define internal i32 @ew_pool_claim(ptr %pool, ptr %crew, ptr %body, ptr %context, i32 %limit)
+    nounwind {{
+start:
+  %count = load atomic i32, ptr %crew acquire, align 4
+  br label %try
+try:
+  %i = phi i32 [ 0, %start ], [ %i.next, %next ]
+  %n = phi i32 [ 0, %start ], [ %n.next, %next ]
+  %i.more = icmp slt i32 %i, %count
+  %n.more = icmp slt i32 %n, %limit
+  %more = and i1 %i.more, %n.more
+  br i1 %more, label %claim, label %claimed
+claim:
+  %i.next = add i32 %i, 1
+  %worker = call ptr @ew_pool_worker_at(ptr %crew, i32 %i)
+  %swap = cmpxchg ptr %worker, i32 0, i32 1 acquire monotonic
+  %swapped = extractvalue {{ i32, i1 }} %swap, 1
+  br i1 %swapped, label %keep, label %next
+keep:
+  %n.wide = zext i32 %n to i64
+  %chosen = getelementptr i8, ptr %pool, i64 {chosen}
+  %chosen.at = getelementptr i32, ptr %chosen, i64 %n.wide
+  store i32 %i, ptr %chosen.at
+  %n.kept = add i32 %n, 1
+  br label %next
+next:
+  %n.next = phi i32 [ %n, %claim ], [ %n.kept, %keep ]
+  br label %try
+claimed:
+  %none = icmp eq i32 %n, 0
+  br i1 %none, label %done, label %prepare
+prepare:
+  %claimed.at = getelementptr i8, ptr %pool, i64 {claimed}
+  store i32 %n, ptr %claimed.at
+  %state = getelementptr i8, ptr %pool, i64 {state}
+  %now = load i64, ptr %state
+  %now.high = lshr i64 %now, 32
+  %base = trunc i64 %now.high to i32
+  %base.at = getelementptr i8, ptr %pool, i64 {base}
+  store i32 %base, ptr %base.at
+  %reset.high = and i64 %now, -4294967296
+  %reset = or i64 %reset.high, 65536
+  store i64 %reset, ptr %state
+  br label %give
+give:
+  %k = phi i32 [ 0, %prepare ], [ %k.next, %given ]
+  %k.wide = zext i32 %k to i64
+  %given.first = getelementptr i8, ptr %pool, i64 {chosen}
+  %given.at = getelementptr i32, ptr %given.first, i64 %k.wide
+  %given.i = load i32, ptr %given.at
+  %given.worker = call ptr @ew_pool_worker_at(ptr %crew, i32 %given.i)
+  %pool.at = getelementptr i8, ptr %given.worker, i64 {pool}
+  %body.at = getelementptr i8, ptr %given.worker, i64 {body}
+  %context.at = getelementptr i8, ptr %given.worker, i64 {context}
+  store ptr %pool, ptr %pool.at
   store ptr %body, ptr %body.at
   store ptr %context, ptr %context.at
-  %old = load i32, ptr %generation
-  %wraps = icmp eq i32 %old, -1
-  br i1 %wraps, label %clear, label %raise
-clear:
-  %i = phi i64 [ 0, %start ], [ %i.next, %clear ]
-  %offset = mul i64 %i, {slot_bytes}
-  %offset.at = add i64 %offset, {counters}
-  %counter = getelementptr i8, ptr %pool, i64 %offset.at
-  store atomic i64 0, ptr %counter monotonic, align 8
-  %i.next = add i64 %i, 1
-  %more = icmp ult i64 %i.next, {slots}
-  br i1 %more, label %clear, label %raise
-raise:
-  %ignored.old = atomicrmw add ptr %generation, i32 1 seq_cst
-  %sleepers = load atomic i32, ptr %sleepers.at seq_cst, align 4
-  %awake = icmp eq i32 %sleepers, 0
+  %k.next = add i32 %k, 1
+  call void @ew_pool_say(ptr %crew, ptr %given.worker, i32 {go})
+  br label %given
+given:
+  %k.more = icmp slt i32 %k.next, %n
+  br i1 %k.more, label %give, label %done
+done:
+  ret i32 %n
+}}
+
+; Set a worker's word and wake it if it sleeps.
+define internal void @ew_pool_say(ptr %crew, ptr %worker, i32 %what) nounwind {{
+  %word = getelementptr i8, ptr %worker, i64 {word}
+  %sleeping.at = getelementptr i8, ptr %worker, i64 {sleeping}
+  %ignored = atomicrmw xchg ptr %word, i32 %what seq_cst
+  %sleeping = load atomic i32, ptr %sleeping.at seq_cst, align 4
+  %awake = icmp eq i32 %sleeping, 0
   br i1 %awake, label %done, label %wake
 wake:
-  %ignored = call i64 @ew_pool_syscall(
-      ptr %pool, i64 {futex}, ptr %generation, i64 129, i64 2147483647)
+  %functions.at = getelementptr i8, ptr %crew, i64 {functions}
+  %functions = load ptr, ptr %functions.at
+  call void @ew_pool_syscall(ptr %functions, i64 {futex}, ptr %word, i64 129, i64 1)
   br label %done
 done:
   ret void
 }}
 
-define void @ew_pool_run(ptr %pool, ptr %body, ptr %context) nounwind {{
+; Withdraw a job or wait until it is done, and let the worker go.
+define internal void @ew_pool_release(ptr %pool, ptr %worker) nounwind {{
 start:
-  %threads = load i32, ptr %pool
-  %alone = icmp ule i32 %threads, 1
-  br i1 %alone, label %direct, label %together
-direct:
-  call void %body(ptr %pool, ptr %context, i32 0, i32 1)
+  %word = getelementptr i8, ptr %worker, i64 {word}
+  br label %look
+look:
+  %spun = phi i32 [ 0, %start ], [ %spun, %withdraw ], [ %spun.next, %wait ]
+  %now = load atomic i32, ptr %word acquire, align 4
+  switch i32 %now, label %wait [
+    i32 {idle}, label %done
+    i32 {go}, label %withdraw
+  ]
+withdraw:
+  %swap = cmpxchg ptr %word, i32 {go}, i32 {idle} acq_rel acquire
+  %swapped = extractvalue {{ i32, i1 }} %swap, 1
+  br i1 %swapped, label %done, label %look
+wait:
+  %spun.next = call i32 @ew_pool_wait(ptr %pool, i32 %spun)
+  br label %look
+done:
+  store atomic i32 0, ptr %worker release, align 4
   ret void
+}}
+
+define void @ew_pool_region(ptr %pool, ptr %body, ptr %context, i32 %slots) nounwind {{
+start:
+  %limit = call i32 @ew_pool_limit(ptr %pool)
+  %some = icmp sgt i32 %limit, 0
+  br i1 %some, label %claim, label %alone
+alone:
+  call void %body(ptr %pool, ptr %context)
+  ret void
+claim:
+  %crew.at = getelementptr i8, ptr %pool, i64 {crew}
+  %crew = load ptr, ptr %crew.at
+  %n = call i32 @ew_pool_claim(
+      ptr %pool, ptr %crew, ptr %body, ptr %context, i32 %limit)
+  %any = icmp sgt i32 %n, 0
+  br i1 %any, label %together, label %alone
 together:
-  call void @ew_pool_publish(ptr %pool, ptr %body, ptr %context)
-  call void %body(ptr %pool, ptr %context, i32 0, i32 %threads)
-  call void @ew_pool_barrier(ptr %pool)
+  %busy.at = getelementptr i8, ptr %pool, i64 {busy}
+  %busy = load ptr, ptr %busy.at
+  %before = atomicrmw add ptr %busy, i32 %n monotonic
+  call void %body(ptr %pool, ptr %context)
+  br label %finish
+finish:
+  %k = phi i32 [ 0, %together ], [ %k.next, %finish ]
+  %k.wide = zext i32 %k to i64
+  %chosen = getelementptr i8, ptr %pool, i64 {chosen}
+  %chosen.at = getelementptr i32, ptr %chosen, i64 %k.wide
+  %i = load i32, ptr %chosen.at
+  %worker = call ptr @ew_pool_worker_at(ptr %crew, i32 %i)
+  call void @ew_pool_release(ptr %pool, ptr %worker)
+  %k.next = add i32 %k, 1
+  %k.more = icmp slt i32 %k.next, %n
+  br i1 %k.more, label %finish, label %clear
+clear:
+  %after = atomicrmw sub ptr %busy, i32 %n monotonic
+  %claimed.at = getelementptr i8, ptr %pool, i64 {claimed}
+  store i32 0, ptr %claimed.at
+  %slots.wide = zext i32 %slots to i64
+  br label %reset
+reset:
+  %j = phi i64 [ 0, %clear ], [ %j.next, %reset ]
+  %j.bytes = mul i64 %j, {slot_bytes}
+  %j.offset = add i64 %j.bytes, {counters}
+  %counter = getelementptr i8, ptr %pool, i64 %j.offset
+  store i64 0, ptr %counter
+  %j.next = add i64 %j, 1
+  %j.more = icmp ult i64 %j.next, %slots.wide
+  br i1 %j.more, label %reset, label %done
+done:
   ret void
 }}
 
 define internal ptr @ew_pool_worker(ptr %self) nounwind {{
 start:
-  %pool.at = getelementptr i8, ptr %self, i64 8
-  %index.at = getelementptr i8, ptr %self, i64 16
-  %seen.at = getelementptr i8, ptr %self, i64 20
-  %pool = load ptr, ptr %pool.at
-  %index = load i32, ptr %index.at
-  %seen.first = load i32, ptr %seen.at
-  %generation.at = getelementptr i8, ptr %pool, i64 {generation}
-  %body.at = getelementptr i8, ptr %pool, i64 {body}
-  %context.at = getelementptr i8, ptr %pool, i64 {context}
-  %sleepers = getelementptr i8, ptr %pool, i64 {sleepers}
-  br label %idle
-idle:
-  %seen = phi i32 [ %seen.first, %start ], [ %generation, %work ]
+  %crew.at = getelementptr i8, ptr %self, i64 {own_crew}
+  %crew = load ptr, ptr %crew.at
+  %functions.at = getelementptr i8, ptr %crew, i64 {functions}
+  %functions = load ptr, ptr %functions.at
+  %spins.at = getelementptr i8, ptr %crew, i64 {idle_spins}
+  %spins = load i32, ptr %spins.at
+  %word = getelementptr i8, ptr %self, i64 {word}
+  %sleeping = getelementptr i8, ptr %self, i64 {sleeping}
+  %pool.at = getelementptr i8, ptr %self, i64 {pool}
+  %body.at = getelementptr i8, ptr %self, i64 {body}
+  %context.at = getelementptr i8, ptr %self, i64 {context}
   br label %wait
 wait:
-  %spun = phi i32 [ 0, %idle ], [ %spun.next, %spin ], [ 0, %sleep ]
-  %generation = load atomic i32, ptr %generation.at acquire, align 4
-  %same = icmp eq i32 %generation, %seen
-  br i1 %same, label %again, label %called
+  %spun = phi i32 [ 0, %start ], [ %spun.next, %spin ], [ 0, %sleep ], [ 0, %take ], [ 0, %work ]
+  %now = load atomic i32, ptr %word monotonic, align 4
+  switch i32 %now, label %again [
+    i32 {go}, label %take
+    i32 {stop}, label %done
+  ]
 again:
-  %spinning = icmp ult i32 %spun, {spins_idle}
+  %spinning = icmp ult i32 %spun, %spins
   br i1 %spinning, label %spin, label %sleep
 spin:
   {pause}
   %spun.next = add i32 %spun, 1
   br label %wait
 sleep:
-  %seen.wide = zext i32 %seen to i64
-  %before = atomicrmw add ptr %sleepers, i32 1 seq_cst
-  %ignored = call i64 @ew_pool_syscall(
-      ptr %pool, i64 {futex}, ptr %generation.at, i64 128, i64 %seen.wide)
-  %after = atomicrmw sub ptr %sleepers, i32 1 seq_cst
+  %on = atomicrmw xchg ptr %sleeping, i32 1 seq_cst
+  call void @ew_pool_syscall(ptr %functions, i64 {futex}, ptr %word, i64 128, i64 {idle})
+  store atomic i32 0, ptr %sleeping release, align 4
   br label %wait
-called:
-  %body = load ptr, ptr %body.at
-  %stop = icmp eq ptr %body, null
-  br i1 %stop, label %done, label %work
+take:
+  %swap = cmpxchg ptr %word, i32 {go}, i32 {taken} acquire monotonic
+  %swapped = extractvalue {{ i32, i1 }} %swap, 1
+  br i1 %swapped, label %work, label %wait
 work:
+  %pool = load ptr, ptr %pool.at
+  %body = load ptr, ptr %body.at
   %context = load ptr, ptr %context.at
-  %threads = load i32, ptr %pool
-  call void %body(ptr %pool, ptr %context, i32 %index, i32 %threads)
-  call void @ew_pool_barrier(ptr %pool)
-  br label %idle
+  %state = getelementptr i8, ptr %pool, i64 {state}
+  %joined = atomicrmw add ptr %state, i64 65536 acq_rel
+  call void %body(ptr %pool, ptr %context)
+  store atomic i32 {idle}, ptr %word release, align 4
+  br label %wait
 done:
   ret ptr null
 }}
 
-define i32 @ew_pool_start(ptr %pool, i32 %workers, ptr %functions) nounwind {{
+define i32 @ew_pool_start(ptr %crew, i32 %workers, ptr %functions) nounwind {{
 start:
-  %functions.at = getelementptr i8, ptr %pool, i64 {functions}
-  %generation.at = getelementptr i8, ptr %pool, i64 {generation}
-  %arrived = getelementptr i8, ptr %pool, i64 {arrived}
+  %functions.at = getelementptr i8, ptr %crew, i64 {functions}
   store ptr %functions, ptr %functions.at
-  store i64 0, ptr %arrived
-  %seen = load i32, ptr %generation.at
+  %count = load i32, ptr %crew
   br label %loop
 loop:
-  %i = phi i32 [ 0, %start ], [ %thread, %next ]
-  %thread = add i32 %i, 1
-  %more = icmp ult i32 %i, %workers
+  %i = phi i32 [ %count, %start ], [ %i.next, %next ]
+  %more = icmp slt i32 %i, %workers
   br i1 %more, label %create, label %done
 create:
   %create.function = load ptr, ptr %functions
-  %i.wide = zext i32 %i to i64
-  %i.bytes = mul i64 %i.wide, {worker_bytes}
-  %i.offset = add i64 %i.bytes, {workers}
-  %self = getelementptr i8, ptr %pool, i64 %i.offset
-  %pool.at = getelementptr i8, ptr %self, i64 8
-  %index.at = getelementptr i8, ptr %self, i64 16
-  %seen.at = getelementptr i8, ptr %self, i64 20
-  store ptr %pool, ptr %pool.at
-  store i32 %thread, ptr %index.at
-  store i32 %seen, ptr %seen.at
-  %error = call i32 %create.function(ptr %self, ptr null, ptr @ew_pool_worker, ptr %self)
+  %self = call ptr @ew_pool_worker_at(ptr %crew, i32 %i)
+  %crew.at = getelementptr i8, ptr %self, i64 {own_crew}
+  store ptr %crew, ptr %crew.at
+  %handle = getelementptr i8, ptr %self, i64 {handle}
+  %error = call i32 %create.function(ptr %handle, ptr null, ptr @ew_pool_worker, ptr %self)
   %failed = icmp ne i32 %error, 0
   br i1 %failed, label %done, label %next
 next:
+  %i.next = add i32 %i, 1
   br label %loop
 done:
-  store i32 %thread, ptr %pool
-  ret i32 %thread
+  store atomic i32 %i, ptr %crew release, align 4
+  ret i32 %i
 }}
 
-define void @ew_pool_stop(ptr %pool) nounwind {{
+define void @ew_pool_stop(ptr %crew) nounwind {{
 start:
-  %threads = load i32, ptr %pool
-  %alone = icmp ule i32 %threads, 1
-  br i1 %alone, label %done, label %publish
-publish:
-  call void @ew_pool_publish(ptr %pool, ptr null, ptr null)
-  %functions.at = getelementptr i8, ptr %pool, i64 {functions}
+  %count = load i32, ptr %crew
+  store i32 0, ptr %crew
+  %functions.at = getelementptr i8, ptr %crew, i64 {functions}
   %functions = load ptr, ptr %functions.at
-  %join.at = getelementptr ptr, ptr %functions, i64 1
-  %join = load ptr, ptr %join.at
-  br label %loop
-loop:
-  %i = phi i32 [ 1, %publish ], [ %i.next, %loop ]
-  %i.before = sub i32 %i, 1
-  %i.wide = zext i32 %i.before to i64
-  %i.bytes = mul i64 %i.wide, {worker_bytes}
-  %i.offset = add i64 %i.bytes, {workers}
-  %self = getelementptr i8, ptr %pool, i64 %i.offset
-  %handle = load i64, ptr %self
-  %ignored = call i32 %join(i64 %handle, ptr null)
+  br label %tell
+tell:
+  %i = phi i32 [ 0, %start ], [ %i.next, %told ]
+  %i.more = icmp slt i32 %i, %count
+  br i1 %i.more, label %told, label %join
+told:
+  %i.worker = call ptr @ew_pool_worker_at(ptr %crew, i32 %i)
+  call void @ew_pool_say(ptr %crew, ptr %i.worker, i32 {stop})
   %i.next = add i32 %i, 1
-  %more = icmp ult i32 %i.next, %threads
-  br i1 %more, label %loop, label %alone.now
-alone.now:
-  store i32 1, ptr %pool
-  br label %done
+  br label %tell
+join:
+  %j = phi i32 [ 0, %tell ], [ %j.next, %joined ]
+  %j.more = icmp slt i32 %j, %count
+  br i1 %j.more, label %joined, label %done
+joined:
+  %join.at = getelementptr ptr, ptr %functions, i64 1
+  %join.function = load ptr, ptr %join.at
+  %worker = call ptr @ew_pool_worker_at(ptr %crew, i32 %j)
+  %handle.at = getelementptr i8, ptr %worker, i64 {handle}
+  %handle = load i64, ptr %handle.at
+  %ignored = call i32 %join.function(i64 %handle, ptr null)
+  %word = getelementptr i8, ptr %worker, i64 {word}
+  store i32 {idle}, ptr %word
+  %j.next = add i32 %j, 1
+  br label %join
 done:
   ret void
 }}
@@ -357,17 +584,26 @@ def pool_text(target: Target) -> str:
         return _SERIAL
     return _PARALLEL.format(
         **_LINUX[target.arch],
-        functions=_FUNCTIONS,
-        generation=_GENERATION,
-        body=_BODY,
-        context=_CONTEXT,
-        sleepers=_SLEEPERS,
-        arrived=_ARRIVED,
-        workers=_WORKERS,
-        worker_bytes=_WORKER_BYTES,
+        **_STATES,
+        cores=CORES,
+        crew=CREW,
+        busy=BUSY,
+        spins=SPINS,
+        base=_BASE,
+        claimed=_CLAIMED,
+        state=_STATE,
+        chosen=_CHOSEN,
         counters=_COUNTERS,
         slot_bytes=_SLOT_BYTES,
-        slots=SLOTS,
-        spins_idle=_SPINS_IDLE,
-        spins_busy=_SPINS_BUSY,
+        idle_spins=IDLE_SPINS,
+        functions=_FUNCTIONS,
+        workers=WORKERS,
+        worker_bytes=WORKER_BYTES,
+        handle=HANDLE,
+        sleeping=_SLEEPING,
+        word=_WORD,
+        pool=_POOL,
+        body=_BODY,
+        context=_CONTEXT,
+        own_crew=_OWN_CREW,
     )

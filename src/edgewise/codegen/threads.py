@@ -1,4 +1,4 @@
-"""The threads of a program: a native pool (see `pool`) that belongs to a Python object."""
+"""The threads of programs: native pools and the workers they share (see `pool`)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import functools
 import os
 import sys
 import threading
+import time
 import weakref
 from typing import Any
 
@@ -14,32 +15,56 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import CompileError, InputError
+from . import pool
 from .jit import Library
-from .pool import MAX_THREADS, POOL_ALIGN, POOL_BYTES
+from .pool import MAX_THREADS, POOL_ALIGN
+
+BARRIER_SECONDS = 10e-6
+"""How long a thread that waits for others spins before it yields its core each time."""
+
+IDLE_SECONDS = 50e-6
+"""How long a worker without work spins before it sleeps, unless told otherwise."""
 
 _PATIENCE = 5.0
 """Seconds that the end of the process waits for a run to end."""
+
+Memory = npt.NDArray[np.uint8]
+Setting = tuple["tuple[int, ...] | None", float]
+"""What programs must agree on to share workers: the CPUs that these may run on (None: those of the
+process) and the seconds that they spin."""
 
 
 class ThreadPool:
     """The threads of one program, started through the functions that ``library`` holds.
 
+    Programs of the same ``cpus`` and ``idle`` share workers: there are as many as the largest pool
+    asks for, and more, up to the cores, where several might run at once. They end with the last
+    pool that uses them (by `stop`, or forgotten), or with the process. A child made by os.fork has
+    none of its parent's threads: the first use of `address` there starts new ones, so read
+    `address` before each run and do not keep it.
+
     Raises InputError for a thread count outside 1..`MAX_THREADS`, CompileError where the system
-    has no threads for us. Threads end with `stop`, with the pool, or with the process. A child made
-    by os.fork has none of its parent's threads: the first use of `address` there starts new ones,
-    so read `address` before each run and do not keep it.
+    has no threads for us, or refuses ``cpus``.
 
     Attributes:
+        threads: how many run a program, the caller's included.
         lock: to be held during a run; `stop` and the end of the process wait for it. In a child
             made by os.fork it is free.
     """
 
-    def __init__(self, library: Library, threads: int = 1) -> None:
+    def __init__(
+        self,
+        library: Library,
+        threads: int = 1,
+        cpus: tuple[int, ...] | None = None,
+        idle: float = IDLE_SECONDS,
+    ) -> None:
         if not 1 <= threads <= MAX_THREADS:
             raise InputError(f"threads={threads}; a pool has 1..{MAX_THREADS} threads")
         self.threads = threads
-        self._library = library
         self.lock = threading.Lock()
+        self._library, self._setting = library, (cpus, idle)
+        self._process = 0
         self._start()
         _pools.add(self)
 
@@ -50,43 +75,138 @@ class ThreadPool:
             self._start()
         return self._address
 
+    @property
+    def worker_cpus(self) -> list[set[int]]:
+        """The CPUs that each worker of this setting may run on, as the system tells it."""
+        crew = _crews.get(self._setting)
+        return [] if crew is None or not self._process else crew.cpus()
+
     def stop(self) -> None:
-        """End the threads, after the run under way, and wait for them; nothing the second time."""
+        """Let the workers go, after the run under way; nothing the second time."""
         with self.lock:
-            self._process = 0
-            self._stop()
+            started, self._process = self._process, 0
+            if started and self._finalizer.detach() and self.threads > 1:
+                _leave(self._setting, self.threads)
 
     def _start(self) -> None:
-        self._buffer = np.zeros(POOL_BYTES + POOL_ALIGN, np.uint8)
-        self._address = -(-self._buffer.ctypes.data // POOL_ALIGN) * POOL_ALIGN
+        self._memory, self._address = _aligned(pool.POOL_BYTES)
+        fields = (
+            (pool.THREADS, ctypes.c_int32, self.threads),
+            (pool.CORES, ctypes.c_int32, usable_cores()),
+            (pool.BUSY, ctypes.c_void_p, _busy[1]),
+        )
+        for offset, kind, value in fields:
+            kind.from_address(self._address + offset).value = value
+        if self.threads > 1:
+            crew = _enter(self._setting, self._library, self.threads)
+            ctypes.c_void_p.from_address(self._address + pool.CREW).value = crew.address
+            spins = _spins(self._library, BARRIER_SECONDS)
+            ctypes.c_int32.from_address(self._address + pool.SPINS).value = spins
         self._process = os.getpid()
+        self._finalizer = weakref.finalize(
+            self, _end, self.lock, self._setting, self.threads, self._memory, self._process
+        )
+
+
+class _Crew:
+    """Workers of one setting, in native code of the library that started the first of them."""
+
+    def __init__(self, setting: Setting, library: Library) -> None:
+        self._library = library
+        self._affinity, idle = setting
+        self._memory, self.address = _aligned(pool.CREW_BYTES)
+        self._workers = 0
+        self.users: list[int] = []
+        spins = ctypes.c_int32.from_address(self.address + pool.IDLE_SPINS)
+        spins.value = _spins(library, idle)
+
+    def grow(self) -> None:
+        """Start workers for the users that there are now."""
+        wanted = sum(threads - 1 for threads in self.users)
+        wanted = max(max(self.users) - 1, min(wanted, usable_cores() - 1))
         call = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_int32, ctypes.c_void_p)
         start = call(self._library.address("ew_pool_start"))
-        functions = _system_functions() if self.threads > 1 else None
-        started = start(self._address, self.threads - 1, functions)
-        self._finalizer = weakref.finalize(
-            self, _end, self.lock, self._library, self._buffer, self._address, self._process
+        first, self._workers = (
+            self._workers,
+            start(self.address, max(wanted, self._workers), _system_functions()),
         )
-        if started != self.threads:
-            self._stop()
+        if self._workers < max(self.users) - 1:
             raise CompileError(
-                f"threads={self.threads}, but only {started} could be started; "
+                f"threads={max(self.users)}, but only {self._workers + 1} could be started; "
                 "this system or its limits allow no more"
             )
+        for worker in range(first, self._workers):
+            self._pin(worker)
 
-    def _stop(self) -> None:
-        if self._finalizer.detach():
-            _stop(self._library, self._address)
+    def stop(self) -> None:
+        """End the workers and wait for them; no run may be under way."""
+        self._workers = 0
+        ctypes.CFUNCTYPE(None, ctypes.c_void_p)(self._library.address("ew_pool_stop"))(self.address)
+
+    def cpus(self) -> list[set[int]]:
+        found = []
+        for worker in range(self._workers):
+            mask = ctypes.create_string_buffer(_MASK_BYTES)
+            ctypes.CDLL(None).pthread_getaffinity_np(self._handle(worker), _MASK_BYTES, mask)
+            bits = int.from_bytes(mask.raw, "little")
+            found.append({cpu for cpu in range(bits.bit_length()) if bits >> cpu & 1})
+        return found
+
+    def _pin(self, worker: int) -> None:
+        if self._affinity is None:
+            return
+        bits = sum(1 << cpu for cpu in self._affinity)
+        mask = bits.to_bytes(_MASK_BYTES, "little")
+        error = ctypes.CDLL(None).pthread_setaffinity_np(self._handle(worker), _MASK_BYTES, mask)
+        if error:
+            raise CompileError(
+                f"affinity={list(self._affinity)}: the system refuses it: {os.strerror(error)}"
+            )
+
+    def _handle(self, worker: int) -> ctypes.c_void_p:
+        offset = pool.WORKERS + pool.WORKER_BYTES * worker + pool.HANDLE
+        return ctypes.c_void_p.from_address(self.address + offset)
 
 
+_MASK_BYTES = 128
 _pools: weakref.WeakSet[ThreadPool] = weakref.WeakSet()
+_crews: dict[Setting, _Crew] = {}
+_crews_lock = threading.RLock()
+
+
+def _enter(setting: Setting, library: Library, threads: int) -> _Crew:
+    """The crew of a setting, with workers for one more user of ``threads`` threads."""
+    with _crews_lock:
+        crew = _crews.get(setting) or _Crew(setting, library)
+        crew.users.append(threads)
+        _crews[setting] = crew
+        try:
+            crew.grow()
+        except CompileError:
+            _leave(setting, threads)
+            raise
+        return crew
+
+
+def _leave(setting: Setting, threads: int) -> None:
+    """One user of the crew fewer; the last one ends it."""
+    with _crews_lock:
+        crew = _crews[setting]
+        crew.users.remove(threads)
+        if not crew.users:
+            del _crews[setting]
+            crew.stop()
 
 
 def _renew() -> None:
     """After os.fork, in the child: the threads are not here, nor those that may hold the locks."""
-    for pool in list(_pools):
-        pool.lock = threading.Lock()
-        pool._process = 0
+    global _crews_lock, _busy
+    _crews_lock = threading.RLock()
+    _crews.clear()
+    _busy = _aligned(POOL_ALIGN)
+    for each in list(_pools):
+        each.lock = threading.Lock()
+        each._process = 0
 
 
 if hasattr(os, "register_at_fork"):
@@ -94,25 +214,51 @@ if hasattr(os, "register_at_fork"):
 
 
 def _end(
-    lock: threading.Lock,
-    library: Library,
-    buffer: npt.NDArray[np.uint8],
-    address: int,
-    process: int,
+    lock: threading.Lock, setting: Setting, threads: int, memory: Memory, process: int
 ) -> None:
-    """End the threads of a pool that nobody uses, or at exit, where a daemon thread still may.
+    """Leave the crew of a pool that nobody uses, or at exit, where a daemon thread still may.
 
-    ``buffer`` is held until the threads are gone; a forked child has no threads to wait for.
+    ``memory`` is held until no run can use it; a forked child has no threads to wait for.
     """
-    if process == os.getpid() and lock.acquire(timeout=_PATIENCE):
+    if process == os.getpid() and threads > 1 and lock.acquire(timeout=_PATIENCE):
         try:
-            _stop(library, address)
+            _leave(setting, threads)
         finally:
             lock.release()
 
 
-def _stop(library: Library, address: int) -> None:
-    ctypes.CFUNCTYPE(None, ctypes.c_void_p)(library.address("ew_pool_stop"))(address)
+def usable_cores() -> int:
+    """The cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+_pause_seconds: list[float] = []
+"""How long one pause of a waiting thread takes, once it was measured."""
+
+
+def _spins(library: Library, seconds: float) -> int:
+    """How many pauses last ``seconds``."""
+    if not _pause_seconds:
+        pause = ctypes.CFUNCTYPE(None, ctypes.c_int64)(library.address("ew_pool_pause"))
+        times = []
+        for _ in range(5):
+            start = time.perf_counter()
+            pause(1000)
+            times.append(time.perf_counter() - start)
+        _pause_seconds.append(max(min(times) / 1000, 1e-9))
+    return min(round(seconds / _pause_seconds[0]), 2**31 - 1)
+
+
+def _aligned(nbytes: int) -> tuple[Memory, int]:
+    """Zeros and their address, which `POOL_ALIGN` divides."""
+    memory = np.zeros(nbytes + POOL_ALIGN, np.uint8)
+    return memory, -(-memory.ctypes.data // POOL_ALIGN) * POOL_ALIGN
+
+
+_busy = _aligned(POOL_ALIGN)
+"""The word that counts the threads of all runs under way."""
 
 
 @functools.cache
