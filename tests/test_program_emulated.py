@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import edgewise as ew
-from edgewise.codegen.build import generate, objects, target_for
+from edgewise.codegen.build import generate, objects
 from edgewise.codegen.pool import POOL_ALIGN, POOL_BYTES
 from edgewise.dtype import DType
 from edgewise.execution import Options
@@ -45,7 +45,7 @@ class Emulated:
     def __init__(self, graph: Graph, isa: Isa, options: Options | None = None) -> None:
         self.plan = plan_for(graph, isa, options)
         assert not self.plan.fallbacks
-        kind = target_for(isa, target(isa))
+        kind = target(isa)
         self.machine: Machine = machine(machine_for(kind))
         self.code = generate(dataclasses.replace(self.plan, offsets=dict.fromkeys(self.buffers, 0)))
         self.machine.load(objects(self.plan, self.code, kind))

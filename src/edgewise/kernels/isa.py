@@ -449,6 +449,16 @@ AVX2 = Avx2(
         FloatCosts(((6, 2), (5, 2), (3, 3), (4, 2), (2, 4), (1, 8)), 2),
     ),
 )
+AVXVNNI = Avx2(
+    "avxvnni",
+    "x86_64",
+    (*_AVX2, "avxvnni"),
+    256,
+    u8,
+    Vnni(8),
+    Pmaddwd(8),
+    replace(AVX2.costs, tiles=((6, 2), (4, 2), (1, 4), (6, 1)), dot=1, per_cycle=2),
+)
 SSE41 = Sse41(
     "sse41",
     "x86_64",
@@ -498,7 +508,7 @@ NEON = Neon(
     ),
 )
 
-ISAS: tuple[Isa, ...] = (AVX512VNNI, AVX2, SSE41, NEONDOT, NEON)
+ISAS: tuple[Isa, ...] = (AVX512VNNI, AVXVNNI, AVX2, SSE41, NEONDOT, NEON)
 """Every instruction set, the best of each architecture first."""
 
 AVX512BF16 = replace(
