@@ -7,8 +7,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from edgewise import ops
 from edgewise import plan as plan_module
@@ -17,9 +15,9 @@ from edgewise.errors import CompileError, UnsupportedError
 from edgewise.graph import Array, Graph, TensorType, Value
 from edgewise.kernels.isa import ISAS, Isa
 from edgewise.kernels.views import SLACK
-from edgewise.plan import Buffer, HostStep, Plan, Step, View, make_plan, memory
+from edgewise.plan import Buffer, HostStep, Plan, Step, View, make_plan
 from edgewise.plan.check import check
-from edgewise.plan.model import ALIGN, CONSTANTS, Constants, align
+from edgewise.plan.model import CONSTANTS, Constants
 from edgewise.plan.products import MAX_STEPS
 from edgewise.runtime import plan_for
 from networks import Builder, classifier, quantized
@@ -46,44 +44,6 @@ def view(p: Plan, value: Value) -> View:
     found = dict((*p.inputs, *p.outputs))[value]
     assert isinstance(found, View)
     return found
-
-
-Lifetimes = list[tuple[int, int, int]]
-
-
-@given(
-    st.lists(st.tuples(st.integers(1, 2000), st.integers(0, 30), st.integers(0, 12)), max_size=40)
-)
-@settings(max_examples=200, deadline=None)
-def test_buffers_alive_together_lie_apart(drawn: Lifetimes) -> None:
-    lifetimes = {
-        Buffer(f"b{i}", nbytes): (first, first + length)
-        for i, (nbytes, first, length) in enumerate(drawn)
-    }
-    offsets, arena = memory.place(lifetimes)
-    assert offsets.keys() == lifetimes.keys()
-    assert all(offset % ALIGN == 0 for offset in offsets.values())
-    for a, (a_first, a_last) in lifetimes.items():
-        assert offsets[a] + a.nbytes + SLACK <= arena
-        for b, (b_first, b_last) in lifetimes.items():
-            if a is not b and a_first <= b_last and b_first <= a_last:
-                assert offsets[a] + a.nbytes <= offsets[b] or offsets[b] + b.nbytes <= offsets[a]
-    at_once = [
-        sum(align(b.nbytes) for b, (first, last) in lifetimes.items() if first <= step <= last)
-        for step in range(45)
-    ]
-    assert max(at_once) <= arena
-    assert arena <= sum(align(b.nbytes) for b in lifetimes) + align(SLACK)
-
-
-def test_a_chain_needs_its_two_largest_neighbours() -> None:
-    sizes = [4096, 1024, 4096, 1024, 2048]
-    lifetimes = {Buffer(f"b{i}", n): (i, i + 1) for i, n in enumerate(sizes)}
-    assert memory.place(lifetimes)[1] == 4096 + 1024 + SLACK
-
-
-def test_an_empty_arena_has_a_size() -> None:
-    assert memory.place({}) == ({}, ALIGN)
 
 
 def groups(p: Plan) -> Iterator[list[Step | HostStep]]:
