@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -187,6 +188,52 @@ def test_late_graph_takes_other_shapes(where: Path) -> None:
     changed = replace(late, name="other")
     assert changed.digest is None
     assert (changed.name, changed.nodes) == ("other", late.nodes)
+
+
+def late_file(path: Path) -> Graph:
+    """The graph of a file at ``path`` that was compiled before."""
+    path.write_bytes(accumulator())
+    ew.compile(ew.load(path))
+    return ew.load(path)
+
+
+def test_late_graph_outlives_the_name_of_its_file(where: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.tflite"
+    graph = late_file(path)
+    other = tmp_path / "b.tflite"
+    other.write_bytes(two_networks())
+    other.replace(path)
+    assert [node.op.name for node in graph.nodes] == ["ADD"]
+    assert graph.resized({"x": (1,)}).inputs[0].type.shape == (1,)
+
+
+def test_file_changed_in_place(where: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.tflite"
+    graph = late_file(path)
+    path.write_bytes(two_networks())
+    for _ in range(2):
+        with pytest.raises(ew.InputError, match=r"a\.tflite: the file was changed after"):
+            _ = graph.nodes
+    path.write_bytes(accumulator())
+    assert len(graph.nodes) == 1
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="no list of open files")
+def test_files_are_closed(where: Path, tmp_path: Path) -> None:
+    def opened() -> list[str]:
+        links = (os.path.join("/proc/self/fd", n) for n in os.listdir("/proc/self/fd"))
+        return [link for link in map(os.path.realpath, links) if link.endswith("a.tflite")]
+
+    path = tmp_path / "a.tflite"
+    graph = late_file(path)
+    assert len(opened()) == 1
+    assert graph.nodes
+    assert opened() == []
+    unread = ew.load(path)
+    assert len(opened()) == 1
+    del unread
+    gc.collect()
+    assert opened() == []
 
 
 def test_broken_file_is_refused_each_time(where: Path) -> None:

@@ -48,7 +48,7 @@ def test_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     def refuse(*args: object, **kwargs: object) -> None:
         raise PermissionError("not yours")
 
-    monkeypatch.setattr("builtins.open", refuse)
+    monkeypatch.setattr("edgewise.importers.content.os.open", refuse)
     with pytest.raises(InputError, match="cannot be read: not yours"):
         load(path)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple, TypeAlias
 
 from ..errors import InputError, ModelError
 from ..graph import Graph, LateGraph, Outline, Shapes, checked_shapes, digest_of
+from .content import Content
 from .tflite import read_tflite
 from .tflite_call import REGISTERED
 
@@ -53,52 +55,61 @@ def load(
     Errors of a file begin with its path.
     """
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return _read(bytes(source), "", "", signature, shapes, known)
+        return _read(Content(bytes(source)), "", signature, shapes, known)
     path = os.fspath(source)
     try:
         if os.path.isdir(path):
             raise InputError(f"{path}: a folder; a model is one file")
         if not os.path.isfile(path):
             raise InputError(f"{path}: no such file")
-        with open(path, "rb") as file:
-            data = file.read()
+        content = Content(path)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: it cannot be read: {error}") from error
-    stem, suffix = os.path.splitext(os.path.basename(path))
+    with _errors_of(path):
+        return _read(content, path, signature, shapes, known)
+
+
+@contextmanager
+def _errors_of(path: str) -> Iterator[None]:
+    """Let errors of a file, if it is one, begin with its path."""
     try:
-        return _read(data, stem, suffix.lower(), signature, shapes, known)
+        yield
     except (ModelError, InputError) as error:
-        raise type(error)(f"{path}: {error}") from error
+        raise type(error)(f"{path}: {error}" if path else str(error)) from error
 
 
 def _read(
-    data: bytes,
-    name: str,
-    suffix: str,
+    content: Content,
+    path: str,
     signature: str | None,
     shapes: Shapes | None,
     known: Known | None,
 ) -> Graph:
-    format = _format(data, suffix)
+    name, suffix = os.path.splitext(os.path.basename(path))
+    format = _format(content.head, suffix.lower())
     chosen = checked_shapes(shapes or {})
     which = repr((signature, sorted(chosen.items())))
-    digest = digest_of(format.name, data, which, *REGISTERED)
+    digest = digest_of(format.name, content.digest, which, *REGISTERED)
 
     def read() -> Graph:
-        return format.read(data, name, signature, chosen)
+        return format.read(content.read(), name, signature, chosen)
+
+    def read_late() -> Graph:
+        with _errors_of(path):
+            return read()
 
     def again(shapes: Shapes) -> Graph:
-        return _read(data, name, suffix, signature, shapes, known)
+        return _read(content, path, signature, shapes, known)
 
     outline = None if known is None else known(digest)
     if outline is not None:
-        return LateGraph.of(outline, digest, read, again)
+        return LateGraph.of(outline, digest, read_late, again)
     return read().read_from(digest, again)
 
 
-def _format(data: bytes, suffix: str) -> Format:
+def _format(head: bytes, suffix: str) -> Format:
     for format in FORMATS:
-        if format.matches(data):
+        if format.matches(head):
             return format
     for format in FORMATS:
         if suffix in format.suffixes:

@@ -1,0 +1,62 @@
+"""The bytes of a model, read when they are asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import weakref
+from io import FileIO
+
+from ..errors import InputError
+
+HEAD = 64
+_BLOCK = 2**16
+
+
+class Content:
+    """What a file holds, or the bytes given.
+
+    A file is kept open until it is read, so it stays readable where another one takes its name.
+
+    Attributes:
+        head: its first bytes, at most `HEAD`.
+        digest: its SHA-256.
+
+    Raises OSError or ValueError where a file cannot be read.
+    """
+
+    def __init__(self, source: str | bytes) -> None:
+        self._data: bytes | None = None
+        if isinstance(source, bytes):
+            self._data, self.head = source, source[:HEAD]
+            self.digest = hashlib.sha256(source).digest()
+            return
+        self._descriptor = os.open(source, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        self._close = weakref.finalize(self, os.close, self._descriptor)
+        digest, block = hashlib.sha256(), memoryview(bytearray(_BLOCK))
+        with self._opened() as file:
+            self.head = file.read(HEAD)
+            digest.update(self.head)
+            while count := file.readinto(block):
+                digest.update(block[:count])
+        self.digest = digest.digest()
+
+    def read(self) -> bytes:
+        """All of it.
+
+        Raises:
+            InputError: the file was changed since.
+        """
+        if self._data is None:
+            with self._opened() as file:
+                data = file.read()
+            if hashlib.sha256(data).digest() != self.digest:
+                raise InputError("the file was changed after it was loaded; load it again")
+            self._data = data
+            self._close()
+        return self._data
+
+    def _opened(self) -> FileIO:
+        """The file from its start."""
+        os.lseek(self._descriptor, 0, os.SEEK_SET)
+        return FileIO(self._descriptor, closefd=False)
