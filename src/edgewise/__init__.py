@@ -88,6 +88,7 @@ def compile(
     requantization: str = "float",
     precision: str | None = None,
     max_iterations: int = 1_000_000,
+    tuned: bool = True,
 ) -> Program:
     """Compile a network for this machine.
 
@@ -102,6 +103,7 @@ def compile(
             2**-8 of each: those of one row their weights; others both operands, where the
             processor has dot products of bfloat16, and nothing where it has none (docs/float.md).
         max_iterations: the turns after which a loop of the network raises ``RunError``.
+        tuned: choose kernels by what was measured on this machine (docs/tuning.md), where it was.
 
     Raises:
         InputError: an argument is out of range.
@@ -118,4 +120,5 @@ def compile(
         requantization=requantization,
         precision=precision,
         max_iterations=max_iterations,
+        tuned=tuned,
     )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn, cast
 
 import numpy as np
 
-from .codegen import cache, stored
+from .codegen import cache, stored, tuned
 from .codegen.module import SOURCES, Module, Place, aligned, target_for
 from .dtype import DType
 from .errors import InputError, RunError
@@ -26,6 +26,7 @@ from .ops import Control, Interpreted, Rounding
 
 if TYPE_CHECKING:
     from .plan import HostStep, Plan, View
+    from .plan.choices import Tuning
 
 Run = Callable[[int, "int | None", "int | None"], object]
 """One part of a network. It takes the address of the threads' pool and, where it is native code,
@@ -34,11 +35,25 @@ those of its function and its parameters."""
 
 @dataclass(frozen=True)
 class Options:
-    """How a network is compiled; see ``edgewise.compile``."""
+    """How a network is compiled; see ``edgewise.compile``.
+
+    ``tuning`` is what to choose kernels by: if not given and ``tuned``, what was measured on this
+    machine with as many ``threads``.
+    """
 
     requantization: str = "float"
     precision: str | None = None
     max_iterations: int = 1_000_000
+    tuned: bool = True
+    threads: int = 1
+    tuning: Tuning | None = None
+
+    @property
+    def tuning_digest(self) -> str:
+        """Tells apart what kernels are chosen by; "" for the cost model alone."""
+        if self.tuning is not None:
+            return self.tuning.digest
+        return tuned.digest(self.threads) if self.tuned else ""
 
 
 class Fallback(NamedTuple):
@@ -199,7 +214,9 @@ class Execution:
     def _load(self) -> Module:
         """The compiled network: as it was kept, or else from the plan."""
         digest, target = self._core.digest, target_for(self.isa)
-        options = f"{self.options.requantization} {self.options.precision}"
+        options = (
+            f"{self.options.requantization} {self.options.precision} {self.options.tuning_digest}"
+        )
         key = digest and cache.key("network", SOURCES, str(target), digest, options)
         module = stored.load(key) if key else None
         if module is None:
@@ -265,17 +282,26 @@ class Execution:
 
 
 def plan_for(graph: Graph, isa: Isa, options: Options | None = None) -> Plan:
-    """The plan of a network as loaded, on any instruction set; of what is not interpreted."""
+    """The plan of a network as loaded, on any instruction set; of what is not interpreted.
+
+    Without ``options``, by the cost model alone.
+    """
     from . import passes
     from .passes.requantization import requantize
     from .plan import make_plan
+    from .plan.choices import UNTUNED
 
     graph, _ = _split(graph)
     if options is not None and options.requantization == "fixed_point":
         graph = requantize(graph, Rounding.FIXED_POINT)
     to_activation = passes.to_uint8 if isa.activation.kind == "u" else passes.to_int8
     lowered = passes.weights_to_int8(to_activation(passes.optimize(graph)))
-    return make_plan(lowered, isa, None if options is None else options.precision)
+    if options is None:
+        return make_plan(lowered, isa)
+    tuning = options.tuning
+    if tuning is None:
+        tuning = tuned.load(options.threads) if options.tuned else UNTUNED
+    return make_plan(lowered, isa, options.precision, tuning)
 
 
 def _reference(node: Node) -> Callable[[int, Sequence[Array]], list[Array]]:

@@ -269,6 +269,7 @@ def compile_graph(
     requantization: str = "float",
     precision: str | None = None,
     max_iterations: int = 1_000_000,
+    tuned: bool = True,
 ) -> Program:
     """See ``edgewise.compile``."""
     if requantization not in REQUANTIZATIONS:
@@ -279,7 +280,7 @@ def compile_graph(
         raise InputError(f"precision={precision!r}; it is None or 'bf16'")
     if max_iterations < 1:
         raise InputError(f"max_iterations={max_iterations}; it must be 1 or more")
-    options = Options(requantization, precision, max_iterations)
+    options = Options(requantization, precision, max_iterations, tuned, threads)
     program = Program(graph, choose_isa(host(), isa, precision), threads, options)
     if strict and program.fallbacks:
         lines = [f"{f.node.op.name} {f.node.origin!r}: {f.reason}" for f in program.fallbacks]

@@ -12,6 +12,7 @@ from ..ops import Fused, Rounding
 from ..passes.requantization import rounding_of
 from . import memory
 from .check import check
+from .choices import UNTUNED, Tuning
 from .context import Context, NoKernelError
 from .layout import Layout, lay_out
 from .lowering import FIXED_POINT, LOWERINGS
@@ -33,12 +34,15 @@ MAX_ARENA_BYTES = 2**30
 """A small file can describe huge tensors; no network for the devices in view comes near."""
 
 
-def make_plan(graph: Graph, isa: Isa, precision: str | None = None) -> Plan:
+def make_plan(
+    graph: Graph, isa: Isa, precision: str | None = None, tuning: Tuning = UNTUNED
+) -> Plan:
     """Choose kernels, addresses and steps for ``graph`` on ``isa``.
 
     The graph's 8-bit activations must have the type that ``isa`` takes
     (``passes.to_uint8``, ``passes.to_int8``), its weights int8 (``passes.weights_to_int8``).
-    ``precision`` "bf16" lets products of float32 take bfloat16 operands. A node without a kernel
+    ``precision`` "bf16" lets products of float32 take bfloat16 operands; ``tuning`` is what was
+    measured of kernels, beside the cost model. A node without a kernel
     becomes a ``HostStep``.
 
     Raises:
@@ -51,7 +55,7 @@ def make_plan(graph: Graph, isa: Isa, precision: str | None = None) -> Plan:
     }
     while True:
         layout = lay_out(graph, native)
-        ctx = Context(isa, layout.views, precision=precision)
+        ctx = Context(isa, layout.views, precision=precision, tuning=tuning)
         refused = _lower(graph, native, layout, ctx)
         if not refused:
             break
@@ -78,6 +82,8 @@ def make_plan(graph: Graph, isa: Isa, precision: str | None = None) -> Plan:
         outputs,
         lifetimes,
         ctx.broken,
+        layout.views,
+        tuple(ctx.choices),
     )
     check(plan)
     return plan

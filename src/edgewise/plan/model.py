@@ -13,6 +13,7 @@ from ..graph import Node, TensorType, Value
 from ..kernels.ir import Type
 from ..kernels.views import SLACK
 from ..ops import Control
+from .choices import Choice
 
 ALIGN = 64
 
@@ -145,6 +146,8 @@ class Plan:
             the node's reference then tells; None where no value can.
         inputs, outputs: the graph's sources and results (states last), with the views that
             arrays are copied to and from; a constant output has its array.
+        views: where each computed value lies.
+        choices: the kernel variants that were chosen, in order of their steps.
     """
 
     nodes: tuple[Node, ...]
@@ -156,6 +159,8 @@ class Plan:
     outputs: tuple[tuple[Value, View | npt.NDArray[np.generic]], ...]
     lifetimes: Mapping[Buffer, tuple[int, int]] = field(default_factory=dict)
     broken: View | None = None
+    views: Mapping[Value, View] = field(default_factory=dict)
+    choices: Sequence[Choice] = ()
 
     @property
     def constant_bytes(self) -> int:
