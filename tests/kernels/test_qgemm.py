@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
+from edgewise.kernels.dot import Pmaddwd
 from edgewise.kernels.isa import ISAS, NEON, Isa
+from edgewise.kernels.qbytes import TILES, QBytes
 from edgewise.kernels.qgemm import MAX_SCRATCH, QGemm
 from edgewise.kernels.views import SLACK as KERNEL_SLACK
 from edgewise.ops.elementwise import FixedPoint
@@ -85,7 +87,7 @@ def check(
     a, c = View.around(given.x, tight), View.empty(shape, dtype, tight)
     runs = layer.run_offsets(a)
     weights = given.w.reshape(layer.n, layer.runs, layer.kc)
-    packed = v.pack(weights, given.bias, *factors(scale, v.rounding))
+    packed = v.packed(weights, runs, given.bias, *factors(scale, v.rounding))
     kstep, steps = v.layout(layer.kc, layer.runs)
     pixels, panels = int(np.prod(layer.size)), -(-layer.n // v.nr)
     each = block_panels or panels
@@ -148,6 +150,10 @@ def variants(*, gather: bool | None = None, add: bool | None = None) -> list[Any
                     for added in (False, True) if add is None else (add,):
                         for form in forms:
                             found.append(QGemm(isa, mr, nv, gathered, zero, added, form))
+        for mr, nv in TILES if type(isa.gemm) is Pmaddwd else ():
+            for zero in (False, True):
+                for added in (False, True) if add is None else (add,):
+                    found.append(QBytes(isa, mr, nv, False, zero, added))
     return [pytest.param(v, id=v.symbol, marks=pytest.mark.isa) for v in found]
 
 
@@ -250,6 +256,8 @@ def fixed_point() -> list[Any]:
             mr, nv = isa.costs.tiles[i % len(isa.costs.tiles)]
             for other in (False, True):
                 found.append(QGemm(isa, mr, nv, True, other, other, rounding=rounding))
+            if type(isa.gemm) is Pmaddwd:
+                found.append(QBytes(isa, *TILES[i], False, True, True, rounding=rounding))
     return [pytest.param(v, id=v.symbol, marks=pytest.mark.isa) for v in found]
 
 

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .dot import Dot
-from .ir import Kernel, Type, Value, f32, i32, index, ptr
+from .ir import Kernel, Type, Value, Var, f32, i32, index, ptr
 from .isa import Clamp, Isa
 from .pixels import FIELDS, pixel_fields, tiles
 from .stages import FLOAT, Place, placed, stage_fields, stage_operands, store_all, store_part
@@ -68,11 +68,17 @@ class QGemm:
         return self.nv * self.isa.lanes
 
     @property
+    def kind(self) -> tuple[str, str]:
+        """What it is called, and how many products a lane sums in a step."""
+        name = "qconv" if self.gather else "qgemm"
+        return name, f"{self.dot.kr}{'g' if self.general else ''}"
+
+    @property
     def symbol(self) -> str:
         act = str(self.isa.activation)
-        op = ("qconv" if self.gather else "qgemm") + ("_add" if self.add else "")
+        op, kr = self.kind
+        op += "_add" if self.add else ""
         weights = "u8" if self.weight_zero_point else "i8"
-        kr = f"{self.dot.kr}{'g' if self.general else ''}"
         op = "_".join((op, *([self.rounding] if self.rounding else []), *self.stages))
         out = "f32" if self.real else act
         return f"{op}_{act}{weights}{out}_{self.mr}x{self.nr}c{kr}__{self.isa.name}"
@@ -176,6 +182,16 @@ class QGemm:
         body[:, split:] = w.reshape(panels, -1).view(np.uint8)
         return out
 
+    def packed(
+        self,
+        weights: npt.NDArray[np.int8],
+        runs: npt.NDArray[np.int64],
+        bias: npt.NDArray[np.int32],
+        *factors: npt.NDArray[np.float32] | npt.NDArray[np.int32],
+    ) -> npt.NDArray[np.uint8]:
+        """`pack`, for runs at these offsets in bytes."""
+        return self.pack(weights, bias, *factors)
+
     def ones(self, kc: int, runs: int) -> npt.NDArray[np.uint8]:
         """The dot operand that sums a row of A: 1 for each element, 0 for padding."""
         kstep, steps = self.layout(kc, runs)
@@ -186,10 +202,12 @@ class QGemm:
         return out.view(np.uint8)
 
     def build(self) -> str:
-        return _Builder(self).build()
+        return QGemmBuilder(self).build()
 
 
-class _Builder:
+class QGemmBuilder:
+    """Emits a variant; `qbytes` has another way to sum the products of a panel."""
+
     def __init__(self, variant: QGemm) -> None:
         self.v = variant
         self.isa, self.dot = variant.isa, variant.dot
@@ -242,9 +260,23 @@ class _Builder:
         summed = k.intrinsic(name, i32, total.value)
         return (k.const(0, i32) - k["w_zero"]) * summed
 
+    def address(self, panel: Value) -> Value:
+        return self.k["w"] + panel * self.k["panel_bytes"]
+
+    def multiply(self, acc: list[list[Var]], panel: Value, body: Value, rows: list[Value]) -> None:
+        """Add the products of ``rows`` with the panel whose weights lie from ``body`` on."""
+        k, v, dot, nr = self.k, self.v, self.dot, self.v.nr
+        with k.loop(0, k["steps"], dot.ku, once=True) as step:
+            a = [dot.load_a(row + step * (dot.kr * dot.element.nbytes)) for row in rows]
+            for u in range(dot.ku):
+                b = dot.load_b(body + step * (nr * dot.kr) + u * nr * dot.kr, v.nv)
+                for i in range(v.mr):
+                    for j in range(v.nv):
+                        acc[i][j].value = dot.mac(acc[i][j].value, a[i][u], b[j])
+
     def panel(self, panel: Value, rows: dict[str, list[Value]], start: list[Value | None]) -> None:
-        k, v, dot, lanes, nr = self.k, self.v, self.dot, self.isa.lanes, self.v.nr
-        w = k["w"] + panel * k["panel_bytes"]
+        k, v, lanes, nr = self.k, self.v, self.isa.lanes, self.v.nr
+        w = self.address(panel)
         bias = [(w + 4 * lanes * j).load(i32[lanes]) for j in range(v.nv)]
         if v.real:
             zeros = [(k.const(0, i32) - d.load(i32)).splat(lanes) for d in rows["d"]]
@@ -252,14 +284,7 @@ class _Builder:
         else:
             first = [[b if s is None else b + s.splat(lanes) for b in bias] for s in start]
         acc = [[k.var(x) for x in row] for row in first]
-        body = w + v.head_bytes * nr
-        with k.loop(0, k["steps"], dot.ku, once=True) as step:
-            a = [dot.load_a(row + step * (dot.kr * dot.element.nbytes)) for row in rows["k"]]
-            for u in range(dot.ku):
-                b = dot.load_b(body + step * (nr * dot.kr) + u * nr * dot.kr, v.nv)
-                for i in range(v.mr):
-                    for j in range(v.nv):
-                        acc[i][j].value = dot.mac(acc[i][j].value, a[i][u], b[j])
+        self.multiply(acc, panel, w + v.head_bytes * nr, rows["k"])
         column, sums = panel * nr, [[x.value for x in row] for row in acc]
         if v.real:
             self.store_real(sums, w, rows, column)

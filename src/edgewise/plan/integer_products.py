@@ -141,6 +141,7 @@ class IntegerProduct:
             weight_zero_point=self.zero != 0,
             add=bool(epilogue.stages),
             rounding=self.rounding,
+            weights=weights,
             choose=ctx.choose,
         )
         ctx.require(chosen is not None)
@@ -148,7 +149,7 @@ class IntegerProduct:
         v, seconds = replace(chosen[0], rounding=self.rounding).suited(weights), chosen[1]
         sums = weights.sum(axis=(1, 2), dtype=np.int64) - run_count * kc * self.zero
         bias = (self.bias[channels] - self.input_zero * sums).astype(np.int32)
-        packed = v.pack(weights, bias, *(f[channels] for f in self.factors))
+        packed = v.packed(weights, runs, bias, *(f[channels] for f in self.factors))
         kstep, steps = v.layout(kc, run_count)
         params: Params = {
             "run_count": run_count,

@@ -11,11 +11,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+import numpy as np
+import numpy.typing as npt
+
+from ..kernels import qbytes
 from ..kernels.depthwise import MAX_COLUMNS, MAX_PIXELS, Depthwise
+from ..kernels.dot import Pmaddwd
 from ..kernels.dots import Dots
 from ..kernels.gemm import Gemm
 from ..kernels.gemm_bf16 import PairGemm
 from ..kernels.isa import Isa
+from ..kernels.qbytes import QBytes
 from ..kernels.qdepthwise import QDepthwise
 from ..kernels.qgemm import MAX_SCRATCH, QGemm
 from ..kernels.wgemm import WGemm
@@ -60,6 +66,20 @@ def cycles(v: QGemm, pixels: int, n: int, kc: int, runs: int) -> float:
     return work / costs.per_cycle
 
 
+def bytes_cycles(
+    v: QBytes, pixels: int, n: int, kc: int, runs: int, share: tuple[float, float]
+) -> float:
+    """As `cycles`; ``share`` is that of K done by steps of ``two`` and of ``one``."""
+    tiles, panels, groups = -(-pixels // v.mr), -(-n // v.nr), runs * -(-kc // qbytes.GROUP)
+    tile, two, one = v.mr * v.nv, share[0] / 2, share[1]
+    inner = two * (5 * tile + 2 * v.mr + 2 * v.nv + 3) + one * (3 * tile + v.mr + v.nv + 3)
+    inner += (1 - sum(share)) * (4 * tile + 3 * v.mr + 2 * v.nv + 3)
+    epilogue = 12 + v.mr * (6 * v.nv + 4) + 15
+    correction = v.mr * runs * (8 + -(-kc // 32) * 4) if v.weight_zero_point else 0
+    work = tiles * (40 + 4 * v.mr + correction + panels * (groups * inner + epilogue))
+    return work / v.isa.costs.per_cycle
+
+
 def qgemm(
     isa: Isa,
     pixels: int,
@@ -70,9 +90,13 @@ def qgemm(
     weight_zero_point: bool,
     add: bool,
     rounding: str = "",
+    weights: npt.NDArray[np.int8] | None = None,
     choose: Choose = cheapest,
 ) -> tuple[QGemm, float] | None:
-    """The cheapest variant and its estimated seconds; None if no tile's scratch fits the stack."""
+    """The cheapest variant and its estimated seconds; None if no tile's scratch fits the stack.
+
+    ``weights`` int8[n, runs, kc] tell what `QBytes` takes, which is no candidate without.
+    """
     gather = runs > 1 or isa.gemm.element.bits == 16
 
     def variants(tiles: Sequence[Tile]) -> list[tuple[QGemm, float]]:
@@ -89,6 +113,12 @@ def qgemm(
         return None
     flags = "".join([" zero" * weight_zero_point, " add" * add, f" {rounding}" * bool(rounding)])
     problem = f"qgemm {isa.name} {pixels}x{n} of {runs}x{kc}{flags}"
+    if weights is not None and type(isa.gemm) is Pmaddwd:
+        found = [QBytes(isa, mr, nv, False, weight_zero_point, add) for mr, nv in qbytes.TILES]
+        shares = [v.fits(v.groups(weights)).share() for v in found]
+        for v, share in zip(found, shares, strict=True):
+            usual.append((v, bytes_cycles(v, pixels, n, kc, runs, share) / (GHZ * 1e9)))
+        problem += " fits {:.0%} {:.0%}".format(*shares[0])
     return choose(problem, usual, variants(more_tiles(isa, WIDTHS, 2, listed)))
 
 
