@@ -99,6 +99,21 @@ def test_start_from_the_cache_imports_no_compiler(where: Path) -> None:
 
 
 @linux
+def test_start_from_a_known_file_imports_no_reader(where: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.tflite"
+    path.write_bytes(accumulator())
+    code = (
+        "import sys, edgewise as ew, numpy as np\n"
+        f"program = ew.compile(ew.load({str(path)!r}))\n"
+        "assert program(np.ones(3, np.float32)).tolist() == [2, 3, 4]\n"
+        "print('edgewise.ops' in sys.modules, 'edgewise.importers.tflite' in sys.modules)\n"
+    )
+    for expected in ("True True", "False False"):
+        out, err = python(code, where).communicate()
+        assert (out.strip(), err) == (expected, "")
+
+
+@linux
 def test_other_content_other_network(where: Path) -> None:
     check(network(), cached=False)
     check(network(b"another file"), cached=True)

@@ -10,7 +10,9 @@ Example:
 
 from __future__ import annotations
 
+import importlib
 import os
+from types import ModuleType
 
 from . import importers, runtime
 from .codegen import stored
@@ -29,6 +31,11 @@ from .graph import Graph, Shapes
 from .runtime import Program
 from .version import __version__
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .tuner import Tuned
+
 __all__ = [
     "CompileError",
     "EdgewiseError",
@@ -43,7 +50,15 @@ __all__ = [
     "load",
     "optimize",
     "register_custom",
+    "tune",
 ]
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Parts of the package that a start does without, imported when they are asked for."""
+    if name != "ops":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return importlib.import_module(f"{__name__}.{name}")
 
 
 def load(
@@ -121,4 +136,50 @@ def compile(
         precision=precision,
         max_iterations=max_iterations,
         tuned=tuned,
+    )
+
+
+def tune(
+    graph: Graph,
+    *,
+    budget: float = 30.0,
+    threads: int = 1,
+    isa: str | None = None,
+    requantization: str = "float",
+    precision: str | None = None,
+    again: bool = False,
+    save: bool = True,
+    progress: Callable[[float, str, float], None] = lambda spent, problem, saved: None,
+) -> Tuned:
+    """Choose kernels for a network by measuring them on this machine; see docs/tuning.md.
+
+    Programs that ``compile`` makes from then on, of this and of other networks that have the same
+    layers, use what was found; integers stay the same to the last bit, floats but for rounding. A
+    KeyboardInterrupt ends the measurements as the budget does: what was measured counts.
+
+    Args:
+        budget: seconds, about.
+        threads: of the programs that it is for.
+        isa, requantization, precision: as for ``compile``.
+        again: measure also what was measured before.
+        save: keep what was found.
+        progress: called with the share of the budget that is spent, what is measured next, and the
+            share of the network's time that was saved so far.
+
+    Raises:
+        InputError: an argument is out of range.
+        CompileError: the machine does not run ``isa``, or code could not be generated.
+    """
+    from .tuner import tune
+
+    return tune(
+        graph,
+        budget=budget,
+        threads=threads,
+        isa=isa,
+        requantization=requantization,
+        precision=precision,
+        again=again,
+        save=save,
+        progress=progress,
     )

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import InputError
 from .graph import Node
-from .importers import tflite_ops
-from .ops import Op
 
 if TYPE_CHECKING:
+    from .ops import Op
     from .ops.custom import Function, Inference
 
 
@@ -51,6 +50,8 @@ def register_custom(
         from .ops.custom import custom_function
 
         made = custom_function(name, operator, infer)
+    from .importers import tflite_ops
+
     tflite_ops.register(name, made, read)
     if lowering is not None:
         from .plan.lowering import LOWERINGS

@@ -17,8 +17,8 @@ from edgewise.dtype import DType, QParams
 from edgewise.errors import InputError, ModelError, RunError
 from edgewise.graph import Array, Graph, TensorType
 from edgewise.importers import load, tflite_ops
+from edgewise.importers.content import REGISTERED
 from edgewise.importers.flexbuffer import read_flexbuffer
-from edgewise.importers.tflite_call import REGISTERED
 from edgewise.ops import Op
 from tflite_builder import Tensor, run_litert, single
 

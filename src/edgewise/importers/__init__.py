@@ -9,9 +9,7 @@ from typing import NamedTuple, TypeAlias
 
 from ..errors import InputError, ModelError
 from ..graph import Graph, LateGraph, Outline, Shapes, checked_shapes, digest_of
-from .content import Content
-from .tflite import read_tflite
-from .tflite_call import REGISTERED
+from .content import REGISTERED, Content
 
 
 class Format(NamedTuple):
@@ -26,8 +24,14 @@ class Format(NamedTuple):
     read: Callable[[bytes, str, str | None, Shapes | None], Graph]
 
 
-FORMATS = (Format("TensorFlow Lite", lambda data: data[4:8] == b"TFL3", (".tflite",), read_tflite),)
+def _tflite(data: bytes, name: str, signature: str | None, shapes: Shapes | None) -> Graph:
+    from .tflite import read_tflite
 
+    return read_tflite(data, name, signature, shapes)
+
+
+FORMATS = (Format("TensorFlow Lite", lambda data: data[4:8] == b"TFL3", (".tflite",), _tflite),)
+"""A reader is imported when a file is read that was not compiled before."""
 
 Known: TypeAlias = "Callable[[str], Outline | None]"
 """Gives the outline of a graph by its digest, where the file is known to be sound."""

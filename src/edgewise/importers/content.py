@@ -1,4 +1,4 @@
-"""The bytes of a model, read when they are asked for."""
+"""The bytes of a model, read when they are asked for, and what else says what they mean."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import weakref
 from io import FileIO
 
 from ..errors import InputError
+
+REGISTERED: list[bytes] = []
+"""A number drawn for every custom operator of a user: what a file means depends on them."""
 
 HEAD = 64
 _BLOCK = 2**16

@@ -217,9 +217,6 @@ def plain(op: Callable[[], Op]) -> Callable[[Call], Built]:
     return lambda call: (op(), call.operands(0))
 
 
-REGISTERED: list[bytes] = []
-"""A number drawn for every custom operator of a user: what a file means depends on them."""
-
 MANY = 4096
 """The most inputs an operator may have."""
 

@@ -20,8 +20,9 @@ from ...ops.mediapipe import (
     TransformLandmarks,
     TransformTensorBilinear,
 )
+from ..content import REGISTERED
 from ..flexbuffer import read_flexbuffer
-from ..tflite_call import MANY, REGISTERED, Built, Call, Row
+from ..tflite_call import MANY, Built, Call, Row
 from .indexing import checked
 
 ReadOptions = Callable[[bytes], Mapping[str, Any]]
