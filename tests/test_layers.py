@@ -16,15 +16,16 @@ SOURCE = Path(edgewise.__file__).parent
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "version"),
-    ("dtype",),
+    ("aligned", "dtype"),
     ("graph",),
     ("ops",),
     ("importers", "exporters", "passes", "quantize"),
     ("plan",),
     ("codegen",),
     ("execution",),
+    ("profiling",),
     ("runtime",),
-    ("custom",),
+    ("custom", "tuner"),
     ("edgewise",),
     ("tools",),
     ("cli",),
@@ -40,6 +41,7 @@ KERNEL_USERS = {
     "codegen": "kernels",
     "execution": "kernels.isa",
     "runtime": "kernels.isa",
+    "tuner": "kernels.isa",
     "tools": "kernels.isa",
 }
 """Who may import kernels, and which of their modules: others only choose an instruction set."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgewise.aligned import ALIGN
 from edgewise.kernels.views import SLACK
 from edgewise.plan import Buffer, memory
-from edgewise.plan.model import ALIGN, align
+from edgewise.plan.model import align
 
 Drawn = list[tuple[int, int, int]]
 DRAWN = st.lists(

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn, cast
 
 import numpy as np
 
+from .aligned import aligned
 from .codegen import cache, stored, tuned
-from .codegen.module import SOURCES, Module, Place, aligned, target_for
+from .codegen.module import SOURCES, Module, Place, target_for
 from .dtype import DType
 from .errors import InputError, RunError
 from .graph import Array, Graph, LateGraph, Node, Value
@@ -224,8 +225,9 @@ class Execution:
 
             module = build(self.plan, self.isa)
             if key:
-                stored.save(key, module)
+                module = stored.save(key, module)
                 stored.save_outline(self._core)
+            self.plan = replace(self.plan, constants=module.constants)
         return module
 
     def _array(self, place: Place, dtype: DType) -> Array:

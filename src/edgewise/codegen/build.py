@@ -21,7 +21,7 @@ from ..plan.model import CONSTANTS, Address, HostStep, Plan, Step, View
 from . import cache, jit
 from .builtins import MEMORY_TEXT, NAMES
 from .jit import Library
-from .module import SOURCES, Module, Place, Segment, aligned, target_for, try_shared
+from .module import SOURCES, Module, Place, Segment, target_for, try_shared
 from .objects import link_shared, undefined
 from .pool import SLOTS, pool_text
 from .target import Target
@@ -66,8 +66,6 @@ def build(plan: Plan, isa: Isa) -> Module:
     if library is None:
         library, file = _compile(plan, code, target, key)
 
-    constants = aligned(plan.constants.nbytes)
-    constants[:] = plan.constants
     outputs = (view for _, view in plan.outputs)
     return Module(
         library=library,
@@ -76,7 +74,7 @@ def build(plan: Plan, isa: Isa) -> Module:
         params=code.params,
         arena_words=code.arena_words,
         constant_words=code.constant_words,
-        constants=constants,
+        constants=plan.constants,
         arena_bytes=plan.arena_bytes,
         inputs=tuple(place(plan, view) for _, view in plan.inputs),
         outputs=tuple(v if isinstance(v, np.ndarray) else place(plan, v) for v in outputs),

@@ -17,9 +17,6 @@ from . import cache, jit
 from .jit import Library
 from .target import Target, host
 
-ALIGN = 64
-"""What the addresses of the arena and of the constants are multiples of."""
-
 
 @dataclass(frozen=True)
 class Segment:
@@ -98,13 +95,6 @@ def target_for(isa: Isa, base: Target | None = None) -> Target:
     """What kernels of ``isa`` are compiled for: nothing but its own features."""
     triple = (base or host()).triple
     return Target(triple, "x86-64" if isa.arch == "x86_64" else "generic", isa.features)
-
-
-def aligned(nbytes: int) -> npt.NDArray[np.uint8]:
-    """Zeroed bytes at an address that `ALIGN` divides."""
-    raw = np.zeros(nbytes + ALIGN, np.uint8)
-    start = -raw.ctypes.data % ALIGN
-    return raw[start : start + nbytes]
 
 
 def try_shared(file: Path) -> Library | None:

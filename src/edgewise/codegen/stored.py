@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +25,19 @@ MAX_BYTES = cache.LIMIT // 4
 """Of the constants; those of a larger network would push all others out of the cache."""
 
 
-def save(key: str, module: Module) -> None:
-    """Keep ``module`` under ``key``, unless it needs more than native code, or returns strings."""
+def save(key: str, module: Module) -> Module:
+    """Keep ``module`` under ``key``, unless it needs more than native code, or returns strings.
+
+    Gives it as it was kept: its constants are those of the file, shared like those of every other
+    process; or as it is where that failed.
+    """
     native = all(segment.entry is not None for segment in module.segments)
     known = [place for place in module.outputs if not isinstance(place, Place)]
     size = module.constants.nbytes + sum(array.nbytes for array in known)
     if not native or module.file is None or size > MAX_BYTES:
-        return
+        return module
     if any(array.dtype.hasobject for array in known):
-        return
+        return module
     words = (module.params, module.arena_words, module.constant_words)
     header = {
         "code": module.file.name,
@@ -48,9 +53,16 @@ def save(key: str, module: Module) -> None:
         ],
     }
     text = json.dumps(header).encode()
-    arrays = [array.tobytes() for array in (module.constants, *words)]
-    arrays += [array.tobytes() for array in known]
-    cache.put(key, SUFFIX, b"".join([*arrays, text, len(text).to_bytes(8, "little")]))
+    arrays = [array.tobytes() for array in (*words, *known)]
+    parts: list[bytes | memoryview] = [
+        module.constants.data,
+        *arrays,
+        text,
+        len(text).to_bytes(8, "little"),
+    ]
+    cache.put(key, SUFFIX, b"".join(parts))
+    kept = load(key)
+    return module if kept is None else replace(kept, cached=module.cached)
 
 
 def load(key: str) -> Module | None:

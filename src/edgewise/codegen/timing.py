@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from ..aligned import aligned
 from ..errors import CompileError
 from ..kernels.isa import Isa
 from ..plan.model import Plan, Step
 from . import jit
 from .build import generate, objects
-from .module import Segment, aligned, target_for
+from .module import Segment, target_for
 from .threads import ThreadPool
 
 if TYPE_CHECKING:
@@ -94,8 +95,7 @@ class StepTimer:
         code = replace(code, entries=code.entries + timed)
         self._library = jit.load_object(objects(plan, code, target))
         self._pool = ThreadPool(self._library, threads)
-        self._constants, self._arena = aligned(plan.constants.nbytes), aligned(plan.arena_bytes)
-        self._constants[:] = plan.constants
+        self._constants, self._arena = plan.constants, aligned(plan.arena_bytes)
         self._arena.fill(0)
         self._params = code.params.copy()
         self._params[code.arena_words] += self._arena.ctypes.data

@@ -77,7 +77,7 @@ def make_plan(
         tuple(ctx.steps),
         offsets,
         arena_bytes,
-        ctx.constants.joined(),
+        ctx.constants.join(),
         tuple((v, layout.views[v]) for v in graph.sources),
         outputs,
         lifetimes,

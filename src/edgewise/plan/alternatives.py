@@ -50,7 +50,7 @@ def alternatives(
     buffers.pop(CONSTANTS, None)
     offsets, arena_bytes = memory.place(buffers)
     found = Plan(
-        plan.nodes, tuple(steps), offsets, arena_bytes, ctx.constants.joined(), (), (), buffers
+        plan.nodes, tuple(steps), offsets, arena_bytes, ctx.constants.join(), (), (), buffers
     )
     check(found)
     return found, [[places[i] for i in part] for part in parts]

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ..aligned import ALIGN
 from ..graph import Graph, Node, TensorType, Value
 from ..ops import (
     AddN,
@@ -34,7 +35,7 @@ from ..ops import (
     Unary,
 )
 from .geometry import Sides, conv_halo, transpose_conv_halo
-from .model import ALIGN, Address, Buffer, View, packed_strides
+from .model import Address, Buffer, View, packed_strides
 from .movement import part, slices
 from .strided import merge
 

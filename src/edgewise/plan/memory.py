@@ -9,8 +9,9 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
+from ..aligned import ALIGN
 from ..kernels.views import SLACK
-from .model import ALIGN, Buffer, align
+from .model import Buffer, align
 
 Lifetimes: TypeAlias = Mapping[Buffer, tuple[int, int]]
 """First and last step, inclusive, that touch each buffer."""

@@ -9,13 +9,12 @@ from typing import Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from ..aligned import ALIGN, aligned
 from ..graph import Node, TensorType, Value
 from ..kernels.ir import Type
 from ..kernels.views import SLACK
 from ..ops import Control
 from .choices import Choice
-
-ALIGN = 64
 
 Params: TypeAlias = "dict[str, int | float | Address]"
 """Values of a kernel's fields."""
@@ -202,12 +201,17 @@ class Constants:
         self._known[key] = address
         return address
 
-    def joined(self) -> npt.NDArray[np.uint8]:
-        out = np.zeros(self.size + SLACK, np.uint8)
+    def join(self) -> npt.NDArray[np.uint8]:
+        """All of them as kernels take them, read-only; each array is let go once it is copied."""
+        out = aligned(self.size + SLACK)
         at = 0
-        for data in self.arrays:
+        self._known.clear()
+        self.arrays.reverse()
+        while self.arrays:
+            data = self.arrays.pop()
             out[at : at + data.nbytes] = data
             at = align(at + data.nbytes)
+        out.flags.writeable = False
         return out
 
 
