@@ -25,11 +25,11 @@ BODIES = f"""\
 declare void @ew_pool_run(ptr, ptr, ptr)
 declare void @ew_pool_region(ptr, ptr, ptr, i32)
 declare void @ew_pool_barrier(ptr, i32)
-declare void @ew_pool_for(ptr, i32, ptr, ptr, i64, i64)
+declare void @ew_pool_for(ptr, i64, i32, ptr, ptr, i64, i64)
 declare void @ew_pool_pause(i64)
 
 ; context[0] += 1 for every thread, and the caller leaves once it is context[1]
-define void @meet_body(ptr %pool, ptr %context) {{
+define void @meet_body(ptr %pool, ptr %context, i64 %side) {{
 start:
   %old = atomicrmw add ptr %context, i32 1 monotonic
   %wanted.at = getelementptr i32, ptr %context, i32 1
@@ -64,7 +64,7 @@ done:
 }}
 
 ; context[0] = the threads of a region, found by letting all that come in meanwhile count
-define void @count_body(ptr %pool, ptr %context) {{
+define void @count_body(ptr %pool, ptr %context, i64 %side) {{
   %old = atomicrmw add ptr %context, i32 1 monotonic
   call void @ew_pool_pause(i64 500000)
   ret void
@@ -112,13 +112,14 @@ done:
   ret void
 }}
 
-define void @divided(ptr %pool, ptr %context) {{
-  call void @ew_pool_for(ptr %pool, i32 0, ptr @increment, ptr %context, i64 {N}, i64 7)
-  call void @ew_pool_for(ptr %pool, i32 1, ptr @increment, ptr %context, i64 0, i64 7)
+define void @divided(ptr %pool, ptr %context, i64 %side) {{
+  call void @ew_pool_for(ptr %pool, i64 %side, i32 0, ptr @increment, ptr %context, i64 {N}, i64 7)
+  call void @ew_pool_for(ptr %pool, i64 %side, i32 1, ptr @increment, ptr %context, i64 0, i64 7)
   call void @ew_pool_barrier(ptr %pool, i32 0)
-  call void @ew_pool_for(ptr %pool, i32 2, ptr @mirror, ptr %context, i64 {N}, i64 100)
+  call void @ew_pool_for(ptr %pool, i64 %side, i32 2, ptr @mirror, ptr %context, i64 {N}, i64 100)
   call void @ew_pool_barrier(ptr %pool, i32 1)
-  call void @ew_pool_for(ptr %pool, i32 {LAST}, ptr @mirror, ptr %context, i64 {N}, i64 100)
+  call void @ew_pool_for(
+    ptr %pool, i64 %side, i32 {LAST}, ptr @mirror, ptr %context, i64 {N}, i64 100)
   ret void
 }}
 
@@ -203,8 +204,8 @@ def test_all_threads_come(library: Library, count: int) -> None:
     """Each region goes on only when as many threads as the pool has are in it, and no more come."""
     threads = ThreadPool(library, count)
     context = np.array([0, count], np.int32)
-    for _ in range(20):
-        repeat(library, threads, "meet", context, 10)
+    for _ in range(5):
+        repeat(library, threads, "meet", context, 4)
         assert context[0] == count
 
 

@@ -171,7 +171,7 @@ def _entries(plan: Plan, segments: Sequence[Segment], offsets: Sequence[int]) ->
     """LLVM text of the entry functions and of the regions that threads divide."""
     lines = [
         "declare void @ew_pool_region(ptr, ptr, ptr, i32)",
-        "declare void @ew_pool_for(ptr, i32, ptr, ptr, i64, i64)",
+        "declare void @ew_pool_for(ptr, i64, i32, ptr, ptr, i64, i64)",
         "declare void @ew_pool_barrier(ptr, i32)",
         *(f"declare void @{name}(ptr, i64, i64)" for name in plan.kernels),
     ]
@@ -187,10 +187,10 @@ def _entries(plan: Plan, segments: Sequence[Segment], offsets: Sequence[int]) ->
                 calls += _direct(steps, at)
                 continue
             body = f"{segment.entry}_{numbers[0]}"
-            lines += _function("internal ", body, _divided(steps, at))
+            lines += _function("internal ", body, ", i64 %side", _divided(steps, at))
             arguments = f"ptr %pool, ptr @{body}, ptr %params, i32 {len(steps)}"
             calls.append(f"  call void @ew_pool_region({arguments})")
-        lines += _function("", segment.entry, calls)
+        lines += _function("", segment.entry, "", calls)
     return "\n".join(lines) + "\n"
 
 
@@ -218,8 +218,8 @@ def _limited(divided: bool, numbers: range) -> Iterator[tuple[bool, range]]:
         yield divided, numbers[i : i + SLOTS]
 
 
-def _function(linkage: str, name: str, calls: Sequence[str]) -> list[str]:
-    head = f"define {linkage}void @{name}(ptr %pool, ptr %params) nounwind {{"
+def _function(linkage: str, name: str, more: str, calls: Sequence[str]) -> list[str]:
+    head = f"define {linkage}void @{name}(ptr %pool, ptr %params{more}) nounwind {{"
     return [head, *calls, "  ret void", "}"]
 
 
@@ -239,7 +239,7 @@ def _divided(steps: Sequence[Step], offsets: Sequence[int]) -> list[str]:
     for i, (step, offset) in enumerate(zip(steps, offsets, strict=True)):
         lines += [
             f"  %p{i} = getelementptr i8, ptr %params, i64 {offset}",
-            f"  call void @ew_pool_for(ptr %pool, i32 {i}, ptr @{step.kernel.symbol}, "
+            f"  call void @ew_pool_for(ptr %pool, i64 %side, i32 {i}, ptr @{step.kernel.symbol}, "
             f"ptr %p{i}, i64 {step.units}, i64 {step.chunk})",
         ]
         if step.barrier and i + 1 < len(steps):

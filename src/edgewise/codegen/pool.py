@@ -9,16 +9,18 @@ program and holds what its runs need. The functions, linked beside the code that
     void ew_pool_run(ptr pool, ptr entry, ptr context)
     void ew_pool_region(ptr pool, ptr body, ptr context, i32 slots)
     void ew_pool_barrier(ptr pool, i32 index)
-    void ew_pool_for(ptr pool, i32 slot, ptr kernel, ptr params, i64 n, i64 chunk)
+    void ew_pool_for(ptr pool, i64 side, i32 slot, ptr kernel, ptr params, i64 n, i64 chunk)
     void ew_pool_pause(i64 n)
 
 `ew_pool_run` calls ``entry(ptr pool, ptr context)`` on the caller's thread. What is worth dividing
 it hands to `ew_pool_region`, which has the caller, and workers of the crew, call ``body(ptr pool,
-ptr context)``, and returns when all have returned. Inside a body:
+ptr context, i64 side)``, and returns when all have returned. Inside a body:
 
-- `ew_pool_for` calls ``kernel(ptr params, i64 begin, i64 end)`` until the chunks of [0, n) are
-  taken; it does not wait for other threads' chunks. A body uses each slot, 0..slots - 1, once.
-  A caller without workers makes one call, kernel(params, 0, n). ``chunk`` >= 1.
+- `ew_pool_for` calls ``kernel(ptr params, i64 begin, i64 end)`` until all of [0, n) is taken; it
+  does not wait for other threads. Each call takes a share of what is left, at least ``chunk`` >= 1:
+  the caller from the front and workers from the back, so that of consecutive steps a thread works
+  on the same end, with what its cache has. A body uses each slot, 0..slots - 1, once; n < 2**31. A
+  caller without workers makes one call, kernel(params, 0, n).
 - `ew_pool_barrier` returns when every thread has called it; what a thread wrote before is visible.
   A body numbers its barriers 0, 1, 2... in the order in which it calls them.
 
@@ -30,7 +32,7 @@ does not depend on that.
 How it works. A region claims workers, one flag each, writes the job into their mailboxes, says GO,
 and starts at once. A worker takes the job (GO -> TAKEN), joins, and says IDLE when it is done.
 Nobody waits for a worker to wake: one that comes late joins the barriers where they stand, finds
-the chunks before them taken, and a job that was not taken by the end is withdrawn (GO -> IDLE).
+the work before them taken, and a job that was not taken by the end is withdrawn (GO -> IDLE).
 The word ``state`` is (barriers passed << 32 | threads that joined << 16 | threads that arrived);
 who arrives last raises the first and clears the last, which fails if another joined meanwhile, and
 then that one is the last. Idle workers spin for a while and then sleep (futex); they are woken
@@ -102,14 +104,14 @@ define void @ew_pool_run(ptr %pool, ptr %entry, ptr %context) nounwind {
   ret void
 }
 define void @ew_pool_region(ptr %pool, ptr %body, ptr %context, i32 %slots) nounwind {
-  call void %body(ptr %pool, ptr %context)
+  call void %body(ptr %pool, ptr %context, i64 0)
   ret void
 }
 define void @ew_pool_barrier(ptr %pool, i32 %index) nounwind {
   ret void
 }
-define void @ew_pool_for(ptr %pool, i32 %slot, ptr %kernel, ptr %params, i64 %n, i64 %chunk)
-    nounwind {
+define void @ew_pool_for(ptr %pool, i64 %side, i32 %slot, ptr %kernel, ptr %params, i64 %n,
+    i64 %chunk) nounwind {
 start:
   %some = icmp sgt i64 %n, 0
   br i1 %some, label %work, label %done
@@ -124,6 +126,7 @@ done:
 _PARALLEL = """\
 {declare}
 declare i64 @llvm.smin.i64(i64, i64)
+declare i64 @llvm.smax.i64(i64, i64)
 declare i32 @llvm.smin.i32(i32, i32)
 
 define internal void @ew_pool_syscall(ptr %functions, i64 %number, ptr %word, i64 %operation,
@@ -215,8 +218,8 @@ done:
   ret void
 }}
 
-define void @ew_pool_for(ptr %pool, i32 %slot, ptr %kernel, ptr %params, i64 %n, i64 %chunk)
-    nounwind {{
+define void @ew_pool_for(ptr %pool, i64 %side, i32 %slot, ptr %kernel, ptr %params, i64 %n,
+    i64 %chunk) nounwind {{
 start:
   %some = icmp sgt i64 %n, 0
   br i1 %some, label %choose, label %done
@@ -229,22 +232,41 @@ all:
   call void %kernel(ptr %params, i64 0, i64 %n)
   ret void
 enter:
+  %threads = add i32 %claimed, 1
+  %threads.wide = zext i32 %threads to i64
+  %shares = mul i64 %threads.wide, 2
   %slot.wide = zext i32 %slot to i64
   %slot.bytes = mul i64 %slot.wide, {slot_bytes}
   %slot.offset = add i64 %slot.bytes, {counters}
   %counter = getelementptr i8, ptr %pool, i64 %slot.offset
-  br label %take
-take:
-  %index = atomicrmw add ptr %counter, i64 1 monotonic
-  %begin = mul i64 %index, %chunk
-  %left = sub i64 %n, %begin
+  %first = load atomic i64, ptr %counter monotonic, align 8
+  br label %look
+look:
+  %old = phi i64 [ %first, %enter ], [ %other, %take ], [ %new, %work ]
+  %front = and i64 %old, 4294967295
+  %back = lshr i64 %old, 32
+  %taken = add i64 %front, %back
+  %left = sub i64 %n, %taken
   %more = icmp sgt i64 %left, 0
-  br i1 %more, label %work, label %done
+  br i1 %more, label %take, label %done
+take:
+  %share = udiv i64 %left, %shares
+  %wanted = call i64 @llvm.smax.i64(i64 %share, i64 %chunk)
+  %size = call i64 @llvm.smin.i64(i64 %left, i64 %wanted)
+  %added = shl i64 %size, %side
+  %new = add i64 %old, %added
+  %swap = cmpxchg ptr %counter, i64 %old, i64 %new monotonic monotonic
+  %other = extractvalue {{ i64, i1 }} %swap, 0
+  %swapped = extractvalue {{ i64, i1 }} %swap, 1
+  br i1 %swapped, label %work, label %look
 work:
-  %size = call i64 @llvm.smin.i64(i64 %left, i64 %chunk)
+  %is.front = icmp eq i64 %side, 0
+  %last = sub i64 %n, %back
+  %last.begin = sub i64 %last, %size
+  %begin = select i1 %is.front, i64 %front, i64 %last.begin
   %end = add i64 %begin, %size
   call void %kernel(ptr %params, i64 %begin, i64 %end)
-  br label %take
+  br label %look
 done:
   ret void
 }}
@@ -414,7 +436,7 @@ start:
   %some = icmp sgt i32 %limit, 0
   br i1 %some, label %claim, label %alone
 alone:
-  call void %body(ptr %pool, ptr %context)
+  call void %body(ptr %pool, ptr %context, i64 0)
   ret void
 claim:
   %crew.at = getelementptr i8, ptr %pool, i64 {crew}
@@ -427,7 +449,7 @@ together:
   %busy.at = getelementptr i8, ptr %pool, i64 {busy}
   %busy = load ptr, ptr %busy.at
   %before = atomicrmw add ptr %busy, i32 %n monotonic
-  call void %body(ptr %pool, ptr %context)
+  call void %body(ptr %pool, ptr %context, i64 0)
   br label %finish
 finish:
   %k = phi i32 [ 0, %together ], [ %k.next, %finish ]
@@ -502,7 +524,7 @@ work:
   %context = load ptr, ptr %context.at
   %state = getelementptr i8, ptr %pool, i64 {state}
   %joined = atomicrmw add ptr %state, i64 65536 acq_rel
-  call void %body(ptr %pool, ptr %context)
+  call void %body(ptr %pool, ptr %context, i64 32)
   store atomic i32 {idle}, ptr %word release, align 4
   br label %wait
 done:

@@ -1,0 +1,96 @@
+"""How many threads run a program, where, and how long they wait awake: what was asked, and what is
+in force."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..errors import InputError
+from .cpus import Cores, cores, cpu_text
+from .pool import MAX_THREADS
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A power policy.
+
+    Attributes:
+        idle: seconds that a worker without work spins before it sleeps.
+        affinity: the cores that it prefers.
+    """
+
+    idle: float
+    affinity: str = "all"
+
+
+POLICIES = {
+    "performance": Policy(2e-3),
+    "balanced": Policy(50e-6),
+    "powersave": Policy(0.0, "little"),
+}
+
+
+@dataclass(frozen=True)
+class Threading:
+    """The threads of a program.
+
+    Attributes:
+        threads: how many run a call, the caller's own included.
+        affinity: what was asked for: "all", "big", "little" or numbers of CPUs.
+        power: the name of the policy.
+        cpus: the CPUs that the workers may run on. The caller's own thread is left where it is.
+        idle_us: microseconds that a worker without work spins before it sleeps.
+        cores: what this machine has.
+        notes: what one may not expect, a sentence each.
+    """
+
+    threads: int
+    affinity: str
+    power: str
+    cpus: tuple[int, ...]
+    idle_us: float
+    cores: Cores
+    notes: tuple[str, ...]
+
+    @property
+    def pinned(self) -> tuple[int, ...] | None:
+        """``cpus`` where they are not all that the process may use."""
+        return None if self.cpus == self.cores.usable else self.cpus
+
+
+def decide(
+    threads: int | str = 1,
+    affinity: str | None = None,
+    power: str = "balanced",
+    found: Cores | None = None,
+) -> Threading:
+    """What to do on the cores ``found`` (this machine's if not given).
+
+    ``threads`` "auto" is as many as the chosen cores are good for; ``affinity`` None is what the
+    policy prefers.
+
+    Raises:
+        InputError: an argument is out of range.
+    """
+    if power not in POLICIES:
+        raise InputError(f"power={power!r}; it is one of {', '.join(POLICIES)}")
+    machine, policy = found or cores(), POLICIES[power]
+    asked = policy.affinity if affinity is None else affinity
+    cpus = machine.choose(asked)
+    able = machine.threads(cpus)
+    count = able if threads == "auto" else threads
+    if not isinstance(count, int) or isinstance(count, bool):
+        raise InputError(f"threads={threads!r}; it is a number or 'auto'")
+    if not 1 <= count <= MAX_THREADS:
+        raise InputError(f"threads={count}; a pool has 1..{MAX_THREADS} threads")
+    notes = []
+    if asked in ("big", "little") and machine.equal:
+        notes.append(f"affinity={asked} is all: {machine.source}")
+    if count > able:
+        limit = cpu_text(cpus)
+        if able < len(cpus):
+            limit += f" with a quota of {machine.quota:.2g}"
+        notes.append(f"{count} threads share CPUs {limit}: more than {able} make calls slower")
+    if count == 1 and cpus != machine.usable:
+        notes.append(f"one thread is the caller's own, which affinity={asked} leaves where it is")
+    return Threading(count, asked, power, cpus, policy.idle * 1e6, machine, tuple(notes))
