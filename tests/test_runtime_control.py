@@ -139,7 +139,7 @@ def test_states_without_nodes() -> None:
     program = ew.compile(graph, strict=True)
     np.testing.assert_array_equal(program(ONE), START)
     np.testing.assert_array_equal(program(ONE * 2), ONE)
-    assert [part.node for part in program.profile(ONE)] == [None]
+    assert [step.node for step in program.profile(ONE, runs=1).steps] == [None, None]
 
 
 class TestStates:
@@ -198,7 +198,7 @@ class TestStates:
 
     def test_profile_leaves_them(self) -> None:
         program = ew.compile(ew.load(accumulator()))
-        assert program.profile(ONE)
+        assert program.profile(ONE, runs=3).runs == 3
         np.testing.assert_array_equal(program(ONE), START + 1)
 
     def test_two_that_change_places(self) -> None:
@@ -294,12 +294,14 @@ class TestFallbacks:
         x = b.input(quantized((1, 64, 64, 3), DType.UINT8))
         y = b.node(Backwards(), [b.node(ops.Tanh(), [x], q)], q)
         graph = b.graph(b.node(ops.Tanh(), [y], q))
-        parts = ew.compile(graph).profile(*random_inputs(graph))
-        assert [p.name for p in parts] == ["1 native steps", "BACKWARDS node1", "1 native steps"]
-        assert [p.node is not None for p in parts] == [False, True, False]
-        assert all(0 < p.seconds < 10 for p in parts)
-        last = ew.compile(ew.load(nonzero())).profile(np.zeros((3, 4), np.float32))[-1]
-        assert last.name == "INTERPRETED[WHERE, SHAPE]"
+        found = ew.compile(graph).profile(*random_inputs(graph), runs=5)
+        names = [step.node.op.name for step in found.steps if step.node is not None]
+        assert names == ["TANH", "BACKWARDS", "TANH"]
+        assert [step.kernel is None for step in found.steps] == [False, True, False]
+        assert all(0 < step.seconds < 10 and step.calls == 1 for step in found.steps)
+        last = ew.compile(ew.load(nonzero())).profile(np.zeros((3, 4), np.float32), runs=1)
+        assert last.steps[-1].node is not None
+        assert str(last.steps[-1].node.op) == "INTERPRETED[WHERE, SHAPE]"
 
 
 def test_options_out_of_range() -> None:

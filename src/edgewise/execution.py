@@ -8,7 +8,6 @@ like the whole; and operators whose shapes depend on values come last, interpret
 from __future__ import annotations
 
 import ctypes
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -23,15 +22,18 @@ from .dtype import DType
 from .errors import InputError, RunError
 from .graph import Array, Graph, LateGraph, Node, Value
 from .kernels.isa import Isa
-from .ops import Control, Interpreted, Rounding
 
 if TYPE_CHECKING:
+    from .ops import Control, Interpreted
     from .plan import HostStep, Plan, View
     from .plan.choices import Tuning
 
 Run = Callable[[int, "int | None", "int | None"], object]
 """One part of a network. It takes the address of the threads' pool and, where it is native code,
 those of its function and its parameters."""
+
+Part = tuple[Run, "int | None", "int | None"]
+"""What runs a segment, with those of its arguments that stay the same."""
 
 
 @dataclass(frozen=True)
@@ -64,14 +66,6 @@ class Fallback(NamedTuple):
     reason: str
 
 
-class Part(NamedTuple):
-    """Seconds that a part of a network took: native steps, or one node without a kernel."""
-
-    name: str
-    seconds: float
-    node: Node | None = None
-
-
 class Execution:
     """A compiled graph with its memory; one call runs at a time.
 
@@ -79,18 +73,24 @@ class Execution:
         graph: as loaded.
         module: the compiled code.
         states: what the variables hold; a call that raises leaves them as they were.
+        params: of the steps, with addresses.
+        parts: what a call runs, in order: one for each segment of the module.
+        nested: by steps that are conditions or loops, the graphs that they hold.
+        tail: the last node, where it is interpreted; ``interpret`` runs it.
     """
 
     def __init__(self, graph: Graph, isa: Isa, options: Options) -> None:
         self.graph, self.isa, self.options = graph, isa, options
-        self._core, self._tail = _split(graph)
+        self._core, self.tail = _split(graph)
         self.types = [(v.type.shape, v.type.dtype.numpy) for v in graph.inputs]
         self.module = self._load()
         self._arena = aligned(self.module.arena_bytes)
-        self._params = self.module.params.copy()
-        self._params[self.module.arena_words] += self._arena.ctypes.data
-        self._params[self.module.constant_words] += self.module.constants.ctypes.data
-        self._parts = self._bind()
+        self.params = self.module.params.copy()
+        self.params[self.module.arena_words] += self._arena.ctypes.data
+        self.params[self.module.constant_words] += self.module.constants.ctypes.data
+        self.nested: dict[int, tuple[Execution, ...]] = {}
+        self.parts = self._bind()
+        self.interpret = self._interpreter()
         sources = [
             self._array(place, value.type.dtype)
             for value, place in zip(self._core.sources, self.module.inputs, strict=True)
@@ -113,14 +113,22 @@ class Execution:
     @cached_property
     def fallbacks(self) -> tuple[Fallback, ...]:
         """The nodes that run without a kernel, those of nested graphs included."""
-        found = [Fallback(self._tail, "its shapes depend on values")] if self._tail else []
-        if any(segment.entry is None for segment in self.module.segments):
-            found = [*_fallbacks(self.plan, self.isa, self.options), *found]
-        return tuple(found)
+        return tuple(self._fallbacks())
+
+    def _fallbacks(self) -> Iterator[Fallback]:
+        for segment in self.module.segments:
+            if segment.first in self.nested:
+                for inner in self.nested[segment.first]:
+                    yield from inner.fallbacks
+            elif segment.entry is None:
+                step = cast("HostStep", self.plan.steps[segment.first])
+                yield Fallback(self.plan.nodes[step.node], step.reason)
+        if self.tail is not None:
+            yield Fallback(self.tail, "its shapes depend on values")
 
     def hold(self, states: Sequence[Array]) -> None:
         """Give the variables these values."""
-        if self._tail is not None:
+        if self.tail is not None:
             self.states = list(states)
             return
         for target, array in zip(self.states, states, strict=True):
@@ -133,7 +141,7 @@ class Execution:
             InputError: an element of a tensor of strings is something else.
             RunError: a loop does not end, or a value breaks an operator's rule.
         """
-        if self._tail is not None:
+        if self.tail is not None:
             return self._run_with_tail(pool, arrays)
         self._compute(pool, arrays)
         return [output.copy() for output in self._outputs]
@@ -143,12 +151,12 @@ class Execution:
         for i, target in enumerate(self._inputs):
             target[...] = arrays[i]
         if self._broken is None:
-            for run, entry, context in self._parts:
+            for run, entry, context in self.parts:
                 run(pool, entry, context)
             return
         self._broken[0] = 0
         held = [state.copy() for state in self.states]
-        for run, entry, context in self._parts:
+        for run, entry, context in self.parts:
             run(pool, entry, context)
             if self._broken[0]:
                 self.hold(held)
@@ -161,52 +169,17 @@ class Execution:
             pass
         raise RunError(f"graph {self.graph.name!r}: an index lies outside of its axis")
 
-    def profile(self, pool: int, arrays: Sequence[Array]) -> list[Part]:
-        """Run once, timing each part; the variables stay as they are."""
-        times: list[Part] = []
-        held = [state.copy() for state in self.states]
-
-        def timed(name: str, run: Run, node: Node | None) -> Run:
-            def measure(pool: int, entry: int | None, context: int | None) -> None:
-                start = time.perf_counter()
-                run(pool, entry, context)
-                times.append(Part(name, time.perf_counter() - start, node))
-
-            return measure
-
-        parts = []
-        pairs = zip(self._parts, self.module.segments, strict=True)
-        for (run, entry, context), segment in pairs:
-            node = None
-            name = f"{segment.last - segment.first} native steps"
-            if segment.entry is None:
-                node = self.plan.nodes[self.plan.steps[segment.first].node]
-                name = f"{node.op.name} {node.origin}".strip()
-            parts.append((timed(name, run, node), entry, context))
-        kept, self._parts = self._parts, parts
-        start = time.perf_counter()
-        try:
-            self.run(pool, arrays)
-        finally:
-            self._parts = kept
-            self.hold(held)
-        if self._tail is not None:
-            seconds = time.perf_counter() - start - sum(part.seconds for part in times)
-            times.append(Part(str(self._tail.op), seconds, self._tail))
-        return times
-
     def _run_with_tail(self, pool: int, arrays: Sequence[Array]) -> list[Array]:
-        assert self._tail is not None
+        assert self.tail is not None
+        assert self.interpret is not None
         for value, array in zip(self.graph.inputs, arrays, strict=True):
             _check_strings(value, array)
         env = dict(zip(self.graph.sources, (*arrays, *self.states), strict=True))
         self._compute(pool, [env[value] for value in self._core.inputs])
         for value, output in zip(self._core.outputs, self._outputs, strict=True):
             env[value] = output.copy()
-        assert isinstance(self._tail.op, Interpreted)
-        inputs = [_known(env, value) for value in self._tail.inputs]
-        found = self._tail.op.evaluate(inputs, self.options.max_iterations)
-        env.update(zip(self._tail.outputs, found, strict=True))
+        found = self.interpret([_known(env, value) for value in self.tail.inputs])
+        env.update(zip(self.tail.outputs, found, strict=True))
         results = [_known(env, value).copy() for value in self.graph.results]
         count = len(self.graph.outputs)
         self.hold(results[count:])
@@ -236,13 +209,20 @@ class Execution:
         )
         return array
 
-    def _bind(self) -> list[tuple[Run, int | None, int | None]]:
+    def _interpreter(self) -> Callable[[Sequence[Array]], Sequence[Array]] | None:
+        """What runs the last node, where it is interpreted."""
+        if self.tail is None:
+            return None
+        op, limit = cast("Interpreted", self.tail.op), self.options.max_iterations
+        return lambda inputs: op.evaluate(inputs, limit)
+
+    def _bind(self) -> list[Part]:
         """What to call for each segment."""
         module = self.module
         call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)(
             module.library.address("ew_pool_run")
         )
-        context = self._params.ctypes.data
+        context = self.params.ctypes.data
         return [
             (self._host(segment.first), None, None)
             if segment.entry is None
@@ -253,6 +233,7 @@ class Execution:
     def _host(self, index: int) -> Run:
         """Step ``index``, which has no kernel, between its operands in the arena."""
         from .codegen.build import place
+        from .ops import Control
 
         step = cast("HostStep", self.plan.steps[index])
         node = self.plan.nodes[step.node]
@@ -262,7 +243,9 @@ class Execution:
 
         inputs = [v if isinstance(v, np.ndarray) else bind(v) for v in step.inputs]
         outputs = [bind(v) for v in step.outputs]
-        compute = self._control(node.op) if isinstance(node.op, Control) else _reference(node)
+        compute = _reference(node)
+        if isinstance(node.op, Control):
+            compute = self._control(index, node.op)
 
         def run(pool: int, *_: object) -> None:
             for target, result in zip(outputs, compute(pool, inputs), strict=True):
@@ -270,9 +253,10 @@ class Execution:
 
         return run
 
-    def _control(self, op: Control) -> Callable[[int, Sequence[Array]], list[Array]]:
-        """A condition or a loop over graphs that are compiled too."""
+    def _control(self, index: int, op: Control) -> Callable[[int, Sequence[Array]], list[Array]]:
+        """Step ``index``, a condition or a loop over graphs that are compiled too."""
         compiled = {graph: Execution(graph, self.isa, self.options) for graph in op.graphs}
+        self.nested[index] = tuple(compiled.values())
 
         def compute(pool: int, inputs: Sequence[Array]) -> list[Array]:
             def call(graph: Graph, arrays: Sequence[Array]) -> list[Array]:
@@ -289,6 +273,7 @@ def plan_for(graph: Graph, isa: Isa, options: Options | None = None) -> Plan:
     Without ``options``, by the cost model alone.
     """
     from . import passes
+    from .ops import Rounding
     from .passes.requantization import requantize
     from .plan import make_plan
     from .plan.choices import UNTUNED
@@ -314,19 +299,6 @@ def _reference(node: Node) -> Callable[[int, Sequence[Array]], list[Array]]:
     return compute
 
 
-def _fallbacks(plan: Plan, isa: Isa, options: Options) -> Iterator[Fallback]:
-    for step in plan.steps:
-        reason = getattr(step, "reason", None)
-        if reason is None:
-            continue
-        node = plan.nodes[step.node]
-        if isinstance(node.op, Control):
-            for graph in node.op.graphs:
-                yield from _fallbacks(plan_for(graph, isa, options), isa, options)
-        else:
-            yield Fallback(node, reason)
-
-
 def _split(graph: Graph) -> tuple[Graph, Node | None]:
     """The part of a graph that is compiled, and the last node where that is interpreted.
 
@@ -335,6 +307,8 @@ def _split(graph: Graph) -> tuple[Graph, Node | None]:
     """
     if isinstance(graph, LateGraph) and graph.digest is not None:
         return graph, None
+    from .ops import Interpreted
+
     tail = graph.nodes[-1] if graph.nodes else None
     if tail is None or not isinstance(tail.op, Interpreted):
         return graph, None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,12 +12,13 @@ from .codegen.module import choose_isa
 from .codegen.target import host
 from .codegen.threads import ThreadPool
 from .errors import CompileError, EdgewiseError, InputError
-from .execution import Execution, Fallback, Options, Part, plan_for
+from .execution import Execution, Fallback, Options, plan_for
 from .graph import Array, Graph, Shapes, Value, checked_shapes
 from .kernels.isa import Isa
 
 if TYPE_CHECKING:
     from .plan import Plan
+    from .profiling import Profile
 
 MAX_SHAPES = 8
 """For how many shapes of its inputs a program keeps code and memory; the least used go."""
@@ -116,19 +117,35 @@ class Program:
             results = execution.run(self._pool.address, arrays)
         return results[0] if len(results) == 1 else tuple(results)
 
-    def profile(self, *args: Array, **named: Array) -> list[Part]:
-        """Run once and give the time of each part: native steps, or an operator without a kernel.
+    def profile(
+        self,
+        *args: Array,
+        runs: int | None = None,
+        progress: Callable[[], None] = lambda: None,
+        **named: Array,
+    ) -> Profile:
+        """Time each step of the network on these inputs, inside the one native call.
+
+        Args:
+            runs: how many calls to time, as many others between them; if not given, about a
+                second's.
+            progress: called after each.
 
         Variables stay as they are.
 
         Raises:
-            InputError, RunError: as a call does.
+            InputError, RunError: as a call does; InputError for ``runs`` below 1 too.
+            CompileError: the code with stamps could not be generated.
         """
+        from .profiling import profile
+
+        if runs is not None and runs < 1:
+            raise InputError(f"runs={runs}; it must be 1 or more")
         arrays = self._arguments(args, named)
         execution = self._fitting(self._execution, arrays)
         with self._pool.lock:
             self._enter(execution)
-            return execution.profile(self._pool.address, arrays)
+            return profile(execution, self._pool.address, arrays, runs, progress)
 
     def resize(self, shapes: Shapes) -> None:
         """Take inputs of these shapes, by name, from now on; others keep theirs.
@@ -289,4 +306,4 @@ def compile_graph(
     return program
 
 
-__all__ = ["Fallback", "Part", "Program", "compile_graph", "plan_for"]
+__all__ = ["Fallback", "Program", "compile_graph", "plan_for"]

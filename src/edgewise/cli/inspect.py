@@ -66,8 +66,8 @@ def inspect(
     """
     from ..tools.differences import random_inputs
     from ..tools.facts import Compiling
+    from ..tools.fallbacks import slow_operators
     from ..tools.inspect import inspection
-    from ..tools.profile import slow_operators
 
     imported = ew.load(model, signature, parse_shapes(shape))
     if graph and not json:

@@ -44,28 +44,25 @@ class Code:
     constant_words: npt.NDArray[np.int64]
 
 
-def generate(plan: Plan, segments: tuple[Segment, ...] | None = None) -> Code:
+def generate(
+    plan: Plan, segments: tuple[Segment, ...] | None = None, stamped: bool = False
+) -> Code:
     """Write the entry functions of ``plan`` and lay out the parameters of its steps.
 
-    There is one for each of ``segments``: if not given, as few as there can be.
+    There is one for each of ``segments``: if not given, as few as there can be. If ``stamped``,
+    they call ``ew_stamp(ptr params, i64 number)`` before the first step and after each: number
+    ``s + i`` before step s of segment i, and the next one after it.
     """
     segments = segments or _segments(plan)
     params, offsets, arena_words, constant_words = _params(plan)
-    entries = _entries(plan, segments, offsets)
+    entries = _entries(plan, segments, offsets, stamped)
     return Code(segments, entries, params, arena_words, constant_words)
 
 
 def build(plan: Plan, isa: Isa) -> Module:
     """Compile ``plan`` for this machine, or take its code from the cache."""
     target, code = target_for(isa), generate(plan)
-    parts = (SOURCES, str(target), code.entries, *sorted(plan.kernels))
-    key = cache.key("program", *parts)
-    file = cache.get(key, ".so")
-    library = None if file is None else try_shared(file)
-    cached = library is not None
-    if library is None:
-        library, file = _compile(plan, code, target, key)
-
+    library, file, cached = linked(plan, code, target)
     outputs = (view for _, view in plan.outputs)
     return Module(
         library=library,
@@ -87,6 +84,17 @@ def place(plan: Plan, view: View) -> Place:
     """Where ``view`` lies in the arena of ``plan``."""
     offset = view.address.offset + plan.offsets[view.address.buffer]
     return Place(offset, view.shape, view.strides)
+
+
+def linked(plan: Plan, code: Code, target: Target) -> tuple[Library, Path | None, bool]:
+    """The code of ``plan``, the file that it was mapped from, if it was, and whether that was in
+    the cache."""
+    key = cache.key("program", SOURCES, str(target), code.entries, *sorted(plan.kernels))
+    file = cache.get(key, ".so")
+    library = None if file is None else try_shared(file)
+    if library is not None:
+        return library, file, True
+    return (*_compile(plan, code, target, key), False)
 
 
 def _compile(plan: Plan, code: Code, target: Target, key: str) -> tuple[Library, Path | None]:
@@ -167,30 +175,33 @@ def _params(
     )
 
 
-def _entries(plan: Plan, segments: Sequence[Segment], offsets: Sequence[int]) -> str:
+def _entries(plan: Plan, segments: Sequence[Segment], offsets: Sequence[int], stamped: bool) -> str:
     """LLVM text of the entry functions and of the regions that threads divide."""
     lines = [
         "declare void @ew_pool_region(ptr, ptr, ptr, i32)",
-        "declare void @ew_pool_for(ptr, i64, i32, ptr, ptr, i64, i64)",
+        "declare void @ew_pool_for(ptr, i32, ptr, ptr, i64, i64)",
         "declare void @ew_pool_barrier(ptr, i32)",
         *(f"declare void @{name}(ptr, i64, i64)" for name in plan.kernels),
     ]
-    for segment in segments:
+    for number, segment in enumerate(segments):
         if segment.entry is None:
             continue
-        calls = []
+        stamp = segment.first + number if stamped else None
+        calls = _stamp(stamp)
         native = [s for s in plan.steps[segment.first : segment.last] if isinstance(s, Step)]
         for divided, numbers in regions(native):
             steps = [native[i] for i in numbers]
             at = [offsets[segment.first + i] for i in numbers]
+            first = None if stamp is None else stamp + numbers[0] + 1
             if not divided:
-                calls += _direct(steps, at)
+                calls += _direct(steps, at, first)
                 continue
             body = f"{segment.entry}_{numbers[0]}"
-            lines += _function("internal ", body, ", i64 %side", _divided(steps, at))
+            lines += _function("internal ", body, _divided(steps, at, first))
             arguments = f"ptr %pool, ptr @{body}, ptr %params, i32 {len(steps)}"
             calls.append(f"  call void @ew_pool_region({arguments})")
-        lines += _function("", segment.entry, "", calls)
+            calls += _stamp(first, len(steps) - 1)
+        lines += _function("", segment.entry, calls)
     return "\n".join(lines) + "\n"
 
 
@@ -218,30 +229,39 @@ def _limited(divided: bool, numbers: range) -> Iterator[tuple[bool, range]]:
         yield divided, numbers[i : i + SLOTS]
 
 
-def _function(linkage: str, name: str, more: str, calls: Sequence[str]) -> list[str]:
-    head = f"define {linkage}void @{name}(ptr %pool, ptr %params{more}) nounwind {{"
+def _function(linkage: str, name: str, calls: Sequence[str]) -> list[str]:
+    head = f"define {linkage}void @{name}(ptr %pool, ptr %params) nounwind {{"
     return [head, *calls, "  ret void", "}"]
 
 
-def _direct(steps: Sequence[Step], offsets: Sequence[int]) -> list[str]:
+def _stamp(first: int | None, more: int = 0) -> list[str]:
+    """Stamp number ``first + more``, if there are stamps."""
+    return [] if first is None else [f"  call void @ew_stamp(ptr %params, i64 {first + more})"]
+
+
+def _direct(steps: Sequence[Step], offsets: Sequence[int], stamp: int | None) -> list[str]:
     lines = []
-    for step, offset in zip(steps, offsets, strict=True):
+    for i, (step, offset) in enumerate(zip(steps, offsets, strict=True)):
         lines += [
             f"  %p{offset} = getelementptr i8, ptr %params, i64 {offset}",
             f"  call void @{step.kernel.symbol}(ptr %p{offset}, i64 0, i64 {step.units})",
+            *_stamp(stamp, i),
         ]
     return lines
 
 
-def _divided(steps: Sequence[Step], offsets: Sequence[int]) -> list[str]:
+def _divided(steps: Sequence[Step], offsets: Sequence[int], stamp: int | None) -> list[str]:
     lines: list[str] = []
     barriers = itertools.count()
     for i, (step, offset) in enumerate(zip(steps, offsets, strict=True)):
         lines += [
             f"  %p{i} = getelementptr i8, ptr %params, i64 {offset}",
-            f"  call void @ew_pool_for(ptr %pool, i64 %side, i32 {i}, ptr @{step.kernel.symbol}, "
+            f"  call void @ew_pool_for(ptr %pool, i32 {i}, ptr @{step.kernel.symbol}, "
             f"ptr %p{i}, i64 {step.units}, i64 {step.chunk})",
         ]
-        if step.barrier and i + 1 < len(steps):
+        if i + 1 == len(steps):
+            break
+        if step.barrier:
             lines.append(f"  call void @ew_pool_barrier(ptr %pool, i32 {next(barriers)})")
+        lines += _stamp(stamp, i)
     return lines

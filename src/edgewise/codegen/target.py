@@ -137,6 +137,18 @@ def from_cpuinfo(text: str, arch: str) -> Target:
     return Target(f"{arch}-unknown-linux-gnu", cpu, _ordered(found))
 
 
+def processor() -> str:
+    """The processor's name as the system tells it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() in ("model name", "Model") and value.strip():
+                return value.strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine() or "unknown"
+
+
 def _ordered(features: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(set(features)))
 

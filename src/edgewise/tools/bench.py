@@ -12,7 +12,7 @@ from ..graph import Graph
 from . import differences, peers, timing
 from .doctor import usable_cores
 from .facts import DEFAULT, Compiling, Facts, Step
-from .profile import slow_operators
+from .fallbacks import slow_operators
 
 
 def bench(

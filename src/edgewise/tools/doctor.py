@@ -13,7 +13,7 @@ from typing import Any
 
 from .. import __version__
 from ..codegen import cache
-from ..codegen.target import Target, host
+from ..codegen.target import Target, host, processor
 from ..errors import CompileError
 from ..kernels.isa import ISAS
 from .peers import peer_version
@@ -66,7 +66,7 @@ def _system() -> Iterator[Check]:
             "machine": platform.machine(),
         },
     )
-    name, cores, usable = cpu_name(), os.cpu_count() or 1, usable_cores()
+    name, cores, usable = processor(), os.cpu_count() or 1, usable_cores()
     detail = f"{name}, {cores} cores" + (f", {usable} usable here" if usable != cores else "")
     yield Check("cpu", True, detail, {"name": name, "cores": cores, "usable_cores": usable})
 
@@ -99,18 +99,6 @@ def available_isas(target: Target) -> list[str]:
     """The instruction sets that ``target`` runs, the best first."""
     features = set(target.features)
     return [i.name for i in ISAS if i.arch == target.arch and features.issuperset(i.features)]
-
-
-def cpu_name() -> str:
-    """The processor's name as the system tells it."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            key, _, value = line.partition(":")
-            if key.strip() in ("model name", "Model") and value.strip():
-                return value.strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine() or "unknown"
 
 
 def usable_cores() -> int:

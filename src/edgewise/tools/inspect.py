@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..graph import Graph, Value
 from ..plan.model import Plan, Step
 from .facts import Facts, op_name, value_facts
-from .profile import Slow
+from .fallbacks import Slow
 
 if TYPE_CHECKING:
     from ..runtime import Program

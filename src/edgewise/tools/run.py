@@ -18,7 +18,7 @@ from ..errors import InputError
 from ..graph import Array, Graph, Shapes, Value
 from . import images, results
 from .facts import DEFAULT, Compiling, Step, as_list, finite
-from .profile import slow_operators
+from .fallbacks import slow_operators
 
 if TYPE_CHECKING:
     from ..runtime import Program
