@@ -13,6 +13,7 @@ from __future__ import annotations
 import importlib
 import os
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from . import importers, runtime
 from .codegen import stored

@@ -13,7 +13,7 @@ import functools
 import json
 import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,18 +42,18 @@ def machine() -> str:
     return ", ".join((processor(), *sizes))
 
 
-def load(threads: int = 1) -> Tuning:
-    """What programs of so many threads go by: measured with as many, else with one."""
+def load(threads: int = 1, *, others: bool = True) -> Tuning:
+    """What programs of so many threads go by: measured with as many, else (``others``) with one."""
     from ..plan.choices import UNTUNED, Tuning
 
-    data = _data(threads)
+    data = _data((threads, 1) if others else (threads,))
     measured = {} if data is None else _machines(data).get(machine(), {})
     return Tuning(measured, _digest(data)) if measured else UNTUNED
 
 
 def digest(threads: int = 1) -> str:
     """That of `load`; "" where nothing was measured. It takes little time."""
-    return _digest(_data(threads))
+    return _digest(_data((threads, 1)))
 
 
 def save(measured: Measured, threads: int = 1) -> bool:
@@ -98,9 +98,9 @@ def _suffix(threads: int | str) -> str:
     return f".{threads}.tuning"
 
 
-def _data(threads: int) -> bytes | None:
-    """The contents of the file for ``threads``, else of that for one."""
-    for count in dict.fromkeys((threads, 1)):
+def _data(threads: Sequence[int]) -> bytes | None:
+    """The contents of the first file that there is, for these numbers of threads."""
+    for count in dict.fromkeys(threads):
         file = cache.path(_key(), _suffix(count))
         if file.exists():
             data = cache.read(_key(), _suffix(count))
