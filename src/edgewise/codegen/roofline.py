@@ -69,11 +69,11 @@ def measured(
     isa: Isa,
     kinds: Iterable[Arithmetic],
     threads: int = 1,
-    progress: Callable[[], None] = lambda: None,
+    renew: bool = False,
 ) -> Roofline:
-    """The limits of this machine, from the cache or by some 0.1 s of micro-benchmarks each.
+    """The limits of this machine: as they were kept, or measured in some 0.1 s each.
 
-    ``progress`` is called after each figure; there are ``figures(kinds)``.
+    ``renew``: measure, and keep that instead.
 
     Raises:
         CompileError: as compiling a kernel does.
@@ -82,22 +82,16 @@ def measured(
     peaks = {}
     for name, kind in sorted(distinct.items()):
         peak = Peak(isa, kind)
-        peaks[name] = _kept(peak.build(), isa, threads, name, partial(_peak, peak, threads))
-        progress()
+        measure = partial(_peak, peak, threads)
+        peaks[name] = _kept(peak.build(), isa, threads, name, measure, renew)
     reading, memory = Reading(isa), []
     for name, size in (*cache_sizes().items(), ("memory", None)):
         measure = partial(_bandwidth, reading, threads, size)
-        rate = _kept(reading.build(), isa, threads, f"{name} {size}", measure)
+        rate = _kept(reading.build(), isa, threads, f"{name} {size}", measure, renew)
         private = size is not None and int(name[1:]) < SHARED
         capacity = size * threads if size is not None and private else size
         memory.append(Memory(name, capacity, rate))
-        progress()
     return Roofline(threads, peaks, tuple(memory))
-
-
-def figures(kinds: Iterable[Arithmetic]) -> int:
-    """How many figures `measured` finds."""
-    return len({kind.name for kind in kinds}) + len(cache_sizes()) + 1
 
 
 def cache_sizes() -> dict[str, int]:
@@ -115,11 +109,13 @@ def cache_sizes() -> dict[str, int]:
     return found or CACHES
 
 
-def _kept(text: str, isa: Isa, threads: int, what: str, measure: Callable[[], float]) -> float:
+def _kept(
+    text: str, isa: Isa, threads: int, what: str, measure: Callable[[], float], renew: bool
+) -> float:
     """A figure of this machine, from the cache where it is there."""
     machine = f"{processor()} {target_for(isa)} {platform.node()}"
     key = cache.key("roofline", machine, str(threads), what, text)
-    known = cache.read(key, _SUFFIX)
+    known = None if renew else cache.read(key, _SUFFIX)
     if known is not None:
         return float(json.loads(known))
     rate = measure()
