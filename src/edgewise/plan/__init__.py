@@ -65,7 +65,10 @@ def make_plan(
     outputs = tuple(
         (v, v.data if v.data is not None else moved.get(v, layout.views[v])) for v in graph.results
     )
-    lifetimes = _lifetimes(graph, ctx, layout, [place for _, place in outputs])
+    lasting = [layout.views[state.before] for state in graph.states]
+    if ctx.broken is not None:
+        lasting.append(ctx.broken)
+    lifetimes = _lifetimes(graph, ctx, layout, lasting, [place for _, place in outputs])
     offsets, arena_bytes = memory.place(lifetimes)
     if arena_bytes > MAX_ARENA_BYTES:
         raise UnsupportedError(
@@ -84,6 +87,7 @@ def make_plan(
         ctx.broken,
         layout.views,
         tuple(ctx.choices),
+        tuple(lasting),
     )
     check(plan)
     return plan
@@ -195,7 +199,7 @@ def _add_barriers(steps: list[Step | HostStep]) -> None:
 
 
 def _lifetimes(
-    graph: Graph, ctx: Context, layout: Layout, outputs: Sequence[object]
+    graph: Graph, ctx: Context, layout: Layout, lasting: Sequence[View], outputs: Sequence[object]
 ) -> dict[Buffer, tuple[int, int]]:
     """First and last step that touch each buffer; the graph's inputs and outputs to the ends."""
     lifetimes: dict[Buffer, tuple[int, int]] = {}
@@ -211,8 +215,7 @@ def _lifetimes(
             touch(view.address.buffer, i)
     for value in graph.sources:
         touch(layout.views[value].address.buffer, 0)
-    kept = [layout.views[state.before] for state in graph.states]
-    for view in (*kept, *([] if ctx.broken is None else [ctx.broken])):
+    for view in lasting:
         touch(view.address.buffer, 0)
         touch(view.address.buffer, len(ctx.steps))
     for place in outputs:

@@ -147,6 +147,7 @@ class Plan:
             arrays are copied to and from; a constant output has its array.
         views: where each computed value lies.
         choices: the kernel variants that were chosen, in order of their steps.
+        kept: what a call leaves to the next, or finds as the caller left it: states, ``broken``.
     """
 
     nodes: tuple[Node, ...]
@@ -160,6 +161,7 @@ class Plan:
     broken: View | None = None
     views: Mapping[Value, View] = field(default_factory=dict)
     choices: Sequence[Choice] = ()
+    kept: tuple[View, ...] = ()
 
     @property
     def constant_bytes(self) -> int:
