@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .graph import Array, Node
-from .plan.model import Step
+from .plan.model import HostStep, Step
 from .plan.work import NO_WORK, Work, works
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class StepProfile:
     """One step of a program, or one operator without a kernel.
 
     Attributes:
-        node: the operator that it belongs to; None for what serves several.
+        nodes: the operators that it computes, or a part of them; none for what serves several.
         kernel: its symbol; None for an operator that runs by its numpy reference.
         seconds: in one call of the program. Of a condition or a loop, what its graphs do not take.
         calls: how often it runs in one call of the program; in a loop, once a turn.
@@ -48,7 +48,7 @@ class StepProfile:
         graph: the condition's or loop's graph that it belongs to; "" for the program's own.
     """
 
-    node: Node | None
+    nodes: tuple[Node, ...]
     kernel: str | None
     seconds: float
     calls: float
@@ -133,6 +133,10 @@ def _middle(durations: Sequence[float]) -> npt.NDArray[np.int64]:
     return np.asarray(order[quarter : len(order) - quarter])
 
 
+def _numbers(step: Step | HostStep) -> tuple[int, ...]:
+    return step.nodes if isinstance(step, Step) else (step.node,)
+
+
 @dataclass
 class _Session:
     """What the timers of a network and of its nested graphs share.
@@ -208,7 +212,7 @@ class _Timer:
             inner = [s for t in self._nested.get(i, ()) for s in t.steps(kept, tick)]
             yield from inner
             yield StepProfile(
-                node=nodes[step.node] if step.node < len(nodes) else None,
+                nodes=tuple(nodes[n] for n in _numbers(step) if n < len(nodes)),
                 kernel=step.kernel.symbol if isinstance(step, Step) else None,
                 seconds=float(seconds[i]) - sum(s.seconds for s in inner),
                 calls=float(calls[i]),
@@ -217,7 +221,7 @@ class _Timer:
             )
         if self._execution.tail is not None:
             tail, taken, turns = self._execution.tail, float(seconds[-1]), float(calls[-1])
-            yield StepProfile(tail, None, taken, turns, NO_WORK, self._graph)
+            yield StepProfile((tail,), None, taken, turns, NO_WORK, self._graph)
 
     def _inner(self) -> Iterator[_Timer]:
         for timers in self._nested.values():

@@ -15,9 +15,10 @@ from .dot import Dot
 from .dots import Dots
 from .gemm import Gemm
 from .gemm_bf16 import PairGemm
-from .ir import Kernel, Type, Value, bf16, f32, i32, index, ptr
+from .ir import Kernel, Type, Value, bf16, f32, i8, i16, i32, index, ptr, u8
 from .isa import Isa
 from .lstm import Lstm
+from .qbytes import PAIRS, WORDS, QBytes
 from .qdepthwise import QDepthwise
 from .qgemm import QGemm
 from .tiled import TiledConv
@@ -64,6 +65,21 @@ class Arithmetic:
         return cls("fma", vector, vector, vector, isa.lanes, lambda c, a, b: isa.fma(a, b, c))
 
     @classmethod
+    def of_bytes(cls, isa: Isa) -> Arithmetic:
+        """Two of x86's pmaddubsw, added in int16, as in ``qbytes``."""
+        lanes, n = isa.lanes, isa.bits // 8
+
+        def apply(c: Value, a: Value, b: Value) -> Value:
+            first, second = (
+                c.k.intrinsic(PAIRS[lanes], i16[2 * lanes], a.part(i, n), b.part(i, n))
+                for i in range(2)
+            )
+            ones = c.k.const(1, i16[2 * lanes])
+            return c + c.k.intrinsic(WORDS[lanes], i32[lanes], first + second, ones)
+
+        return cls("pmaddubsw", i32[lanes], u8[2 * n], i8[2 * n], 2 * n, apply)
+
+    @classmethod
     def of_bfloats(cls, isa: Isa) -> Arithmetic:
         vector, pairs, name = f32[isa.lanes], bf16[2 * isa.lanes], isa.bf16_dot
         assert name is not None
@@ -75,6 +91,7 @@ class Arithmetic:
 
 
 _ARITHMETIC: dict[type, Callable[[Any], Arithmetic]] = {
+    QBytes: lambda v: Arithmetic.of_bytes(v.isa),
     PairGemm: lambda v: Arithmetic.of_bfloats(v.isa),
     **dict.fromkeys((QGemm, WGemm), lambda v: Arithmetic.of_dot(v.dot)),
     QDepthwise: lambda v: Arithmetic.of_dot(v.isa.depthwise),
@@ -87,11 +104,7 @@ _ARITHMETIC: dict[type, Callable[[Any], Arithmetic]] = {
 
 
 def arithmetic(kernel: object) -> Arithmetic | None:
-    """What a kernel multiplies with, of several parts the first; None where products are not what
-    it is about, or are not known."""
-    parts = getattr(kernel, "parts", ())
-    if isinstance(parts, tuple):
-        return next(filter(None, map(arithmetic, parts)), None)
+    """What a kernel multiplies with; None where products are not what it is about."""
     found = (make for kind, make in _ARITHMETIC.items() if isinstance(kernel, kind))
     make = next(found, None)
     return None if make is None else make(kernel)

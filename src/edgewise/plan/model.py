@@ -101,6 +101,7 @@ class Step:
         chunk: units that a thread takes at a time.
         reads, writes: what it reads, padding included, and what it writes.
         barrier: whether the next step must wait for all units of this one.
+        parts: the steps that ``kernel`` runs over bands of rows (see ``plan.bands``).
     """
 
     node: int
@@ -111,10 +112,16 @@ class Step:
     reads: tuple[View, ...]
     writes: tuple[View, ...]
     barrier: bool = True
+    parts: tuple[Step, ...] = ()
 
     @property
     def views(self) -> tuple[View, ...]:
         return (*self.reads, *self.writes)
+
+    @property
+    def nodes(self) -> tuple[int, ...]:
+        """All nodes that it computes, ``node`` being the last."""
+        return tuple(part.node for part in self.parts) or (self.node,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,7 +178,7 @@ class Plan:
     def kernels(self) -> dict[str, Variant]:
         """Every kernel used, by symbol, in order of first use."""
         steps = (s for s in self.steps if isinstance(s, Step))
-        return {s.kernel.symbol: s.kernel for s in steps}
+        return {s.kernel.symbol: s.kernel for step in steps for s in (*step.parts, step)}
 
     @property
     def fallbacks(self) -> tuple[Node, ...]:

@@ -21,7 +21,8 @@ class Work:
         activation_bytes: what it reads and writes in the arena, each operand once, padding
             included.
         weight_bytes: what it reads of the constants.
-        arithmetic: what it multiplies with; None where it does something else.
+        products: what it multiplies with, and how many of its multiply-adds so; none where
+            products are not what it is about.
         direct: whether it does these multiply-adds, rather than fewer by a transform (Winograd's,
             Fourier's).
     """
@@ -29,7 +30,7 @@ class Work:
     macs: int
     activation_bytes: int
     weight_bytes: int
-    arithmetic: Arithmetic | None
+    products: tuple[tuple[Arithmetic, int], ...] = ()
     direct: bool = True
 
     @property
@@ -37,7 +38,7 @@ class Work:
         return self.activation_bytes + self.weight_bytes
 
 
-NO_WORK = Work(0, 0, 0, None)
+NO_WORK = Work(0, 0, 0)
 
 
 def works(plan: Plan) -> list[Work]:
@@ -45,41 +46,49 @@ def works(plan: Plan) -> list[Work]:
 
     A node's multiply-adds are those of its steps that multiply, by the elements that these write.
     """
-    kinds = [arithmetic(s.kernel) if isinstance(s, Step) else None for s in plan.steps]
-    shares = _shares(plan, kinds)
+    macs = _macs(plan)
     sizes = _constant_sizes(plan)
     return [
         Work(
-            macs=round(_macs(plan, step) * share),
+            macs=sum(macs.get(id(part), 0) for part in _parts(step)),
             activation_bytes=sum(map(_moved, step.views)),
             weight_bytes=sum(sizes[offset] for offset in _constants(step)),
-            arithmetic=kind,
-            direct=not isinstance(getattr(step, "kernel", None), TiledConv),
+            products=tuple(
+                (kind, macs[id(part)])
+                for part in _parts(step)
+                if isinstance(part, Step) and (kind := arithmetic(part.kernel)) is not None
+            ),
+            direct=not any(
+                isinstance(part, Step) and isinstance(part.kernel, TiledConv)
+                for part in _parts(step)
+            ),
         )
-        for step, kind, share in zip(plan.steps, kinds, shares, strict=True)
+        for step in plan.steps
     ]
 
 
-def _macs(plan: Plan, step: Step | HostStep) -> int:
-    """Of the step's node; the graphs that a node holds have steps of their own."""
-    if step.node >= len(plan.nodes) or isinstance(plan.nodes[step.node].op, Control):
-        return 0
-    return plan.nodes[step.node].macs
+def _parts(step: Step | HostStep) -> Sequence[Step | HostStep]:
+    """The steps that one runs over bands of rows; else itself."""
+    return step.parts if isinstance(step, Step) and step.parts else (step,)
 
 
-def _shares(plan: Plan, kinds: Sequence[Arithmetic | None]) -> list[float]:
-    """Which part of its node's multiply-adds each step does."""
-    by_node: dict[int, list[int]] = {}
-    for i, step in enumerate(plan.steps):
-        by_node.setdefault(step.node, []).append(i)
-    shares = [0.0] * len(plan.steps)
-    for steps in by_node.values():
-        doing = [i for i in steps if kinds[i] is not None] or steps[-1:]
-        written = [_written(plan.steps[i]) for i in doing]
-        total = sum(written)
-        for i, elements in zip(doing, written, strict=True):
-            shares[i] = elements / total if total else 1 / len(doing)
-    return shares
+def _macs(plan: Plan) -> dict[int, int]:
+    """Multiply-adds of each step, or part of one, by its id."""
+    by_node: dict[int, list[Step | HostStep]] = {}
+    for part in (part for step in plan.steps for part in _parts(step)):
+        if part.node < len(plan.nodes):
+            by_node.setdefault(part.node, []).append(part)
+    macs = {}
+    for number, steps in by_node.items():
+        node = plan.nodes[number]
+        if isinstance(node.op, Control):  # its graphs have steps of their own
+            continue
+        native = [s for s in steps if isinstance(s, Step) and arithmetic(s.kernel) is not None]
+        doing = native or steps[-1:]
+        written = [_written(s) for s in doing]
+        for step, elements in zip(doing, written, strict=True):
+            macs[id(step)] = round(node.macs * elements / sum(written)) if elements else 0
+    return macs
 
 
 def _written(step: Step | HostStep) -> int:

@@ -45,5 +45,10 @@ def slow_operators(program: Program, arrays: Sequence[Array], calls: int = CALLS
     except RunError:
         pass
     else:
-        shares = {id(s.node): s.seconds / profile.seconds for s in profile.steps}
+        shares = {
+            id(node): step.seconds / profile.seconds
+            for step in profile.steps
+            for node in step.nodes
+            if step.kernel is None
+        }
     return [Slow(f.node.op.name, f.node.origin, f.reason, shares.get(id(f.node))) for f in found]

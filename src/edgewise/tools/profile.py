@@ -46,7 +46,7 @@ def profile(
         EdgewiseError: as `Program.profile` does.
     """
     found = program.profile(*arrays, runs=runs, progress=progress)
-    kinds = [s.work.arithmetic for s in found.steps if s.work.arithmetic is not None]
+    kinds = [kind for step in found.steps for kind, _ in step.work.products]
     limits = roofline.measured(program.isa, kinds, program.threads, renew)
     whole = program.plan.arena_bytes + program.plan.constant_bytes
     steps = [_step_facts(i, step, found, limits, whole) for i, step in enumerate(found.steps)]
@@ -96,10 +96,15 @@ def limit(work: Work, limits: Roofline, whole: int) -> Limit:
     moving = work.activation_bytes / near.bytes_per_second
     moving += work.weight_bytes / far.bytes_per_second
     by = far if work.weight_bytes > work.activation_bytes else near
-    if work.arithmetic is None:
+    computing = sum(macs / limits.peaks[kind.name] for kind, macs in work.products)
+    if moving >= computing:
         return Limit(moving, by.name)
-    computing = work.macs / limits.peaks[work.arithmetic.name]
-    return Limit(moving, by.name) if moving > computing else Limit(computing, work.arithmetic.name)
+    return Limit(computing, arithmetic_of(work))
+
+
+def arithmetic_of(work: Work) -> str:
+    """What a step multiplies with, with + between; "" for nothing."""
+    return "+".join(dict.fromkeys(kind.name for kind, _ in work.products))
 
 
 def _step_facts(
@@ -110,8 +115,8 @@ def _step_facts(
     known = step.kernel is not None and seconds > 0
     return {
         "index": index,
-        "op": op_name(step.node.op) if step.node else "",
-        "origin": step.node.origin if step.node else "",
+        "op": ", ".join(op_name(node.op) for node in step.nodes),
+        "origin": "+".join(node.origin for node in step.nodes),
         "graph": step.graph,
         "kernel": step.kernel,
         "ms": seconds * 1e3,
@@ -123,7 +128,7 @@ def _step_facts(
         "weight_bytes": work.weight_bytes,
         "gmacs": work.macs * calls / seconds / 1e9 if seconds > 0 else None,
         "gb_per_s": work.nbytes * calls / seconds / 1e9 if seconds > 0 else None,
-        "arithmetic": work.arithmetic.name if work.arithmetic else None,
+        "arithmetic": arithmetic_of(work) or None,
         "roof_ms": roof.seconds * calls * 1e3 if known else None,
         "bound": roof.by if known else None,
         "of_roof": roof.seconds * calls / seconds if known else None,
