@@ -73,15 +73,17 @@ class QBytes(QGemm):
 
         Two weights of different signs always fit, so the sum of both tells whether a pair does.
         """
-        first, second = (groups[..., i::2].astype(np.int16) for i in range(2))
-        alone = (np.abs(first + second).max(1) <= LIMIT).all(-1)
+        lanes = [groups[..., i].astype(np.int16) for i in range(GROUP)]
         even = groups.shape[2] // 2 * 2
-        joined = alone[:, :even:2] & alone[:, 1:even:2]
-        for part in (np.maximum, np.minimum):
-            sums = part(first, 0) + part(second, 0)
-            both = np.abs(sums[:, :, :even:2] + sums[:, :, 1:even:2])
-            joined = joined & (both.max(1) <= LIMIT).all(-1)
-        return Fits(alone, joined)
+        alone = np.ones(groups.shape[:3:2], np.bool_)
+        joined = np.ones((len(groups), even // 2), np.bool_)
+        for first, second in (lanes[:2], lanes[2:]):
+            alone &= np.abs(first + second).max(1) <= LIMIT
+            for part in (np.maximum, np.minimum):
+                sums = part(first, 0) + part(second, 0)
+                both = np.abs(sums[:, :, :even:2] + sums[:, :, 1:even:2])
+                joined &= both.max(1) <= LIMIT
+        return Fits(alone, joined & alone[:, :even:2] & alone[:, 1:even:2])
 
     def packed(
         self,
@@ -168,7 +170,7 @@ class _Builder(QGemmBuilder):
                 weights.value = weights.value + size
                 offset.value = offset.value + 4 * groups
 
-    def bytes_at(self, row: Value, offset: Value) -> Value:
+    def lanesat(self, row: Value, offset: Value) -> Value:
         """Four bytes of A in every lane."""
         return (row + offset).load(i32).splat(self.isa.lanes).bitcast(u8[self.isa.bits // 8])
 
@@ -189,7 +191,7 @@ class _Builder(QGemmBuilder):
         nv, ones = self.v.nv, self.k.const(1, i16[2 * self.isa.lanes])
         b = self.vectors(weights, i8[self.isa.bits // 8], 2 * nv)
         for row, sums in zip(rows, acc, strict=True):
-            first, second = (self.bytes_at(row, offset) for offset in at)
+            first, second = (self.lanesat(row, offset) for offset in at)
             for j, total in enumerate(sums):
                 pairs = self.pairs(first, b[j]) + self.pairs(second, b[nv + j])
                 total.value = total.value + self.widened(pairs, ones)
@@ -200,7 +202,7 @@ class _Builder(QGemmBuilder):
         ones = self.k.const(1, i16[2 * self.isa.lanes])
         b = self.vectors(weights, i8[self.isa.bits // 8], self.v.nv)
         for row, sums in zip(rows, acc, strict=True):
-            a = self.bytes_at(row, at[0])
+            a = self.lanesat(row, at[0])
             for total, weight in zip(sums, b, strict=True):
                 total.value = total.value + self.widened(self.pairs(a, weight), ones)
 
@@ -210,7 +212,7 @@ class _Builder(QGemmBuilder):
         words = u16[2 * self.isa.lanes]
         b = self.vectors(weights, words, 2 * self.v.nv)
         for row, sums in zip(rows, acc, strict=True):
-            a = self.bytes_at(row, at[0]).bitcast(words)
+            a = self.lanesat(row, at[0]).bitcast(words)
             even, odd = a & 255, a >> 8
             for j, total in enumerate(sums):
                 total.value = total.value + self.widened(even, b[2 * j])
