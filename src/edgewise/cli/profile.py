@@ -83,7 +83,8 @@ def profile(
     """
     from ..tools import profile as profiling
     from ..tools.facts import Compiling
-    from ..tools.roofplot import check_plot, save_plot
+    from ..tools.plots import check_plot
+    from ..tools.roofplot import save_plot
 
     if plot is not None:
         check_plot(plot)

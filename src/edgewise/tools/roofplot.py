@@ -5,29 +5,10 @@ After Williams, Waterman and Patterson, "Roofline", Communications of the ACM 52
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
-from typing import Any
 
-from ..errors import InputError, MissingExtraError
 from .facts import Facts
-
-FORMATS = (".png", ".svg", ".pdf")
-COLORS = ("#4084d6", "#d9822b", "#2e9e6b", "#a65cc4", "#c4435c", "#7a8288")
-
-
-def check_plot(path: Path) -> None:
-    """Refuse a plot that cannot be written, before anything is measured.
-
-    Raises:
-        InputError: no such format, or no such folder.
-        MissingExtraError: matplotlib is not installed.
-    """
-    if path.suffix not in FORMATS:
-        raise InputError(f"--plot {path}: the name must end in {', '.join(FORMATS)}")
-    if not path.parent.is_dir():
-        raise InputError(f"--plot {path}: there is no folder {path.parent}")
-    _matplotlib()
+from .plots import COLORS, new_figure
 
 
 def save_plot(path: Path, facts: Facts) -> None:
@@ -36,7 +17,7 @@ def save_plot(path: Path, facts: Facts) -> None:
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    figure = _matplotlib().Figure(figsize=(9, 6), layout="constrained")
+    figure = new_figure(9, 6)
     axes = figure.add_subplot()
     steps = [s for s in facts["steps"] if s["macs"] and s["bytes"] and s["gmacs"]]
     intensities = [s["macs"] / s["bytes"] for s in steps] or [1.0]
@@ -92,10 +73,3 @@ def save_plot(path: Path, facts: Facts) -> None:
         for handle in legend.legend_handles:
             handle.set_sizes([40])
     figure.savefig(path, dpi=150)
-
-
-def _matplotlib() -> Any:
-    try:
-        return importlib.import_module("matplotlib.figure")
-    except ImportError:
-        raise MissingExtraError("--plot", "plot") from None
