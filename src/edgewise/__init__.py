@@ -13,7 +13,7 @@ from __future__ import annotations
 import importlib
 import os
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from . import importers, runtime
 from .codegen import stored
@@ -98,7 +98,9 @@ def optimize(graph: Graph) -> Graph:
 def compile(
     graph: Graph,
     *,
-    threads: int = 1,
+    threads: int | Literal["auto"] = 1,
+    affinity: str | None = None,
+    power: str = "balanced",
     isa: str | None = None,
     strict: bool = False,
     requantization: str = "float",
@@ -110,7 +112,13 @@ def compile(
 
     Args:
         graph: as loaded; it is optimized here.
-        threads: how many run the network, the caller's included.
+        threads: how many run the network, the caller's included; "auto" is as many as there are
+            cores for them.
+        affinity: the cores that threads run on, all but the caller's own: "all", "big", "little" or
+            numbers of CPUs such as "0,2-3". If not given, what ``power`` prefers.
+        power: how long threads without work wait awake, which takes power and shortens the next
+            call: "performance" 2 ms, "balanced" 50 us, "powersave" not at all, and on little cores
+            (docs/threads.md).
         isa: an instruction set by name (``edgewise doctor`` lists them), instead of the best.
         strict: refuse a network that needs operators without kernels.
         requantization: how int32 sums become 8 bits, "float" as LiteRT on x86 and ARM processors,
@@ -131,6 +139,8 @@ def compile(
     return runtime.compile_graph(
         graph,
         threads=threads,
+        affinity=affinity,
+        power=power,
         isa=isa,
         strict=strict,
         requantization=requantization,

@@ -10,13 +10,14 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, cast
 
 import numpy as np
 
 from .aligned import aligned
 from .codegen import cache, stored, tuned
+from .codegen.jit import Library
 from .codegen.module import SOURCES, Module, Place, target_for
 from .dtype import DType
 from .errors import InputError, RunError
@@ -66,12 +67,33 @@ class Fallback(NamedTuple):
     reason: str
 
 
+class _Quick:
+    """A call of one native part, with its arguments in memory, which ctypes then need not convert.
+
+    Attributes:
+        parts: that part.
+        pool: what it was bound to last.
+        run: the call.
+    """
+
+    def __init__(self, library: Library, parts: list[Part]) -> None:
+        self.parts = parts
+        self._job = np.array([0, *parts[0][1:]], np.int64)
+        call = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(library.address("ew_pool_call"))
+        self.run = partial(call, self._job.ctypes.data)
+        self.pool = 0
+
+    def bind(self, pool: int) -> None:
+        self._job[0] = self.pool = pool
+
+
 class Execution:
     """A compiled graph with its memory; one call runs at a time.
 
     Attributes:
         graph: as loaded.
         module: the compiled code.
+        types: of the inputs: number, shape and dtype.
         states: what the variables hold; a call that raises leaves them as they were.
         params: of the steps, with addresses.
         parts: what a call runs, in order: one for each segment of the module.
@@ -82,7 +104,7 @@ class Execution:
     def __init__(self, graph: Graph, isa: Isa, options: Options) -> None:
         self.graph, self.isa, self.options = graph, isa, options
         self._core, self.tail = _split(graph)
-        self.types = [(v.type.shape, v.type.dtype.numpy) for v in graph.inputs]
+        self.types = [(i, v.type.shape, v.type.dtype.numpy) for i, v in enumerate(graph.inputs)]
         self.module = self._load()
         self._arena = aligned(self.module.arena_bytes)
         self.params = self.module.params.copy()
@@ -102,7 +124,9 @@ class Execution:
             for value, place in zip(self._core.outputs, self.module.outputs, strict=False)
         ]
         at = self.module.broken
-        self._broken = None if at is None else self._arena[at : at + 1]
+        flag = np.zeros(1, np.uint8) if at is None else self._arena[at : at + 1]
+        self._flag = ctypes.c_uint8.from_buffer(flag.data)
+        self._quick = self._bind_quick()
         self.hold([state.initial for state in graph.states])
 
     @cached_property
@@ -134,6 +158,25 @@ class Execution:
         for target, array in zip(self.states, states, strict=True):
             target[...] = array
 
+    def call(self, pool: int, arrays: Sequence[Array]) -> Array | tuple[Array, ...]:
+        """As `run`; the output itself where there is one."""
+        quick = self._quick
+        if quick is None or self.parts is not quick.parts:
+            results = self.run(pool, arrays)
+            return results[0] if len(results) == 1 else tuple(results)
+        for i, target in enumerate(self._inputs):
+            target[...] = arrays[i]
+        if pool != quick.pool:
+            quick.bind(pool)
+        quick.run()
+        if self._flag.value:
+            self._flag.value = 0
+            self._explain(arrays)
+        if len(self._outputs) == 1:
+            output: Array = self._outputs[0].copy()
+            return output
+        return tuple([output.copy() for output in self._outputs])
+
     def run(self, pool: int, arrays: Sequence[Array]) -> list[Array]:
         """The graph's outputs, in memory of their own, for arrays of its inputs.
 
@@ -148,17 +191,14 @@ class Execution:
 
     def _compute(self, pool: int, arrays: Sequence[Array]) -> None:
         """Run the compiled part on arrays of its inputs."""
-        for i, target in enumerate(self._inputs):
-            target[...] = arrays[i]
-        if self._broken is None:
-            for run, entry, context in self.parts:
-                run(pool, entry, context)
-            return
-        self._broken[0] = 0
-        held = [state.copy() for state in self.states]
+        for target, array in zip(self._inputs, arrays, strict=False):
+            target[...] = array
+        breaks = self.module.broken is not None
+        held = [state.copy() for state in self.states] if breaks else []
         for run, entry, context in self.parts:
             run(pool, entry, context)
-            if self._broken[0]:
+            if self._flag.value:
+                self._flag.value = 0
                 self.hold(held)
                 self._explain(arrays)
 
@@ -229,6 +269,14 @@ class Execution:
             else (call, module.library.address(segment.entry), context)
             for segment in module.segments
         ]
+
+    def _bind_quick(self) -> _Quick | None:
+        """The one native call that most networks are; None for others."""
+        native = len(self.parts) == 1 and self.module.segments[0].entry is not None
+        kept = bool(self.states) and self.module.broken is not None
+        if self.tail is not None or kept or not native:
+            return None
+        return _Quick(self.module.library, self.parts)
 
     def _host(self, index: int) -> Run:
         """Step ``index``, which has no kernel, between its operands in the arena."""

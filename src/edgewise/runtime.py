@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from .codegen.module import choose_isa
+from .codegen.policy import Threading, decide
 from .codegen.target import host
 from .codegen.threads import ThreadPool
 from .errors import CompileError, EdgewiseError, InputError
@@ -18,6 +19,7 @@ from .kernels.isa import Isa
 
 if TYPE_CHECKING:
     from .plan import Plan
+    from .plan.certificate import ArenaReport
     from .profiling import Profile
 
 MAX_SHAPES = 8
@@ -43,22 +45,29 @@ class Program:
         graph: the network as loaded, of the current shapes; its inputs and outputs are the
             program's.
         isa: the instruction set of the kernels.
-        threads: how many run a network, the caller's included.
+        threading: how many threads run a network, where, and how long they wait awake.
     """
 
-    def __init__(
-        self, graph: Graph, isa: Isa, threads: int = 1, options: Options | None = None
-    ) -> None:
-        self.isa, self.threads = isa, threads
-        self._options = options or Options()
-        self._execution = Execution(graph, isa, self._options)
-        self._pool = ThreadPool(self._execution.module.library, threads)
+    def __init__(self, graph: Graph, isa: Isa, threading: Threading, options: Options) -> None:
+        self.isa, self.threading, self._options = isa, threading, options
+        self._execution = Execution(graph, isa, options)
+        self._pool = ThreadPool(
+            self._execution.module.library,
+            threading.threads,
+            threading.pinned,
+            threading.idle_us * 1e-6,
+        )
         self._known = OrderedDict({_key(graph): self._execution})
         self._names = {value.name: i for i, value in enumerate(graph.inputs)}
 
     @property
     def graph(self) -> Graph:
         return self._execution.graph
+
+    @property
+    def threads(self) -> int:
+        """How many threads run a network, the caller's included."""
+        return self.threading.threads
 
     @property
     def inputs(self) -> tuple[Value, ...]:
@@ -77,6 +86,13 @@ class Program:
     def plan(self) -> Plan:
         """Steps and memory for the current shapes."""
         return self._execution.plan
+
+    @property
+    def memory(self) -> ArenaReport:
+        """The arena over time, certified. The graphs of a condition or a loop have others."""
+        from .plan.certificate import certify
+
+        return certify(self.plan)
 
     @property
     def fallbacks(self) -> tuple[Fallback, ...]:
@@ -103,19 +119,25 @@ class Program:
                 shape that the network does not take.
             RunError: a loop does not end, or an operator cannot take what was computed.
         """
-        execution, arrays = self._execution, args
+        execution, arrays, pool = self._execution, args, self._pool
         if named or len(args) != len(execution.types):
             arrays = self._arguments(args, named)
-        for i, expected in enumerate(execution.types):
+        for i, shape, dtype in execution.types:
             array = arrays[i]
-            if not isinstance(array, np.ndarray) or (array.shape, array.dtype) != expected:
-                execution = self._fitting(execution, arrays)
-                break
-        with self._pool.lock:
+            if array.__class__ is np.ndarray and array.shape == shape and array.dtype is dtype:
+                continue
+            execution = self._fitting(execution, arrays)
+            break
+        lock = pool.lock
+        lock.acquire()
+        try:
             if execution is not self._execution:
                 self._enter(execution)
-            results = execution.run(self._pool.address, arrays)
-        return results[0] if len(results) == 1 else tuple(results)
+            if not pool.started:
+                pool.start()
+            return execution.call(pool.address, arrays)
+        finally:
+            lock.release()
 
     def profile(
         self,
@@ -145,6 +167,8 @@ class Program:
         execution = self._fitting(self._execution, arrays)
         with self._pool.lock:
             self._enter(execution)
+            if not self._pool.started:
+                self._pool.start()
             return profile(execution, self._pool.address, arrays, runs, progress)
 
     def resize(self, shapes: Shapes) -> None:
@@ -280,7 +304,9 @@ def _mismatch(value: Value, array: object) -> str:
 def compile_graph(
     graph: Graph,
     *,
-    threads: int = 1,
+    threads: int | Literal["auto"] = 1,
+    affinity: str | None = None,
+    power: str = "balanced",
     isa: str | None = None,
     strict: bool = False,
     requantization: str = "float",
@@ -297,8 +323,9 @@ def compile_graph(
         raise InputError(f"precision={precision!r}; it is None or 'bf16'")
     if max_iterations < 1:
         raise InputError(f"max_iterations={max_iterations}; it must be 1 or more")
-    options = Options(requantization, precision, max_iterations, tuned, threads)
-    program = Program(graph, choose_isa(host(), isa, precision), threads, options)
+    threading = decide(threads, affinity, power)
+    options = Options(requantization, precision, max_iterations, tuned, threading.threads)
+    program = Program(graph, choose_isa(host(), isa, precision), threading, options)
     if strict and program.fallbacks:
         lines = [f"{f.node.op.name} {f.node.origin!r}: {f.reason}" for f in program.fallbacks]
         program.close()

@@ -19,6 +19,7 @@ import numpy as np
 
 from .codegen import cache, tuned
 from .codegen.module import choose_isa
+from .codegen.policy import decide
 from .codegen.target import host
 from .codegen.timing import StepTimer
 from .errors import InputError
@@ -283,7 +284,7 @@ class _Search:
         for array in inputs:
             if array.dtype.hasobject:
                 array.fill(b"")
-        programs = [Program(self.graph, self.isa, self.threads, each) for each in options]
+        programs = [Program(self.graph, self.isa, decide(self.threads), each) for each in options]
         try:
             for program in programs:
                 program(*inputs)

@@ -175,6 +175,8 @@ def library(
 def repeat(
     library: Library, threads: ThreadPool, body: str, context: np.ndarray, count: int
 ) -> None:
+    if not threads.started:
+        threads.start()
     pointer = ctypes.c_void_p
     function = ctypes.CFUNCTYPE(None, pointer, pointer, pointer, ctypes.c_int32)
     function(library.address("repeat"))(

@@ -7,6 +7,7 @@ program and holds what its runs need. The functions, linked beside the code that
     i32  ew_pool_start(ptr crew, i32 workers, ptr functions)   returns the workers there are now
     void ew_pool_stop(ptr crew)
     void ew_pool_run(ptr pool, ptr entry, ptr context)
+    void ew_pool_call(ptr {pool, entry, context})              the same of arguments in memory
     void ew_pool_region(ptr pool, ptr body, ptr context, i32 slots)
     void ew_pool_barrier(ptr pool, i32 index)
     void ew_pool_for(ptr pool, i64 side, i32 slot, ptr kernel, ptr params, i64 n, i64 chunk)
@@ -119,6 +120,18 @@ work:
   call void %kernel(ptr %params, i64 0, i64 %n)
   br label %done
 done:
+  ret void
+}
+"""
+
+_CALL = """\
+define void @ew_pool_call(ptr %job) nounwind {
+  %entry.at = getelementptr ptr, ptr %job, i64 1
+  %context.at = getelementptr ptr, ptr %job, i64 2
+  %pool = load ptr, ptr %job
+  %entry = load ptr, ptr %entry.at
+  %context = load ptr, ptr %context.at
+  call void @ew_pool_run(ptr %pool, ptr %entry, ptr %context)
   ret void
 }
 """
@@ -603,8 +616,8 @@ def supports_threads(target: Target) -> bool:
 def pool_text(target: Target) -> str:
     """LLVM text that defines the pool's functions; where there are no threads, for one thread."""
     if not supports_threads(target):
-        return _SERIAL
-    return _PARALLEL.format(
+        return _SERIAL + _CALL
+    return _CALL + _PARALLEL.format(
         **_LINUX[target.arch],
         **_STATES,
         cores=CORES,

@@ -40,14 +40,15 @@ class ThreadPool:
     Programs of the same ``cpus`` and ``idle`` share workers: there are as many as the largest pool
     asks for, and more, up to the cores, where several might run at once. They end with the last
     pool that uses them (by `stop`, or forgotten), or with the process. A child made by os.fork has
-    none of its parent's threads: the first use of `address` there starts new ones, so read
-    `address` before each run and do not keep it.
+    none of its parent's threads: where `started` is false, `start` before a run.
 
     Raises InputError for a thread count outside 1..`MAX_THREADS`, CompileError where the system
     has no threads for us, or refuses ``cpus``.
 
     Attributes:
         threads: how many run a program, the caller's included.
+        address: of the native pool.
+        started: whether the threads are there: not after `stop`, nor in a child made by os.fork.
         lock: to be held during a run; `stop` and the end of the process wait for it. In a child
             made by os.fork it is free.
     """
@@ -64,47 +65,46 @@ class ThreadPool:
         self.threads = threads
         self.lock = threading.Lock()
         self._library, self._setting = library, (cpus, idle)
-        self._process = 0
-        self._start()
+        self.started = False
+        self._memory, self.address = _aligned(pool.POOL_BYTES)
+        self.start()
         _pools.add(self)
-
-    @property
-    def address(self) -> int:
-        """Of the native ``pool``; starts the threads again after `stop` and after os.fork."""
-        if not self._process:
-            self._start()
-        return self._address
 
     @property
     def worker_cpus(self) -> list[set[int]]:
         """The CPUs that each worker of this setting may run on, as the system tells it."""
         crew = _crews.get(self._setting)
-        return [] if crew is None or not self._process else crew.cpus()
+        return [] if crew is None or not self.started else crew.cpus()
 
     def stop(self) -> None:
         """Let the workers go, after the run under way; nothing the second time."""
         with self.lock:
-            started, self._process = self._process, 0
+            started, self.started = self.started, False
             if started and self._finalizer.detach() and self.threads > 1:
                 _leave(self._setting, self.threads)
 
-    def _start(self) -> None:
-        self._memory, self._address = _aligned(pool.POOL_BYTES)
+    def start(self) -> None:
+        """Start the threads, or what is missing of those that are shared.
+
+        Raises:
+            CompileError: the system has no threads for us.
+        """
+        self._memory.fill(0)
         fields = (
             (pool.THREADS, ctypes.c_int32, self.threads),
             (pool.CORES, ctypes.c_int32, usable_cores()),
             (pool.BUSY, ctypes.c_void_p, _busy[1]),
         )
         for offset, kind, value in fields:
-            kind.from_address(self._address + offset).value = value
+            kind.from_address(self.address + offset).value = value
         if self.threads > 1:
             crew = _enter(self._setting, self._library, self.threads)
-            ctypes.c_void_p.from_address(self._address + pool.CREW).value = crew.address
+            ctypes.c_void_p.from_address(self.address + pool.CREW).value = crew.address
             spins = _spins(self._library, BARRIER_SECONDS)
-            ctypes.c_int32.from_address(self._address + pool.SPINS).value = spins
-        self._process = os.getpid()
+            ctypes.c_int32.from_address(self.address + pool.SPINS).value = spins
+        self.started = True
         self._finalizer = weakref.finalize(
-            self, _end, self.lock, self._setting, self.threads, self._memory, self._process
+            self, _end, self.lock, self._setting, self.threads, self._memory, os.getpid()
         )
 
 
@@ -206,7 +206,7 @@ def _renew() -> None:
     _busy = _aligned(POOL_ALIGN)
     for each in list(_pools):
         each.lock = threading.Lock()
-        each._process = 0
+        each.started = False
 
 
 if hasattr(os, "register_at_fork"):
