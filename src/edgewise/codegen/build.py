@@ -119,11 +119,11 @@ def objects(plan: Plan, code: Code, target: Target) -> list[bytes]:
     keys = {name: cache.key("object", SOURCES, str(target), name) for name in texts}
     known = {name: cache.read(key, ".o") for name, key in keys.items()}
     missing = [name for name, data in known.items() if data is None]
-    wanted: list[Callable[[], str]] = [*(texts[name] for name in missing), lambda: code.entries]
-    built = jit.compile_many((text() for text in wanted), target)
-    for name, data in zip(missing, built, strict=False):
+    built = jit.compile_many((texts[name]() for name in missing), target)
+    for name, data in zip(missing, built, strict=True):
         cache.put(keys[name], ".o", data)
     parts = [data for data in known.values() if data is not None] + built
+    parts.append(jit.compile_ir(code.entries, target, optimize=0))
     if NAMES & set(undefined(parts)):
         parts.append(jit.compile_ir(MEMORY_TEXT, target))
     return parts
@@ -179,7 +179,7 @@ def _entries(plan: Plan, segments: Sequence[Segment], offsets: Sequence[int], st
     """LLVM text of the entry functions and of the regions that threads divide."""
     lines = [
         "declare void @ew_pool_region(ptr, ptr, ptr, i32)",
-        "declare void @ew_pool_for(ptr, i32, ptr, ptr, i64, i64)",
+        "declare void @ew_pool_for(ptr, i64, i32, ptr, ptr, i64, i64)",
         "declare void @ew_pool_barrier(ptr, i32)",
         *(f"declare void @{name}(ptr, i64, i64)" for name in plan.kernels),
     ]
@@ -197,11 +197,11 @@ def _entries(plan: Plan, segments: Sequence[Segment], offsets: Sequence[int], st
                 calls += _direct(steps, at, first)
                 continue
             body = f"{segment.entry}_{numbers[0]}"
-            lines += _function("internal ", body, _divided(steps, at, first))
+            lines += _function("internal ", body, ", i64 %side", _divided(steps, at, first))
             arguments = f"ptr %pool, ptr @{body}, ptr %params, i32 {len(steps)}"
             calls.append(f"  call void @ew_pool_region({arguments})")
             calls += _stamp(first, len(steps) - 1)
-        lines += _function("", segment.entry, calls)
+        lines += _function("", segment.entry, "", calls)
     return "\n".join(lines) + "\n"
 
 
@@ -229,8 +229,8 @@ def _limited(divided: bool, numbers: range) -> Iterator[tuple[bool, range]]:
         yield divided, numbers[i : i + SLOTS]
 
 
-def _function(linkage: str, name: str, calls: Sequence[str]) -> list[str]:
-    head = f"define {linkage}void @{name}(ptr %pool, ptr %params) nounwind {{"
+def _function(linkage: str, name: str, more: str, calls: Sequence[str]) -> list[str]:
+    head = f"define {linkage}void @{name}(ptr %pool, ptr %params{more}) nounwind {{"
     return [head, *calls, "  ret void", "}"]
 
 
@@ -256,7 +256,7 @@ def _divided(steps: Sequence[Step], offsets: Sequence[int], stamp: int | None) -
     for i, (step, offset) in enumerate(zip(steps, offsets, strict=True)):
         lines += [
             f"  %p{i} = getelementptr i8, ptr %params, i64 {offset}",
-            f"  call void @ew_pool_for(ptr %pool, i32 {i}, ptr @{step.kernel.symbol}, "
+            f"  call void @ew_pool_for(ptr %pool, i64 %side, i32 {i}, ptr @{step.kernel.symbol}, "
             f"ptr %p{i}, i64 {step.units}, i64 {step.chunk})",
         ]
         if i + 1 == len(steps):
