@@ -30,6 +30,11 @@ from .pixels import FIELDS, pixel_fields, tiles
 from .stages import FLOAT, Place, placed, stage_fields, stage_operands, store_all, store_part
 from .views import SLACK
 
+ADDITION: dict[str, Type] = dict.fromkeys(
+    ("c_mult", "r_mult", "add_bias", "shift", "add_zero_point", "add_lo", "add_hi"), i32
+)
+"""Fields of a residual's addition, besides where it lies."""
+
 MAX_SCRATCH = 1 << 18
 """Bytes of stack a tile's gathered rows may take."""
 
@@ -100,10 +105,7 @@ class QGemm:
         if self.weight_zero_point:
             fields |= {"w_zero": i32, "ones": ptr}
         if self.add:
-            fields |= pixel_fields("r")
-            fields |= dict.fromkeys(
-                ("c_mult", "r_mult", "add_bias", "shift", "add_zero_point", "add_lo", "add_hi"), i32
-            )
+            fields |= pixel_fields("r") | ADDITION
         return fields
 
     def layout(self, kc: int, runs: int) -> tuple[int, int]:
@@ -341,22 +343,25 @@ class QGemmBuilder:
         column: Value,
     ) -> list[Value]:
         """The 8-bit results of each row."""
-        k, isa, clamp = self.k, self.isa, self.clamp
-        if not self.v.add:
-            return isa.pack_rows(rounded, clamp, bounded=True)
-        wide = i32[isa.lanes]
-        c_mult, r_mult, bias, shift = (
-            k.once(name, partial(k[name].splat, isa.lanes))
-            for name in ("c_mult", "r_mult", "add_bias", "shift")
-        )
-        sums = []
-        for qs, row in zip(rounded, rows["r"], strict=True):
-            residual = isa.unpack((row + column).load(isa.activation[self.v.nr]))
-            floored = (q.max(clamp.lanes("relative_lo", wide)) for q in qs)
-            sums.append(
-                [
-                    (q * c_mult + r * r_mult + bias) >> shift
-                    for q, r in zip(floored, residual, strict=True)
-                ]
-            )
-        return isa.pack_rows(sums, Clamp(k, "add_"))
+        residuals = [row + column for row in rows["r"]] if self.v.add else None
+        return results(self.isa, self.clamp, rounded, residuals)
+
+
+def results(
+    isa: Isa, clamp: Clamp, rounded: list[list[Value]], residuals: list[Value] | None
+) -> list[Value]:
+    """The 8-bit results of rows of ``Isa.rounded``; what lies at ``residuals`` is added."""
+    if residuals is None:
+        return isa.pack_rows(rounded, clamp, bounded=True)
+    k, wide = clamp.k, i32[isa.lanes]
+    c_mult, r_mult, bias, shift = (
+        k.once(name, partial(k[name].splat, isa.lanes))
+        for name in ("c_mult", "r_mult", "add_bias", "shift")
+    )
+    sums = []
+    for qs, address in zip(rounded, residuals, strict=True):
+        residual = isa.unpack(address.load(isa.activation[len(qs) * isa.lanes]))
+        floored = (q.max(clamp.lanes("relative_lo", wide)) for q in qs)
+        pairs = zip(floored, residual, strict=True)
+        sums.append([(q * c_mult + r * r_mult + bias) >> shift for q, r in pairs])
+    return isa.pack_rows(sums, Clamp(k, "add_"))

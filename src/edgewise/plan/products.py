@@ -30,6 +30,7 @@ from .context import Context, constant
 from .dynamic_products import DynamicProduct
 from .geometry import Phase, conv_halo, phases, transpose_conv_halo
 from .integer_products import IntegerProduct
+from .integer_winograd import emit_winograd, winograd_for
 from .matmul import lower_computed_weights
 from .model import View
 from .movement import around, packed, part
@@ -114,6 +115,11 @@ def lower_conv(ctx: Context, node: Node) -> None:
             return
         p = replace(p, variant=(v, seconds))
     p, whole = p.prepared(ctx, whole, min(op.group(inputs[1].type)))
+    if isinstance(p, IntegerProduct) and groups == 1:
+        tiled = winograd_for(ctx, p, op, whole, c, epilogue)
+        if tiled is not None:
+            emit_winograd(ctx, tiled, p, whole, c, epilogue)
+            return
     if isinstance(p, IntegerProduct) and groups == 1 and not tail:
         together = pixels_together(ctx.isa, p, op, whole, c)
         if together > 1:

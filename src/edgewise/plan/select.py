@@ -72,9 +72,9 @@ def bytes_cycles(
     """As `cycles`; ``share`` is that of K done by steps of ``two`` and of ``one``."""
     tiles, panels, groups = -(-pixels // v.mr), -(-n // v.nr), runs * -(-kc // qbytes.GROUP)
     tile, two, one = v.mr * v.nv, share[0] / 2, share[1]
-    inner = two * (5 * tile + 2 * v.mr + 2 * v.nv + 3) + one * (3 * tile + v.mr + v.nv + 3)
-    inner += (1 - sum(share)) * (4 * tile + 3 * v.mr + 2 * v.nv + 3)
-    epilogue = 12 + v.mr * (6 * v.nv + 4) + 15
+    inner = two * (5 * tile + v.mr + 2 * v.nv + 2) + one * (3 * tile + v.mr / 2 + v.nv + 2)
+    inner += (1 - sum(share)) * (4 * tile + 2.5 * v.mr + 2 * v.nv + 2)
+    epilogue = 20 + v.mr * (6 * v.nv + 4)
     correction = v.mr * runs * (8 + -(-kc // 32) * 4) if v.weight_zero_point else 0
     work = tiles * (40 + 4 * v.mr + correction + panels * (groups * inner + epilogue))
     return work / v.isa.costs.per_cycle

@@ -1,0 +1,107 @@
+"""8-bit 3x3 convolutions of stride 1 by Winograd's filtering, where it takes less time."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..kernels.dot import Pmaddwd
+from ..kernels.qwinograd import LANES, MAX_CHANNELS, PLANES, QWinograd
+from ..ops import Conv2D
+from . import select
+from .context import Context
+from .images import image_fields
+from .integer_products import IntegerProduct
+from .model import Params, View
+from .rows import Epilogue
+from .tiled import MAX_SCRATCH
+
+BLOCK = 8
+"""Tiles whose transformed inputs a unit holds."""
+
+
+def winograd_for(
+    ctx: Context, p: IntegerProduct, op: Conv2D, source: View, target: View, epilogue: Epilogue
+) -> QWinograd | None:
+    """The variant for a convolution, or None where a product is as good or the only one.
+
+    ``source`` has its padding. Instruction sets that multiply bytes have no use for it.
+    """
+    isa, (n, kh, kw, channels) = ctx.isa, p.weights.shape
+    usable = (kh, kw) == (3, 3) and op.stride == op.dilation == (1, 1) and channels <= MAX_CHANNELS
+    if not usable or p.zero or p.rounding or type(isa.gemm) is not Pmaddwd:
+        return None
+    add = bool(epilogue.stages)
+    v = QWinograd(isa, 4, nv=2 if n > isa.lanes else 1, add=add)
+    if v.scratch_bytes(channels, BLOCK) > MAX_SCRATCH:
+        return None
+    direct = select.qgemm(
+        isa,
+        math.prod(target.shape[:3]),
+        n,
+        3 * channels,
+        3,
+        weight_zero_point=False,
+        add=add,
+        weights=p.weights.reshape(n, 3, -1),
+    )
+    better = direct is None or winograd_seconds(v, target.shape, channels) < direct[1]
+    return v if better else None
+
+
+def winograd_seconds(v: QWinograd, out: tuple[int, ...], channels: int) -> float:
+    """Estimated time of one thread."""
+    blocks = -(-out[0] * -(-out[1] // 2) * -(-out[2] // 2) // BLOCK)
+    depth, panels, tile = -(-channels // LANES) * LANES, -(-out[3] // v.nr), v.mr * v.nv
+    inner = depth / 2 * (2 * tile + v.nv + v.mr) + 2 * tile + 12
+    work = BLOCK * (20 + depth / v.isa.lanes * 42)
+    work += panels * BLOCK * (PLANES / v.mr * inner + 60 + 90 * v.nv)
+    return blocks * work / v.isa.costs.per_cycle / (select.GHZ * 1e9)
+
+
+def emit_winograd(
+    ctx: Context,
+    v: QWinograd,
+    p: IntegerProduct,
+    source: View,
+    target: View,
+    epilogue: Epilogue,
+) -> None:
+    """The convolution of ``source``, which has its padding."""
+    n, channels = p.weights.shape[0], p.weights.shape[3]
+    images, height, width, _ = target.shape
+    tall, wide = -(-height // 2), -(-width // 2)
+    bias = p.bias - p.input_zero * p.weights.sum(axis=(1, 2, 3), dtype=p.bias.dtype)
+    params: Params = {
+        **epilogue.params,
+        **image_fields("a", source),
+        **image_fields("c", target),
+        "w": ctx.constants.add(v.packed(p.weights, bias, p.factors[0].astype(np.float32))),
+        "height": height,
+        "width": width,
+        "in_height": source.shape[1],
+        "in_width": source.shape[2],
+        "channels": channels,
+        "n": n,
+        "tiles_y": tall,
+        "tiles_x": wide,
+        "tiles": images * tall * wide,
+        "block": BLOCK,
+        "panels": -(-n // v.nr),
+        "panel_bytes": v.panel_bytes(channels),
+        "pitch": v.pitch(channels),
+        "zero_point": p.requant.zero_point,
+        "lo": p.requant.lo,
+        "hi": p.requant.hi,
+    }
+    for name, operand in epilogue.rows.items():
+        params |= image_fields(name, operand.view)
+    ctx.emit(
+        v,
+        params,
+        -(-images * tall * wide // BLOCK),
+        seconds=winograd_seconds(v, target.shape, channels),
+        reads=(source, *(r.view for r in epilogue.rows.values())),
+        writes=(target,),
+    )
