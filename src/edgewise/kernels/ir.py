@@ -323,7 +323,7 @@ class Kernel:
         self._vars: list[Var] = []
         self._count = 0
         self._block = "entry"
-        params = Value(self, "%params", ptr)
+        params = self.params = Value(self, "%params", ptr)
         self.begin, self.end = Value(self, "%begin", index), Value(self, "%end", index)
         self.fields = {
             field: (params + 8 * i).load(ty, 8) for i, (field, ty) in enumerate(fields.items())
@@ -380,6 +380,11 @@ class Kernel:
         self._declares[name] = f"declare {ty.llvm} @{name}({types})"
         values = ", ".join(f"{a.ty.llvm} {a.name}" for a in args)
         return self.emit(f"call {ty.llvm} @{name}({values})", ty)
+
+    def call(self, kernel: str, params: Value, begin: Value, end: Value) -> None:
+        """Another kernel, of this symbol, on a range of its units."""
+        self._declares[kernel] = f"declare void @{kernel}(ptr, i64, i64)"
+        self.do(f"call void @{kernel}(ptr {params.name}, i64 {begin.name}, i64 {end.name})")
 
     def alloca(self, nbytes: Value | int, align: int = 64) -> Value:
         """Stack memory that lives until the kernel returns; call it outside of loops."""

@@ -11,6 +11,7 @@ from ..kernels.isa import Isa
 from ..ops import Fused, Rounding
 from ..passes.requantization import rounding_of
 from . import memory
+from .bands import fuse
 from .check import check
 from .choices import UNTUNED, Tuning
 from .context import Context, NoKernelError
@@ -35,15 +36,19 @@ MAX_ARENA_BYTES = 2**30
 
 
 def make_plan(
-    graph: Graph, isa: Isa, precision: str | None = None, tuning: Tuning = UNTUNED
+    graph: Graph,
+    isa: Isa,
+    precision: str | None = None,
+    tuning: Tuning = UNTUNED,
+    keep_inputs: bool = False,
 ) -> Plan:
     """Choose kernels, addresses and steps for ``graph`` on ``isa``.
 
     The graph's 8-bit activations must have the type that ``isa`` takes
     (``passes.to_uint8``, ``passes.to_int8``), its weights int8 (``passes.weights_to_int8``).
     ``precision`` "bf16" lets products of float32 take bfloat16 operands; ``tuning`` is what was
-    measured of kernels, beside the cost model. A node without a kernel
-    becomes a ``HostStep``.
+    measured of kernels, beside the cost model. ``keep_inputs`` has no step overwrite an input. A
+    node without a kernel becomes a ``HostStep``.
 
     Raises:
         UnsupportedError: the arena would exceed ``MAX_ARENA_BYTES``.
@@ -54,18 +59,23 @@ def make_plan(
         for node in graph.nodes
     }
     while True:
-        layout = lay_out(graph, native)
+        layout = lay_out(graph, native, keep_inputs)
         ctx = Context(isa, layout.views, precision=precision, tuning=tuning)
         refused = _lower(graph, native, layout, ctx)
         if not refused:
             break
         native |= dict.fromkeys(refused, False)
     moved = _keep_states(graph, ctx)
-    _add_barriers(ctx.steps)
     outputs = tuple(
         (v, v.data if v.data is not None else moved.get(v, layout.views[v])) for v in graph.results
     )
+    ends = (*(layout.views[v] for v in graph.sources), *(place for _, place in outputs))
+    kept = {place.address.buffer for place in ends if isinstance(place, View)}
+    ctx.steps = fuse(isa, graph.nodes, ctx.steps, kept)
+    _add_barriers(ctx.steps)
     lasting = [layout.views[state.before] for state in graph.states]
+    if keep_inputs:
+        lasting += [layout.views[value] for value in graph.inputs]
     if ctx.broken is not None:
         lasting.append(ctx.broken)
     lifetimes = _lifetimes(graph, ctx, layout, lasting, [place for _, place in outputs])

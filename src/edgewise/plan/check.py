@@ -10,7 +10,8 @@ from .model import CONSTANTS, Address, Plan, Step, View
 def check(plan: Plan) -> None:
     """Compare every view's and every pointer's place with the size of its buffer.
 
-    A step's views tell all bytes that it reads or writes on purpose, padding included.
+    A step's views tell all bytes that it reads or writes on purpose, padding included; so do
+    those of the parts of a fused one, in buffers of which a scratch holds some rows.
 
     Raises:
         CompileError: naming the step and the operand that does not fit (a defect of the plan).
@@ -29,7 +30,9 @@ def check(plan: Plan) -> None:
         return 0 <= first <= last <= sizes.get(view.address.buffer, -1)
 
     for index, step in enumerate(plan.steps):
-        for view in step.views:
+        parts = step.parts if isinstance(step, Step) else ()
+        sizes |= {v.address.buffer: v.address.buffer.nbytes for p in parts[:-1] for v in p.writes}
+        for view in (*step.views, *(v for part in parts for v in part.views)):
             if not fits(view):
                 raise CompileError(f"{_named(plan, index)}: {_place(view)}")
         if not isinstance(step, Step):
