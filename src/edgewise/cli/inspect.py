@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import edgewise as ew
 
+from .arena import show_memory
 from .base import app, finish
 from .options import (
     InputShapes,
@@ -47,6 +49,13 @@ def inspect(
     graph: Annotated[
         bool, typer.Option("--graph", help="Print the graph as text, before and after the passes.")
     ] = False,
+    memory: Annotated[
+        bool, typer.Option("--memory", help="Draw the arena over time and certify its peak.")
+    ] = False,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", metavar="FILE", help="Write that picture: .png, .svg, .pdf."),
+    ] = None,
     threads: Threads = "1",
     isa: IsaName = None,
     strict: Strict = False,
@@ -62,13 +71,18 @@ def inspect(
     Examples:
       edgewise inspect mobilenet.tflite
       edgewise inspect mobilenet.tflite --graph
+      edgewise inspect mobilenet.tflite --memory --plot arena.svg
       edgewise inspect mobilenet.tflite --json
     """
     from ..tools.differences import random_inputs
     from ..tools.facts import Compiling
     from ..tools.fallbacks import slow_operators
     from ..tools.inspect import inspection
+    from ..tools.memory import memory_facts, save_memory_plot
+    from ..tools.plots import check_plot
 
+    if plot is not None:
+        check_plot(plot)
     imported = ew.load(model, signature, parse_shapes(shape))
     if graph and not json:
         typer.echo(f"{imported}\n\n{ew.optimize(imported)}")
@@ -78,9 +92,16 @@ def inspect(
         (arrays,) = random_inputs(imported, 1, 0)
         slow = slow_operators(program, arrays)
         facts = inspection(model, imported, program, slow)
+        if memory or plot is not None:
+            facts["memory"] = memory_facts(program.memory)
+    if plot is not None:
+        save_memory_plot(plot, str(model), facts["memory"])
+        facts["plot"] = str(plot)
     if graph:
         facts["graph"] = {"imported": str(imported), "optimized": str(ew.optimize(imported))}
-    finish("inspect", facts, show, json)
+    finish("inspect", facts, show_memory if "memory" in facts else show, json)
+    if "memory" in facts and not facts["memory"]["sound"]:
+        raise typer.Exit(1)
 
 
 def show(out: Console, facts: Facts) -> None:

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from ..errors import CompileError
 from .check import check
-from .model import CONSTANTS, Address, Buffer, Plan, Step, View, align
+from .model import CONSTANTS, Address, Buffer, HostStep, Plan, Step, View, align
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,15 @@ class Resident:
 
 
 @dataclass(frozen=True)
+class Doing:
+    """A step for a reader: the operator, its name in the file, and the kernel's symbol."""
+
+    op: str
+    origin: str
+    kernel: str
+
+
+@dataclass(frozen=True)
 class ArenaReport:
     """The arena of a plan over time, in bytes.
 
@@ -41,7 +50,7 @@ class ArenaReport:
             placement takes less.
         peak_step: a step at which ``least_bytes`` live.
         live_bytes: what lives at each step, and after the last one.
-        steps: what each step does, for a reader.
+        steps: what each step does.
         buffers: by first step, then offset.
         problems: what is wrong with it, a line each: none in a sound plan.
     """
@@ -51,7 +60,7 @@ class ArenaReport:
     least_bytes: int
     peak_step: int
     live_bytes: tuple[int, ...]
-    steps: tuple[str, ...]
+    steps: tuple[Doing, ...]
     buffers: tuple[Resident, ...]
     problems: tuple[str, ...]
 
@@ -93,7 +102,7 @@ def certify(plan: Plan) -> ArenaReport:
         least,
         live.index(least),
         tuple(live),
-        tuple(_named(plan, i) for i in range(len(plan.steps))),
+        tuple(_doing(plan, step) for step in plan.steps),
         buffers,
         (*_nowhere(plan, lives), *_outside(plan), *_shared(buffers, len(live))),
     )
@@ -169,8 +178,9 @@ def _shared(buffers: tuple[Resident, ...], times: int) -> Iterator[str]:
                 )
 
 
-def _named(plan: Plan, index: int) -> str:
-    step = plan.steps[index]
-    node = plan.nodes[step.node] if step.node < len(plan.nodes) else None
+def _doing(plan: Plan, step: Step | HostStep) -> Doing:
     kernel = step.kernel.symbol if isinstance(step, Step) else "its reference"
-    return kernel if node is None else f"{node.op.name} {node.origin!r} by {kernel}"
+    if step.node >= len(plan.nodes):  # states of a graph without nodes
+        return Doing("", "", kernel)
+    node = plan.nodes[step.node]
+    return Doing(node.op.name, node.origin, kernel)
