@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
+import time
+
 import pytest
 
 from edgewise.codegen import jit
-from edgewise.codegen.module import choose_isa
+from edgewise.codegen.module import choose_isa, target_for
+from edgewise.codegen.stamps import Counter, stamp_text
 from edgewise.codegen.target import Target, host
-from edgewise.codegen.timing import StepTimer, timed_text
+from edgewise.codegen.timing import StepTimer
 from edgewise.dtype import DType
 from edgewise.errors import CompileError
 from edgewise.execution import plan_for
@@ -44,10 +48,21 @@ def test_fallbacks_are_left_out() -> None:
 )
 def test_counter_of_each_processor(triple: str, cpu: str, instruction: str) -> None:
     target = Target(triple, cpu)
-    text = timed_text(target.arch, ["f"]) + "declare void @f(ptr, ptr)\n"
-    assert jit.assembly(text, target).lower().count(instruction) == 2
+    text = jit.assembly(stamp_text(target.arch, 7), target).lower()
+    assert text.count(instruction) == 2
 
 
 def test_unknown_processor() -> None:
-    with pytest.raises(CompileError, match="processor riscv64: how to read its counter"):
-        timed_text("riscv64", [])
+    with pytest.raises(CompileError, match="processor riscv64: no counter of time is known"):
+        stamp_text("riscv64", 0)
+
+
+def test_the_counter_keeps_time() -> None:
+    text = stamp_text(host().arch, 0)
+    library = jit.load_object([jit.compile_ir(text, target_for(choose_isa(host())))])
+    counter = Counter(library)
+    read = ctypes.CFUNCTYPE(ctypes.c_int64)(library.address("ew_ticks"))
+    ticks, start = read(), time.perf_counter()
+    time.sleep(0.05)
+    ticks, seconds = read() - ticks, time.perf_counter() - start
+    assert ticks * counter.seconds_per_tick() == pytest.approx(seconds, rel=0.05)

@@ -14,13 +14,17 @@ from dataclasses import replace
 from ..errors import CompileError
 from ..kernels.isa import Isa
 from ..plan.model import Plan
-from .build import generate, linked
+from .build import Code, generate, linked
 from .jit import Library
 from .module import Segment, target_for
+from .target import Target
 
 COUNTERS = {
     "x86_64": ("declare i64 @llvm.readcyclecounter()", "call i64 @llvm.readcyclecounter()"),
-    "aarch64": ("", 'call i64 asm sideeffect "isb\\0Amrs $0, cntvct_el0", "=r,~{memory}"()'),
+    "aarch64": (
+        'declare i64 @llvm.read_volatile_register.i64(metadata)\n!0 = !{!"cntvct_el0"}',
+        "call i64 @llvm.read_volatile_register.i64(metadata !0)",
+    ),
 }
 """How processors read a counter that runs at a constant rate (rdtsc, cntvct_el0)."""
 
@@ -64,15 +68,19 @@ def stamp_text(arch: str, words: int) -> str:
     return text.replace("WORDS", str(words))
 
 
-def build_stamped(plan: Plan, segments: Sequence[Segment], isa: Isa) -> Library:
-    """The code of ``plan`` with stamps, from the cache where it is there.
+def stamped(plan: Plan, segments: Sequence[Segment], target: Target) -> Code:
+    """The code of ``plan`` with stamps; see `build.generate`.
 
-    Its functions have the names of the program's; see `build.generate` for the stamps.
+    Its functions have the names of the program's, and their parameters one more word.
     """
-    target = target_for(isa)
     code = generate(plan, tuple(segments), stamped=True)
-    code = replace(code, entries=code.entries + stamp_text(target.arch, code.params.size))
-    library, _, _ = linked(plan, code, target)
+    return replace(code, entries=code.entries + stamp_text(target.arch, code.params.size))
+
+
+def build_stamped(plan: Plan, segments: Sequence[Segment], isa: Isa) -> Library:
+    """The same as machine code, from the cache where it is there."""
+    target = target_for(isa)
+    library, _, _ = linked(plan, stamped(plan, segments, target), target)
     return library
 
 
