@@ -13,6 +13,7 @@ import pytest
 
 from edgewise.codegen import cache, tuned
 from edgewise.codegen.cache import CacheWarning
+from edgewise.codegen.target import processor
 from edgewise.plan.choices import UNTUNED
 
 MEASURED = {"qgemm 49x16": {"a": 2e-6, "b": 1e-6}, "conv 7x7": {"c": 3e-6}}
@@ -96,7 +97,7 @@ def test_versions_and_features(where: Path, monkeypatch: pytest.MonkeyPatch, nam
 
 
 def test_machine_names_its_processor_and_caches() -> None:
-    assert tuned.machine().startswith(tuned.processor())
+    assert tuned.machine().startswith(processor())
 
 
 def test_reset(where: Path) -> None:
