@@ -66,8 +66,13 @@ def inspection(model: Path, imported: Graph, program: Program, slow: Sequence[Sl
 
 
 def _steps_of_nodes(plan: Plan) -> list[list[str | None]]:
-    """The kernels that run each node, by symbol; None for its numpy reference."""
+    """The kernels that run each node, by symbol; None for its numpy reference.
+
+    A fused step's kernel runs all of its nodes.
+    """
     found: list[list[str | None]] = [[] for _ in plan.nodes]
-    for step in (s for s in plan.steps if s.node < len(found)):
-        found[step.node].append(step.kernel.symbol if isinstance(step, Step) else None)
+    for step in plan.steps:
+        for number in step.nodes if isinstance(step, Step) else (step.node,):
+            if number < len(found):
+                found[number].append(step.kernel.symbol if isinstance(step, Step) else None)
     return found
