@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from edgewise.ops import Activation
 from edgewise.plan import Plan, Step, bands
 from edgewise.plan.check import check as check_plan
 from edgewise.runtime import plan_for
+from edgewise.tools.inspect import inspection
 from kernels.harness import isas
 from networks import Builder, assert_matches, quantized, random_inputs, reference
 from test_plan import check_accesses
@@ -191,6 +193,17 @@ def test_chosen_where_it_gains(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(plan.steps) == 1
     assert plan.arena_bytes < apart(large(), AVX2, monkeypatch).arena_bytes / 4
     assert not fused(plan_for(BLOCKS["block"].graph(DType.FLOAT32), AVX2))
+
+
+def test_inspect_tells(tmp_path: Path) -> None:
+    """Which operators run as one step, and the kernel of each."""
+    graph = large()
+    model = tmp_path / "model"
+    model.write_bytes(b"")
+    program = ew.compile(graph)
+    operators = inspection(model, graph, program)["operators"]
+    assert [o["together"] for o in operators] == [[0, 1, 2]] * 3
+    assert [o["kernels"][0].split("_")[0] for o in operators] == ["gemm", "depthwise", "gemm"]
 
 
 def test_not_what_others_read(eager: pytest.MonkeyPatch) -> None:

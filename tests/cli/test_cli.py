@@ -483,6 +483,18 @@ def test_inspect_on_narrow_terminals(facts: Facts, classifier: Path, width: int)
     assert shown or "columns left out: origin, kernels" in text.getvalue()
 
 
+def test_inspect_brackets_what_runs_as_one_step(facts: Facts, classifier: Path) -> None:
+    document = facts("inspect", classifier)
+    assert [o["together"] for o in document["operators"][:3]] == [[0], [1], [2]]
+    for operator in document["operators"][:3]:
+        operator["together"] = [0, 1, 2]
+    text = io.StringIO()
+    inspect.show(Console(file=text, width=72), document)
+    names = [o["op"] for o in document["operators"][:3]]
+    assert all(f"{b} {op} " in text.getvalue() for b, op in zip("┌│└", names, strict=True))
+    assert "these run as one step" in text.getvalue()
+
+
 def test_inspect_in_short_words(facts: Facts, classifier: Path) -> None:
     document = facts("inspect", classifier)
     document["macs"] = document["operators"][0]["macs"] = 256

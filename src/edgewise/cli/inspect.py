@@ -104,13 +104,21 @@ def inspect(
         raise typer.Exit(1)
 
 
+def bracket(operator: Facts) -> str:
+    """A piece of a bracket around the operators that run as one step."""
+    number, together = operator["index"], operator["together"]
+    if len(together) < 2:
+        return ""
+    return {together[0]: "┌ ", together[-1]: "└ "}.get(number, "│ ")
+
+
 def show(out: Console, facts: Facts) -> None:
     operators = counted(facts["operators_in_file"], "operator")
     out.print(escape(f"{facts['model']}: {operators} in the file, as they run:"))
     rows = [
         {
             "#": str(o["index"]),
-            "operator": o["op"],
+            "operator": bracket(o) + o["op"],
             "origin": escape(short(o["origin"])),
             "output": escape(types_of(o["outputs"])),
             "MMAC": millions(o["macs"]) if o["macs"] else "",
@@ -140,4 +148,6 @@ def show(out: Console, facts: Facts) -> None:
     out.print(
         f"kernels {len(facts['kernels'])}, for {facts['isa']}, {threads_of(facts['threads'])}"
     )
+    if any(len(o["together"]) > 1 for o in facts["operators"]):
+        out.print("┌ │ └   these run as one step, a band of rows at a time")
     show_fallbacks(out, facts)

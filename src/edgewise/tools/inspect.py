@@ -22,13 +22,12 @@ def inspection(model: Path, imported: Graph, program: Program, slow: Sequence[Sl
     ``slow`` are the operators without a kernel, with their share of the time.
     """
     plan = program.plan
-    steps = _steps_of_nodes(plan)
+    kernels, together = _kernels_of_nodes(plan), _together(plan)
     operators = []
     seen: set[Value] = set()
     for index, node in enumerate(plan.nodes):
         weights = {v for v in node.inputs if v.is_constant} - seen
         seen |= weights
-        kernels = [symbol for symbol in steps[index] if symbol is not None]
         operators.append(
             {
                 "index": index,
@@ -38,7 +37,8 @@ def inspection(model: Path, imported: Graph, program: Program, slow: Sequence[Sl
                 "outputs": [value_facts(v) for v in node.outputs],
                 "macs": node.macs,
                 "weight_bytes": sum(v.type.nbytes for v in weights),
-                "kernels": list(dict.fromkeys(kernels)),
+                "kernels": list(dict.fromkeys(kernels[index])),
+                "together": together.get(index, [index]),
                 "fallback": node in plan.fallbacks,
             }
         )
@@ -65,14 +65,17 @@ def inspection(model: Path, imported: Graph, program: Program, slow: Sequence[Sl
     }
 
 
-def _steps_of_nodes(plan: Plan) -> list[list[str | None]]:
-    """The kernels that run each node, by symbol; None for its numpy reference.
-
-    A fused step's kernel runs all of its nodes.
-    """
-    found: list[list[str | None]] = [[] for _ in plan.nodes]
-    for step in plan.steps:
-        for number in step.nodes if isinstance(step, Step) else (step.node,):
-            if number < len(found):
-                found[number].append(step.kernel.symbol if isinstance(step, Step) else None)
+def _kernels_of_nodes(plan: Plan) -> list[list[str]]:
+    """The kernels that run each node, by symbol; of a fused step the part that is the node's."""
+    found: list[list[str]] = [[] for _ in plan.nodes]
+    for step in (s for s in plan.steps if isinstance(s, Step)):
+        for part in step.parts or (step,):
+            if part.node < len(found):
+                found[part.node].append(part.kernel.symbol)
     return found
+
+
+def _together(plan: Plan) -> dict[int, list[int]]:
+    """For each node of a fused step: all nodes of that step, in order."""
+    steps = (s for s in plan.steps if isinstance(s, Step) and s.parts)
+    return {number: list(step.nodes) for step in steps for number in step.nodes}
