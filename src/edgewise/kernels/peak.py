@@ -25,8 +25,8 @@ from .tiled import TiledConv
 from .wdepthwise import WDepthwise
 from .wgemm import WGemm
 
-COLUMNS = 2
-"""Vectors of B that a step of `Peak` loads."""
+COLUMNS, STEPS = 2, 4
+"""Vectors of B that a step of `Peak` loads, and steps of a unit."""
 
 BUFFER = 4096
 """Bytes of B that `Peak` reads again and again."""
@@ -127,7 +127,7 @@ class Peak:
 
     @property
     def macs(self) -> int:
-        return self.rows * COLUMNS * self.arithmetic.macs
+        return STEPS * self.rows * COLUMNS * self.arithmetic.macs
 
     @property
     def symbol(self) -> str:
@@ -141,13 +141,15 @@ class Peak:
         how, k = self.arithmetic, Kernel(self.symbol, self.fields)
         a = [(k["a"] + how.a.nbytes * i).load(how.a) for i in range(self.rows)]
         sums = [[k.var(0, how.sums) for _ in range(COLUMNS)] for _ in a]
-        step = COLUMNS * how.b.nbytes
+        unit = STEPS * COLUMNS * how.b.nbytes
         with k.loop(k.begin, k.end) as i:
-            at = k["b"] + (i & (BUFFER // step - 1)) * step
-            for j in range(COLUMNS):
-                b = (at + how.b.nbytes * j).load(how.b)
-                for row, totals in zip(a, sums, strict=True):
-                    totals[j].value = how.apply(totals[j].value, row, b)
+            at = k["b"] + (i & (BUFFER // unit - 1)) * unit
+            for _ in range(STEPS):
+                for j in range(COLUMNS):
+                    b = at.load(how.b)
+                    at = at + how.b.nbytes
+                    for row, totals in zip(a, sums, strict=True):
+                        totals[j].value = how.apply(totals[j].value, row, b)
         for n, total in enumerate(x for totals in sums for x in totals):
             (k["c"] + how.sums.nbytes * n).store(total.value)
         return k.text()
