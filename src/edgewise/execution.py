@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .ops import Control, Interpreted
     from .plan import HostStep, Plan, View
     from .plan.choices import Tuning
+    from .plan.model import Variant
 
 Run = Callable[[int, "int | None", "int | None"], object]
 """One part of a network. It takes the address of the threads' pool and, where it is native code,
@@ -42,7 +43,7 @@ class Options:
     """How a network is compiled; see ``edgewise.compile``.
 
     ``tuning`` is what to choose kernels by: if not given and ``tuned``, what was measured on this
-    machine with as many ``threads``.
+    machine with as many ``threads``. ``keep_inputs``: a call leaves what the inputs hold.
     """
 
     requantization: str = "float"
@@ -51,6 +52,7 @@ class Options:
     tuned: bool = True
     threads: int = 1
     tuning: Tuning | None = None
+    keep_inputs: bool = False
 
     @property
     def tuning_digest(self) -> str:
@@ -94,6 +96,8 @@ class Execution:
         graph: as loaded.
         module: the compiled code.
         types: of the inputs: number, shape and dtype.
+        inputs, outputs: of the compiled part, where a run reads and writes them; later steps
+            overwrite the inputs unless ``options.keep_inputs``.
         states: what the variables hold; a call that raises leaves them as they were.
         params: of the steps, with addresses.
         parts: what a call runs, in order: one for each segment of the module.
@@ -117,9 +121,9 @@ class Execution:
             self._array(place, value.type.dtype)
             for value, place in zip(self._core.sources, self.module.inputs, strict=True)
         ]
-        self._inputs = sources[: len(self._core.inputs)]
+        self.inputs = sources[: len(self._core.inputs)]
         self.states = sources[len(self._core.inputs) :]
-        self._outputs = [
+        self.outputs = [
             self._array(place, value.type.dtype) if isinstance(place, Place) else place
             for value, place in zip(self._core.outputs, self.module.outputs, strict=False)
         ]
@@ -160,22 +164,16 @@ class Execution:
 
     def call(self, pool: int, arrays: Sequence[Array]) -> Array | tuple[Array, ...]:
         """As `run`; the output itself where there is one."""
-        quick = self._quick
-        if quick is None or self.parts is not quick.parts:
-            results = self.run(pool, arrays)
+        if self.tail is not None:
+            results = self._run_with_tail(pool, arrays)
             return results[0] if len(results) == 1 else tuple(results)
-        for i, target in enumerate(self._inputs):
+        for i, target in enumerate(self.inputs):
             target[...] = arrays[i]
-        if pool != quick.pool:
-            quick.bind(pool)
-        quick.run()
-        if self._flag.value:
-            self._flag.value = 0
-            self._explain(arrays)
-        if len(self._outputs) == 1:
-            output: Array = self._outputs[0].copy()
+        self.invoke(pool, arrays)
+        if len(self.outputs) == 1:
+            output: Array = self.outputs[0].copy()
             return output
-        return tuple([output.copy() for output in self._outputs])
+        return tuple([output.copy() for output in self.outputs])
 
     def run(self, pool: int, arrays: Sequence[Array]) -> list[Array]:
         """The graph's outputs, in memory of their own, for arrays of its inputs.
@@ -184,23 +182,38 @@ class Execution:
             InputError: an element of a tensor of strings is something else.
             RunError: a loop does not end, or a value breaks an operator's rule.
         """
-        if self.tail is not None:
-            return self._run_with_tail(pool, arrays)
-        self._compute(pool, arrays)
-        return [output.copy() for output in self._outputs]
+        outputs = self.call(pool, arrays)
+        return list(outputs) if isinstance(outputs, tuple) else [outputs]
 
-    def _compute(self, pool: int, arrays: Sequence[Array]) -> None:
-        """Run the compiled part on arrays of its inputs."""
-        for target, array in zip(self._inputs, arrays, strict=False):
-            target[...] = array
-        breaks = self.module.broken is not None
-        held = [state.copy() for state in self.states] if breaks else []
-        for run, entry, context in self.parts:
-            run(pool, entry, context)
-            if self._flag.value:
-                self._flag.value = 0
-                self.hold(held)
-                self._explain(arrays)
+    def invoke(self, pool: int, given: Sequence[Array] | None = None) -> None:
+        """Run the compiled part on what ``inputs`` hold, into ``outputs``.
+
+        ``given`` is what they held, where they may be overwritten by now.
+
+        Raises:
+            RunError: as `run`.
+        """
+        quick = self._quick
+        held: list[Array] = []
+        if quick is not None and self.parts is quick.parts:
+            if pool != quick.pool:
+                quick.bind(pool)
+            quick.run()
+            if not self._flag.value:
+                return
+        else:
+            if self.module.broken is not None:
+                held = [state.copy() for state in self.states]
+            for run, entry, context in self.parts:
+                run(pool, entry, context)
+                if self._flag.value:
+                    break
+            else:
+                return
+        self._flag.value = 0
+        if held:
+            self.hold(held)
+        self._explain(given or self.inputs)
 
     def _explain(self, arrays: Sequence[Array]) -> NoReturn:
         """Raise what the reference of the operator says whose rule a value broke."""
@@ -215,8 +228,11 @@ class Execution:
         for value, array in zip(self.graph.inputs, arrays, strict=True):
             _check_strings(value, array)
         env = dict(zip(self.graph.sources, (*arrays, *self.states), strict=True))
-        self._compute(pool, [env[value] for value in self._core.inputs])
-        for value, output in zip(self._core.outputs, self._outputs, strict=True):
+        given = [env[value] for value in self._core.inputs]
+        for target, array in zip(self.inputs, given, strict=True):
+            target[...] = array
+        self.invoke(pool, given)
+        for value, output in zip(self._core.outputs, self.outputs, strict=True):
             env[value] = output.copy()
         found = self.interpret([_known(env, value) for value in self.tail.inputs])
         env.update(zip(self.tail.outputs, found, strict=True))
@@ -228,15 +244,17 @@ class Execution:
     def _load(self) -> Module:
         """The compiled network: as it was kept, or else from the plan."""
         digest, target = self._core.digest, target_for(self.isa)
-        options = (
-            f"{self.options.requantization} {self.options.precision} {self.options.tuning_digest}"
-        )
+        o = self.options
+        options = f"{o.requantization} {o.precision} {o.tuning_digest} {o.keep_inputs}"
         key = digest and cache.key("network", SOURCES, str(target), digest, options)
         module = stored.load(key) if key else None
         if module is None:
             from .codegen.build import build
+            from .codegen.compiler import KernelCompiler
 
-            module = build(self.plan, self.isa)
+            with KernelCompiler(target) as compiler:
+                self.plan = plan_for(self._core, self.isa, self.options, compiler.add)
+                module = build(self.plan, self.isa, compiler)
             if key:
                 module = stored.save(key, module)
                 stored.save_outline(self._core)
@@ -315,10 +333,15 @@ class Execution:
         return compute
 
 
-def plan_for(graph: Graph, isa: Isa, options: Options | None = None) -> Plan:
+def plan_for(
+    graph: Graph,
+    isa: Isa,
+    options: Options | None = None,
+    emitted: Callable[[Variant], None] | None = None,
+) -> Plan:
     """The plan of a network as loaded, on any instruction set; of what is not interpreted.
 
-    Without ``options``, by the cost model alone.
+    Without ``options``, by the cost model alone. ``emitted`` is told of kernels while it is made.
     """
     from . import passes
     from .ops import Rounding
@@ -332,11 +355,11 @@ def plan_for(graph: Graph, isa: Isa, options: Options | None = None) -> Plan:
     to_activation = passes.to_uint8 if isa.activation.kind == "u" else passes.to_int8
     lowered = passes.weights_to_int8(to_activation(passes.optimize(graph)))
     if options is None:
-        return make_plan(lowered, isa)
+        return make_plan(lowered, isa, emitted=emitted)
     tuning = options.tuning
     if tuning is None:
         tuning = tuned.load(options.threads) if options.tuned else UNTUNED
-    return make_plan(lowered, isa, options.precision, tuning)
+    return make_plan(lowered, isa, options.precision, tuning, options.keep_inputs, emitted)
 
 
 def _reference(node: Node) -> Callable[[int, Sequence[Array]], list[Array]]:

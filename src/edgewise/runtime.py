@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -139,6 +140,51 @@ class Program:
         finally:
             lock.release()
 
+    def input_views(self) -> tuple[Array, ...]:
+        """The memory that `invoke` reads the inputs from, in order: arrays to be filled.
+
+        `invoke` leaves what they hold. They are the program's until its shapes change (`resize`, a
+        call with other shapes): ask for new ones then. No other thread may run the program
+        between filling them and reading the outputs.
+
+        The first use of views or of `invoke` plans the network anew, with inputs that no step
+        overwrites; activations then take more memory by at most the inputs' size.
+
+        Raises:
+            InputError: inputs or outputs have no memory of their own: the network takes strings, or
+                its shapes depend on values.
+        """
+        return tuple(self._kept().inputs)
+
+    def output_views(self) -> tuple[Array, ...]:
+        """The memory that runs leave the outputs in, in order, to be read until the next run.
+
+        Read-only; otherwise as `input_views`.
+        """
+        views = tuple(array.view() for array in self._kept().outputs)
+        for view in views:
+            view.flags.writeable = False
+        return views
+
+    def invoke(self) -> None:
+        """Run the network once on what `input_views` hold, without copies.
+
+        Raises:
+            InputError: as `input_views`.
+            RunError: as a call.
+        """
+        execution, pool = self._execution, self._pool
+        if not execution.options.keep_inputs:
+            execution = self._kept()
+        lock = pool.lock
+        lock.acquire()
+        try:
+            if not pool.started:
+                pool.start()
+            execution.invoke(pool.address)
+        finally:
+            lock.release()
+
     def profile(
         self,
         *args: Array,
@@ -193,6 +239,22 @@ class Program:
     def close(self) -> None:
         """End the program's threads, after the calls under way; the next call starts new ones."""
         self._pool.stop()
+
+    def _kept(self) -> Execution:
+        """The network for the current shapes, such that no step overwrites an input."""
+        with self._pool.lock:
+            execution = self._execution
+            if execution.tail is not None:
+                raise InputError(
+                    f"graph {self.graph.name!r}: its shapes depend on values, or it takes strings; "
+                    "call it instead"
+                )
+            if not execution.options.keep_inputs:
+                self._options = replace(self._options, keep_inputs=True)
+                execution = Execution(self.graph, self.isa, self._options)
+                self._known = OrderedDict({_key(self.graph): execution})
+                self._enter(execution)
+            return execution
 
     def _enter(self, execution: Execution) -> None:
         """Make ``execution`` the current one; variables of another shape start anew."""

@@ -52,13 +52,16 @@ class Layout:
     halos: dict[Value, Sides] = field(default_factory=dict)
 
 
-def lay_out(graph: Graph, native: Mapping[Node, bool]) -> Layout:
+def lay_out(graph: Graph, native: Mapping[Node, bool], keep_inputs: bool = False) -> Layout:
     """Choose the view of every computed value.
 
-    ``native`` says which nodes run as kernels; what the others compute has bytes of its own.
+    ``native`` says which nodes run as kernels; what the others compute has bytes of its own. If
+    ``keep_inputs``, nothing is computed in place of an input.
     """
     layout = Layout(halos=_halos(graph, native))
     last_use = _last_uses(graph)
+    if keep_inputs:
+        last_use.update(dict.fromkeys(graph.inputs, len(graph.nodes)))
     joined = _joined(graph, native, layout.halos)
     residents: dict[Buffer, list[Value]] = {}
 
