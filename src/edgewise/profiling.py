@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     P = ParamSpec("P")
 T = TypeVar("T")
 
-SECONDS, FEWEST, MOST = 1.0, 5, 200
+SECONDS, FEWEST, MOST = 2.0, 5, 200
 """About how long the calls take together, and bounds of the number of timed ones."""
 
 
@@ -84,7 +84,7 @@ def profile(
 ) -> Profile:
     """Time each step of a network on these inputs; its variables stay as they are.
 
-    ``runs`` calls are timed: if not given, about a second of them. ``progress`` is called after
+    ``runs`` calls are timed: if not given, about `SECONDS` of all calls together. ``progress`` is called after
     each.
 
     Raises:
@@ -92,27 +92,29 @@ def profile(
         RunError: as a call of the program does.
     """
     held = [state.copy() for state in execution.states]
-
-    def seconds() -> float:
-        execution.hold(held)
-        start = time.perf_counter()
-        execution.run(pool, arrays)
-        return time.perf_counter() - start
-
     session = _Session()
     timer = _Timer(execution, session)
+
+    def seconds() -> float:
+        """Of a call; one just before it wakes the threads and fills the caches."""
+        for _ in range(2):
+            execution.hold(held)
+            timer.begin_call()
+            session.spent = 0.0
+            start = time.perf_counter()
+            execution.run(pool, arrays)
+            taken = time.perf_counter() - start - session.spent
+        return taken
+
     try:
-        seconds()
-        counter = session.counter()
         usual = seconds()
-        runs = runs or max(FEWEST, min(MOST, round(SECONDS / 2 / max(usual, 1e-9))))
+        counter = session.counter()
+        runs = runs or max(FEWEST, min(MOST, round(SECONDS / 4 / usual)))
         timed, untimed = [], []
         for _ in range(runs):
             untimed.append(seconds())
-            session.spent = 0.0
             with timer.installed():
-                taken = seconds()
-            timed.append(taken - session.spent)
+                timed.append(seconds())
             timer.end_call()
             progress()
         tick = counter.seconds_per_tick() if counter else 0.0
@@ -158,10 +160,11 @@ class _Timer:
     """Stands between an execution and its parts, and adds up what each step takes.
 
     Of a call: rows of ticks, of seconds (where no native code tells ticks) and of calls; a column a
-    step, and the last for what is interpreted.
+    step, and the last for what is interpreted. A nested graph may run several times in a call, so
+    that its stamps are added up after each.
     """
 
-    def __init__(self, execution: Execution, session: _Session, graph: str = "") -> None:
+    def __init__(self, execution: Execution, session: _Session, graph: str | None = None) -> None:
         self._execution, self._session, self._graph = execution, session, graph
         self._plan = execution.plan
         segments, count = execution.module.segments, len(self._plan.steps)
@@ -177,8 +180,17 @@ class _Timer:
             from .codegen.stamps import build_stamped
 
             session.libraries.append(build_stamped(self._plan, segments, execution.isa))
+        self._native = [
+            (
+                self._stamps[s.first + i : s.last + i + 1],
+                self._call[0, s.first : s.last],
+                self._call[2, s.first : s.last],
+            )
+            for i, s in enumerate(segments)
+            if s.entry is not None
+        ]
         pairs = zip(execution.parts, segments, strict=True)
-        self._parts = [self._part(i, part, segment) for i, (part, segment) in enumerate(pairs)]
+        self._parts = [self._part(part, segment) for part, segment in pairs]
         last, interpret = count, execution.interpret
         self._interpret = None if interpret is None else self._measured(last, interpret)
 
@@ -196,12 +208,27 @@ class _Timer:
         finally:
             execution.parts, execution.interpret = before
 
-    def end_call(self) -> None:
-        """What was added up is one of the calls to choose from."""
-        self._calls.append(self._call.copy())
+    def begin_call(self) -> None:
+        """Forget what was added up."""
+        self._stamps.fill(0)
         self._call.fill(0)
         for timer in self._inner():
+            timer.begin_call()
+
+    def end_call(self) -> None:
+        """What was added up is one of the calls to choose from."""
+        self._collect()
+        self._calls.append(self._call.copy())
+        for timer in self._inner():
             timer.end_call()
+
+    def _collect(self) -> None:
+        """Add up the stamps that there are."""
+        for stamps, ticks, calls in self._native:
+            if stamps[0]:
+                np.add(ticks, np.diff(stamps), out=ticks)
+                np.add(calls, 1, out=calls)
+                stamps.fill(0)
 
     def steps(self, kept: npt.NDArray[np.int64], tick: float) -> Iterator[StepProfile]:
         """The means over the calls ``kept``, where a tick is so many seconds."""
@@ -217,35 +244,31 @@ class _Timer:
                 seconds=float(seconds[i]) - sum(s.seconds for s in inner),
                 calls=float(calls[i]),
                 work=work,
-                graph=self._graph,
+                graph=self._graph or "",
             )
         if self._execution.tail is not None:
             tail, taken, turns = self._execution.tail, float(seconds[-1]), float(calls[-1])
-            yield StepProfile((tail,), None, taken, turns, NO_WORK, self._graph)
+            yield StepProfile((tail,), None, taken, turns, NO_WORK, self._graph or "")
 
     def _inner(self) -> Iterator[_Timer]:
         for timers in self._nested.values():
             yield from timers
 
-    def _part(self, number: int, part: Part, segment: Segment) -> Part:
-        """What to call instead of ``part``, the segment of that number."""
+    def _part(self, part: Part, segment: Segment) -> Part:
+        """What to call instead of ``part``."""
         run, _, _ = part
         if segment.entry is None:
             return self._measured(segment.first, run), None, None
-        first, last, session = segment.first, segment.last, self._session
-        stamps = self._stamps[first + number : last + number + 1]
-        ticks, calls = self._call[0, first:last], self._call[2, first:last]
+        session = self._session
 
         def measure(pool: int, entry: int | None, context: int | None) -> None:
             run(pool, entry, context)
             start = time.perf_counter()
-            np.add(ticks, np.diff(stamps), out=ticks)
-            np.add(calls, 1, out=calls)
-            stamps.fill(0)
+            self._collect()
             session.spent += time.perf_counter() - start
 
         entry = session.libraries[-1].address(segment.entry)
-        return measure, entry, self._params.ctypes.data
+        return run if self._graph is None else measure, entry, self._params.ctypes.data
 
     def _measured(self, step: int, compute: Callable[P, T]) -> Callable[P, T]:
         """``compute``, its seconds added to those of ``step``."""

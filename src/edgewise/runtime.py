@@ -195,8 +195,8 @@ class Program:
         """Time each step of the network on these inputs, inside the one native call.
 
         Args:
-            runs: how many calls to time, as many others between them; if not given, about a
-                second's.
+            runs: how many calls to time, as many others between them; if not given, about two
+                seconds of calls.
             progress: called after each.
 
         Variables stay as they are.

@@ -55,7 +55,9 @@ def profile(
     ] = None,
     runs: Annotated[
         int | None,
-        typer.Option("--runs", metavar="N", min=1, help="Calls to time. Default: 1 s of them."),
+        typer.Option(
+            "--runs", metavar="N", min=1, help="Calls to time. Default: about 2 s of calls."
+        ),
     ] = None,
     renew: Annotated[
         bool, typer.Option("--renew", help="Measure the machine's limits anew.")

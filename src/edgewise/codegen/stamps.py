@@ -1,7 +1,7 @@
 """Programs that tell the time after every step, without leaving native code.
 
-The entry functions are those of the program itself, with a stamp between the steps: the first
-thread to come there stores the processor's counter of time.
+The entry functions are those of the program itself, with a stamp between the steps: who comes
+there first stores the processor's counter of time. Of threads that come at once, one does.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ start:
   br i1 %first, label %take, label %done
 take:
   %now = READ
-  %ignored = cmpxchg ptr %at, i64 0, i64 %now monotonic monotonic
+  store atomic i64 %now, ptr %at monotonic, align 8
   br label %done
 done:
   ret void
