@@ -23,6 +23,7 @@ def test_everything_is_named() -> None:
         "target",
         "instruction set",
         "cache",
+        "tuning",
         "llvm",
         "extra litert",
         "extra openvino",

@@ -4,7 +4,7 @@ A command's function is registered on `app`, gathers facts through functions of 
 and ends with `base.finish`. The line of imports below lists the commands.
 """
 
-from . import bench, compare, doctor, inspect, profile, run
+from . import bench, compare, doctor, inspect, profile, run, tune
 from .base import app
 
-__all__ = ["app", "bench", "compare", "doctor", "inspect", "profile", "run"]
+__all__ = ["app", "bench", "compare", "doctor", "inspect", "profile", "run", "tune"]

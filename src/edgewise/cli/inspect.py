@@ -13,10 +13,12 @@ import edgewise as ew
 from .arena import show_memory
 from .base import app, finish
 from .options import (
+    Affinity,
     InputShapes,
     IsaName,
     Json,
     Model,
+    Power,
     Precision,
     Requantization,
     Signature,
@@ -32,6 +34,7 @@ from .tables import (
     print_table,
     short,
     show_fallbacks,
+    show_threading,
     size_of,
     threads_of,
     types_of,
@@ -57,6 +60,8 @@ def inspect(
         typer.Option("--plot", metavar="FILE", help="Write that picture: .png, .svg, .pdf."),
     ] = None,
     threads: Threads = "1",
+    affinity: Affinity = None,
+    power: Power = "balanced",
     isa: IsaName = None,
     strict: Strict = False,
     requantization: Requantization = "float",
@@ -87,8 +92,8 @@ def inspect(
     if graph and not json:
         typer.echo(f"{imported}\n\n{ew.optimize(imported)}")
         return
-    compiling = Compiling(isa, strict, requantization, precision)
-    with contextlib.closing(compiling.program(imported, parse_threads(threads))) as program:
+    compiling = Compiling(isa, strict, requantization, precision, affinity, power)
+    with contextlib.closing(compiling.program(imported, parse_threads(threads, affinity, power))) as program:
         (arrays,) = random_inputs(imported, 1, 0)
         slow = slow_operators(program, arrays)
         facts = inspection(model, imported, program, slow)
@@ -145,9 +150,12 @@ def show(out: Console, facts: Facts) -> None:
         f"constants as packed {size_of(facts['constant_bytes'])}"
     )
     out.print(f"file    {size_of(facts['file_bytes'])}, weights {size_of(facts['weight_bytes'])}")
+    measured, choices = facts["measured_choices"], counted(facts["choices"], "choice")
     out.print(
         f"kernels {len(facts['kernels'])}, for {facts['isa']}, {threads_of(facts['threads'])}"
+        + (f"; {measured} of {choices} by measurements" if measured else "")
     )
+    show_threading(out, facts["threading"])
     if any(len(o["together"]) > 1 for o in facts["operators"]):
         out.print("┌ │ └   these run as one step, a band of rows at a time")
     show_fallbacks(out, facts)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..codegen import cache
+from ..codegen import cache, tuned
 from ..codegen.target import Target, host, processor
 from ..errors import CompileError
 from ..kernels.isa import ISAS
@@ -40,7 +40,7 @@ class Check:
 
 def examine() -> list[Check]:
     """All findings about this machine, this installation and the cache."""
-    return [*_system(), *_instruction_sets(), _cache(), _llvm(), *_extras()]
+    return [*_system(), *_instruction_sets(), _cache(), _tuning(), _llvm(), *_extras()]
 
 
 def findings(checks: Sequence[Check]) -> dict[str, Any]:
@@ -69,6 +69,27 @@ def _system() -> Iterator[Check]:
     name, cores, usable = processor(), os.cpu_count() or 1, usable_cores()
     detail = f"{name}, {cores} cores" + (f", {usable} usable here" if usable != cores else "")
     yield Check("cpu", True, detail, {"name": name, "cores": cores, "usable_cores": usable})
+    yield _cores()
+
+
+def _cores() -> Check:
+    """What ``affinity`` and ``threads`` "auto" choose from."""
+    found = find_cores()
+    detail = found.source
+    if not found.equal:
+        detail = f"big {cpu_text(found.big)}, little {cpu_text(found.little)} (by {found.source})"
+    if found.quota is not None:
+        detail += f"; a quota of {found.quota:.2g} CPUs"
+    facts = {
+        "usable": list(found.usable),
+        "big": list(found.big),
+        "little": list(found.little),
+        "equal": found.equal,
+        "source": found.source,
+        "quota": found.quota,
+        "threads": found.count,
+    }
+    return Check("cores", True, f"{detail}; threads=auto is {found.count}", facts)
 
 
 def _instruction_sets() -> Iterator[Check]:
@@ -138,6 +159,20 @@ def _unwritable(folder: Path) -> str | None:
             return None
     except OSError as error:
         return f"{existing} cannot be written: {error.strerror or error}"
+
+
+def _tuning() -> Check:
+    measured = tuned.known()
+    found = [
+        f"{problems} kinds of layer measured with {threads} thread{'s' * (threads > 1)}"
+        for threads, problems in measured.items()
+    ]
+    return Check(
+        "tuning",
+        True,
+        "; ".join(found) or "no kernels measured: a cost model chooses (edgewise tune MODEL)",
+        {"problems_by_threads": {str(threads): count for threads, count in measured.items()}},
+    )
 
 
 def _llvm() -> Check:

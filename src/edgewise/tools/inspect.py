@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..graph import Graph, Value
 from ..plan.model import Plan, Step
-from .facts import Facts, op_name, value_facts
+from .facts import Facts, op_name, threading_facts, value_facts
 from .fallbacks import Slow
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ def inspection(model: Path, imported: Graph, program: Program, slow: Sequence[Sl
     ``slow`` are the operators without a kernel, with their share of the time.
     """
     plan = program.plan
+    choices = [choice for choice in plan.choices if len(choice.estimates) > 1]
     kernels, together = _kernels_of_nodes(plan), _together(plan)
     operators = []
     seen: set[Value] = set()
@@ -47,6 +48,7 @@ def inspection(model: Path, imported: Graph, program: Program, slow: Sequence[Sl
         "file_bytes": model.stat().st_size,
         "isa": program.isa.name,
         "threads": program.threads,
+        "threading": threading_facts(program),
         "description": imported.metadata.get("description") or "",
         "labels": len(imported.metadata.get("labels") or ()),
         "inputs": [value_facts(v) for v in imported.inputs],
@@ -62,6 +64,8 @@ def inspection(model: Path, imported: Graph, program: Program, slow: Sequence[Sl
         "arena_bytes": plan.arena_bytes,
         "constant_bytes": plan.constant_bytes,
         "kernels": list(plan.kernels),
+        "choices": len(choices),
+        "measured_choices": sum(choice.tuned for choice in choices),
     }
 
 
