@@ -67,7 +67,8 @@ def refuse(*_: object) -> None:
 
 def python(code: str, folder: Path) -> subprocess.Popen[str]:
     """Start a process that runs ``code`` with the cache in ``folder``."""
-    env = {**os.environ, "EDGEWISE_CACHE_DIR": str(folder), "PYTHONPATH": str(TESTS)}
+    path = os.pathsep.join([str(TESTS), str(Path(ew.__file__).parents[1])])
+    env = {**os.environ, "EDGEWISE_CACHE_DIR": str(folder), "PYTHONPATH": path}
     pipe = subprocess.PIPE
     command = [sys.executable, "-W", "error", "-c", code]
     return subprocess.Popen(command, env=env, stdout=pipe, stderr=pipe, text=True)

@@ -34,7 +34,7 @@ def call(library: jit.Library, symbol: str, value: int) -> int:
 
 
 def test_objects_refer_to_each_other() -> None:
-    library = jit.load_object(jit.compile_many([QUADRUPLE, DOUBLE], host(), jobs=2))
+    library = jit.load_object([jit.compile_ir(text, host()) for text in (QUADRUPLE, DOUBLE)])
     assert call(library, "quadruple", 5) == 20
     assert call(library, "double", 5) == 10
     assert library.address("double") == library.address("double")
@@ -44,14 +44,8 @@ def test_same_text_gives_the_same_object() -> None:
     assert jit.compile_ir(DOUBLE, host()) == jit.compile_ir(DOUBLE, host())
 
 
-def test_many_threads_give_the_same_objects() -> None:
-    texts = [DOUBLE.replace("double", f"f{i}") for i in range(24)]
-    alone = [jit.compile_ir(text, host()) for text in texts]
-    assert jit.compile_many(texts, host(), jobs=4) == alone
-
-
 def test_code_is_generated_while_llvmlite_is_locked() -> None:
-    """llvmlite's lock would make the threads of `compile_many` take turns."""
+    """llvmlite's lock would make the threads of `KernelCompiler` take turns."""
     import llvmlite.binding as llvm
 
     parse = jit._unlocked(llvm.ffi.lib.LLVMPY_ParseAssembly)
@@ -122,7 +116,9 @@ def test_undefined_symbol() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="shared objects are written for Linux")
 def test_shared_object_needs_no_llvm(tmp_path: Path) -> None:
     file = tmp_path / "code.so"
-    file.write_bytes(objects.link_shared(jit.compile_many([QUADRUPLE, DOUBLE], host())))
+    file.write_bytes(
+        objects.link_shared([jit.compile_ir(text, host()) for text in (QUADRUPLE, DOUBLE)])
+    )
     library = jit.load_shared(file)
     assert call(library, "quadruple", 5) == 20
     with pytest.raises(CompileError, match="'triple'"):

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 from edgewise.codegen import jit, objects, pool
+from edgewise.codegen.cpus import cores
 from edgewise.codegen.jit import Library
 from edgewise.codegen.target import Target, host
-from edgewise.codegen.threads import ThreadPool, _system_functions, usable_cores
+from edgewise.codegen.threads import ThreadPool, _system_functions
 from edgewise.errors import CompileError, InputError
 
 N = 1001
@@ -150,7 +151,7 @@ threaded = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def compiled() -> list[bytes]:
-    return jit.compile_many([pool.pool_text(host()), BODIES], host())
+    return [jit.compile_ir(text, host()) for text in (pool.pool_text(host()), BODIES)]
 
 
 @pytest.fixture(
@@ -225,7 +226,7 @@ def test_threads_that_others_use_are_left_to_them(library: Library) -> None:
         repeat(library, threads, "count", context, 1)
         held[1] = 1
         done.result()
-    assert context[0] == min(3, max(1, usable_cores() - 1))
+    assert context[0] == min(3, max(1, cores().count - 1))
     repeat(library, threads, "count", context, 1)
     assert context[0] == 3
 
@@ -304,7 +305,7 @@ def test_barriers_are_counted_beyond_32_bits(library: Library) -> None:
 def test_programs_share_workers(library: Library) -> None:
     before = system_threads()
     pools = [ThreadPool(library, 3) for _ in range(5)]
-    workers = max(2, min(10, usable_cores() - 1))
+    workers = max(2, min(10, cores().count - 1))
     assert system_threads() == before + workers
     other = ThreadPool(library, 2, idle=0.0)
     assert system_threads() == before + workers + 1
@@ -387,7 +388,7 @@ def test_thread_count(library: Library, count: int) -> None:
 
 def test_system_without_threads() -> None:
     text = pool.pool_text(Target("x86_64-pc-windows-msvc", "x86-64"))
-    library = jit.load_object(jit.compile_many([text, BODIES], host()))
+    library = jit.load_object([jit.compile_ir(t, host()) for t in (text, BODIES)])
     check_steps(library, ThreadPool(library), 3)
     with pytest.raises(CompileError, match="threads=2, but only 1 could be started"):
         ThreadPool(library, 2)

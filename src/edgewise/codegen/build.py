@@ -8,9 +8,8 @@ linked into one shared object, kept in the cache too; with it, a program starts 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +19,11 @@ from ..kernels.isa import Isa
 from ..plan.model import CONSTANTS, Address, HostStep, Plan, Step, View
 from . import cache, jit
 from .builtins import MEMORY_TEXT, NAMES
+from .compiler import KernelCompiler
 from .jit import Library
 from .module import SOURCES, Module, Place, Segment, target_for, try_shared
 from .objects import link_shared, undefined
-from .pool import SLOTS, pool_text
+from .pool import SLOTS
 from .target import Target
 
 
@@ -59,10 +59,10 @@ def generate(
     return Code(segments, entries, params, arena_words, constant_words)
 
 
-def build(plan: Plan, isa: Isa) -> Module:
+def build(plan: Plan, isa: Isa, compiler: KernelCompiler | None = None) -> Module:
     """Compile ``plan`` for this machine, or take its code from the cache."""
     target, code = target_for(isa), generate(plan)
-    library, file, cached = linked(plan, code, target)
+    library, file, cached = linked(plan, code, target, compiler)
     outputs = (view for _, view in plan.outputs)
     return Module(
         library=library,
@@ -86,7 +86,9 @@ def place(plan: Plan, view: View) -> Place:
     return Place(offset, view.shape, view.strides)
 
 
-def linked(plan: Plan, code: Code, target: Target) -> tuple[Library, Path | None, bool]:
+def linked(
+    plan: Plan, code: Code, target: Target, compiler: KernelCompiler | None = None
+) -> tuple[Library, Path | None, bool]:
     """The code of ``plan``, the file that it was mapped from, if it was, and whether that was in
     the cache."""
     key = cache.key("program", SOURCES, str(target), code.entries, *sorted(plan.kernels))
@@ -94,12 +96,12 @@ def linked(plan: Plan, code: Code, target: Target) -> tuple[Library, Path | None
     library = None if file is None else try_shared(file)
     if library is not None:
         return library, file, True
-    return (*_compile(plan, code, target, key), False)
+    parts = objects(plan, code, target, compiler)
+    return (*_loaded(parts, target, key), False)
 
 
-def _compile(plan: Plan, code: Code, target: Target, key: str) -> tuple[Library, Path | None]:
-    """The code of ``plan``, and the file that it was mapped from, if it was."""
-    parts = objects(plan, code, target)
+def _loaded(parts: Sequence[bytes], target: Target, key: str) -> tuple[Library, Path | None]:
+    """These objects as a library, and the file that it was mapped from, if it was."""
     if target.is_linux:
         file = cache.put(key, ".so", link_shared(parts))
         library = None if file is None else try_shared(file)
@@ -108,21 +110,16 @@ def _compile(plan: Plan, code: Code, target: Target, key: str) -> tuple[Library,
     return jit.load_object(parts), None
 
 
-def objects(plan: Plan, code: Code, target: Target) -> list[bytes]:
+def objects(
+    plan: Plan, code: Code, target: Target, compiler: KernelCompiler | None = None
+) -> list[bytes]:
     """Relocatable objects for any ``target``: kernels, entry functions, the pool's functions.
 
     They refer to nothing but each other. Kernels and the pool are taken from the cache and kept in
-    it.
+    it; ``compiler`` may have begun with them.
     """
-    texts: dict[str, Callable[[], str]] = {name: k.build for name, k in plan.kernels.items()}
-    texts["ew_pool"] = partial(pool_text, target)
-    keys = {name: cache.key("object", SOURCES, str(target), name) for name in texts}
-    known = {name: cache.read(key, ".o") for name, key in keys.items()}
-    missing = [name for name, data in known.items() if data is None]
-    built = jit.compile_many((texts[name]() for name in missing), target)
-    for name, data in zip(missing, built, strict=True):
-        cache.put(keys[name], ".o", data)
-    parts = [data for data in known.values() if data is not None] + built
+    with compiler or KernelCompiler(target) as compiling:
+        parts = compiling.objects(plan.kernels.values())
     parts.append(jit.compile_ir(code.entries, target, optimize=0))
     if NAMES & set(undefined(parts)):
         parts.append(jit.compile_ir(MEMORY_TEXT, target))

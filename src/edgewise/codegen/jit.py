@@ -10,7 +10,7 @@ import ctypes
 import functools
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -39,22 +39,6 @@ def compile_ir(text: str, target: Target, *, optimize: int = 2) -> bytes:
 def assembly(text: str, target: Target, *, optimize: int = 2) -> str:
     """The assembly that `compile_ir` would encode, for reading and for llvm-mca."""
     return _emit(text, target, optimize, as_object=False).decode("utf-8")
-
-
-def compile_many(
-    texts: Iterable[str], target: Target, *, jobs: int | None = None, optimize: int = 2
-) -> list[bytes]:
-    """`compile_ir` of each text, in order, by ``jobs`` threads (the machine's cores by default).
-
-    Compilation starts with the first text, so an iterator may write the next ones meanwhile.
-    """
-    jobs = jobs or os.cpu_count() or 1
-    if jobs == 1:
-        return [compile_ir(text, target, optimize=optimize) for text in texts]
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(jobs) as pool:
-        return list(pool.map(lambda text: compile_ir(text, target, optimize=optimize), texts))
 
 
 def load_object(objects: Sequence[bytes]) -> Library:

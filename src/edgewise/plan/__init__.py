@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from ..errors import UnsupportedError
@@ -24,6 +24,7 @@ from .model import (
     HostStep,
     Plan,
     Step,
+    Variant,
     View,
 )
 from .movement import along, drop, emit_copy, fill_halo
@@ -41,14 +42,16 @@ def make_plan(
     precision: str | None = None,
     tuning: Tuning = UNTUNED,
     keep_inputs: bool = False,
+    emitted: Callable[[Variant], None] | None = None,
 ) -> Plan:
     """Choose kernels, addresses and steps for ``graph`` on ``isa``.
 
     The graph's 8-bit activations must have the type that ``isa`` takes
     (``passes.to_uint8``, ``passes.to_int8``), its weights int8 (``passes.weights_to_int8``).
     ``precision`` "bf16" lets products of float32 take bfloat16 operands; ``tuning`` is what was
-    measured of kernels, beside the cost model. ``keep_inputs`` has no step overwrite an input. A
-    node without a kernel becomes a ``HostStep``.
+    measured of kernels, beside the cost model. ``keep_inputs`` has no step overwrite an input;
+    ``emitted`` is told of kernels as steps take them. A node without a kernel becomes a
+    ``HostStep``.
 
     Raises:
         UnsupportedError: the arena would exceed ``MAX_ARENA_BYTES``.
@@ -60,7 +63,7 @@ def make_plan(
     }
     while True:
         layout = lay_out(graph, native, keep_inputs)
-        ctx = Context(isa, layout.views, precision=precision, tuning=tuning)
+        ctx = Context(isa, layout.views, precision=precision, tuning=tuning, emitted=emitted)
         refused = _lower(graph, native, layout, ctx)
         if not refused:
             break

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -62,6 +62,7 @@ class Context:
         broken: the plan's byte of that name.
         tuning: what was measured of the variants to choose from.
         choices: those made so far.
+        emitted: told of the kernel of every step.
     """
 
     isa: Isa
@@ -73,6 +74,7 @@ class Context:
     broken: View | None = None
     tuning: Tuning = UNTUNED
     choices: list[Choice] = field(default_factory=list)
+    emitted: Callable[[Variant], None] | None = None
 
     @property
     def activation(self) -> DType:
@@ -134,6 +136,8 @@ class Context:
         missing = set(kernel.fields) - set(params)
         if missing:
             raise ValueError(f"{kernel.symbol}: no value for {sorted(missing)}")
+        if self.emitted is not None:
+            self.emitted(kernel)
         chunks = min(chunk_count(seconds), units)
         self.steps.append(
             Step(
