@@ -27,7 +27,8 @@ from .model import (
     Variant,
     View,
 )
-from .movement import along, drop, emit_copy, fill_halo
+from .movement import fill_halo
+from .states import keep_states, states_first
 
 __all__ = ["Address", "Buffer", "HostStep", "Plan", "Step", "View", "make_plan"]
 
@@ -57,6 +58,7 @@ def make_plan(
         UnsupportedError: the arena would exceed ``MAX_ARENA_BYTES``.
         CompileError: an operand does not lie inside its buffer (see ``plan.check``).
     """
+    graph = states_first(graph)
     native = {
         node: type(node.op) in LOWERINGS and not _is_empty(node) and _rounds_alike(node)
         for node in graph.nodes
@@ -68,10 +70,7 @@ def make_plan(
         if not refused:
             break
         native |= dict.fromkeys(refused, False)
-    moved = _keep_states(graph, ctx)
-    outputs = tuple(
-        (v, v.data if v.data is not None else moved.get(v, layout.views[v])) for v in graph.results
-    )
+    outputs = tuple(zip(graph.results, keep_states(graph, ctx), strict=True))
     ends = (*(layout.views[v] for v in graph.sources), *(place for _, place in outputs))
     kept = {place.address.buffer for place in ends if isinstance(place, View)}
     ctx.steps = fuse(isa, graph.nodes, ctx.steps, kept)
@@ -154,44 +153,6 @@ def _lower(graph: Graph, native: dict[Node, bool], layout: Layout, ctx: Context)
         except NoKernelError:
             refused.append(node)
     return refused
-
-
-def _keep_states(graph: Graph, ctx: Context) -> dict[Value, View]:
-    """Copy what the states become to where the next call reads them, after all else.
-
-    Gives new places of outputs that lay there.
-    """
-    changed = [s for s in graph.states if s.after is not s.before]
-    if not changed:
-        return {}
-    if ctx.steps and isinstance(ctx.steps[-1], Step):
-        ctx.steps[-1] = replace(ctx.steps[-1], barrier=True)
-    overwritten = {ctx.views[s.before].address.buffer for s in changed}
-
-    def safe(value: Value) -> View:
-        view = ctx.view(value)
-        if view.address.buffer not in overwritten:
-            return view
-        held = ctx.scratch(value.name, view.shape, view.type.dtype)
-        _copy(ctx, view, held)
-        return held
-
-    outputs = {v: safe(v) for v in graph.outputs if v.data is None}
-    afters = [safe(s.after) for s in changed]
-    for state, view in zip(changed, afters, strict=True):
-        _copy(ctx, view, ctx.views[state.before])
-    return outputs
-
-
-def _copy(ctx: Context, source: View, target: View) -> None:
-    """``emit_copy`` of any rank, and of nothing."""
-    if 0 in target.shape:
-        return
-    try:
-        emit_copy(ctx, source, target)
-    except NoKernelError:
-        for i in range(target.shape[0]):
-            _copy(ctx, *(drop(along(view, 0, i, 1), [0]) for view in (source, target)))
 
 
 def _add_barriers(steps: list[Step | HostStep]) -> None:
