@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .ir import Kernel, Type, Value, Var, f32, i32, index, ptr
+from .ir import Kernel, Type, Value, Var, f32, i16, i32, index, ptr
 from .isa import Clamp, Isa
 
 
@@ -68,6 +68,11 @@ class QDepthwise:
     def groups(self, rows: int, columns: int) -> list[list[tuple[int, int] | None]]:
         """The taps (row, column) of each dot step; None where a step has fewer."""
         kr = self.isa.depthwise.kr
+        if self.stride and kr == 2:
+            last: list[list[tuple[int, int] | None]] = [[(2, 0), (2, 1)], [None, (2, 2)]]
+            if self.stride == 2:
+                last = [[(2, 1), (2, 2)], [None, (2, 0)]]
+            return [*([(0, x), (1, x)] for x in range(3)), *last]
         if self.stride:
             sequences = [[(y, x) for y in range(rows)] for x in range(columns)]
         else:
@@ -156,7 +161,9 @@ class _Builder:
                 if not v.partial:
                     channel = channel.min(k["channels"] - v.block)
                 weights = k["w"] + block * k["block_bytes"]
-                row = self.sliding if v.stride else self.general
+                row = self.general
+                if v.stride:
+                    row = self.sliding_pairs if self.dot.kr == 2 else self.sliding
                 row(source + channel, target + channel, weights)
         return k.text()
 
@@ -227,6 +234,57 @@ class _Builder:
             assign(sums, self.accumulate(self.bias(weights), column, step[0]))
             self.finish(done, weights, out.value)
             at.value = at.value + k["a_x"] * 2
+            out.value = out.value + k["c_x"]
+
+    def sliding_pairs(self, source: Value, target: Value, weights: Value) -> None:
+        """Where a step has two taps: the first two rows of a column, and the third of two columns.
+
+        A pair of neighbours in the third row serves two outputs: with two of the three weights
+        there the one, with the other weight (and 0) the other.
+        """
+        k, v, block = self.k, self.v, self.isa.activation[self.v.block]
+        body = weights + v.head_bytes * v.block
+        size = v.parts * v.nv * self.dot.taps.nbytes
+        one, two, three, both, single = (body + i * size for i in range(5))
+
+        def column(address: Value) -> tuple[list[Value], Value]:
+            """The first two rows as an operand, and the third."""
+            rows = [(address + k["a_row"] * y).load(block) for y in range(3)]
+            return self.dot.interleave(rows[:2]), rows[2].to(i16[v.block])
+
+        def add(acc: list[Value], operand: list[Value], weights: Value) -> list[Value]:
+            return self.accumulate(acc, [operand], weights)
+
+        pair, third = column(source)
+        a, low = add(self.bias(weights), pair, one), k.var(third)
+        b: list[Var] = []
+        if v.stride == 1:
+            pair, third = column(source + k["a_x"])
+            a = add(add(a, pair, two), self.dot.interleave([low.value, third]), both)
+            b = [k.var(s) for s in add(self.bias(weights), pair, one)]
+            low.value = third
+        else:
+            a = add(a, self.dot.interleave([third, third]), single)
+        sums = [k.var(s) for s in a]
+        at, out = k.var(source + k["a_x"] * (2 if v.stride == 1 else 1)), k.var(target)
+        with k.loop(0, k["width"], once=True):
+            done = values(sums)
+            if v.stride == 2:
+                pair, low.value = column(at.value)
+                done = add(done, pair, two)
+            pair, third = column(at.value + k["a_x"] * (v.stride - 1))
+            neighbours = self.dot.interleave([low.value, third])
+            low.value = third
+            done = add(done, pair, three)
+            if v.stride == 1:
+                done = add(done, neighbours, single)
+                assign(sums, add(add(values(b), pair, two), neighbours, both))
+                assign(b, add(self.bias(weights), pair, one))
+            else:
+                done = add(done, neighbours, both)
+                assign(sums, add(add(self.bias(weights), pair, one), neighbours, single))
+            self.finish(done, weights, out.value)
+            at.value = at.value + k["a_x"] * v.stride
             out.value = out.value + k["c_x"]
 
     def general(self, source: Value, target: Value, weights: Value) -> None:
