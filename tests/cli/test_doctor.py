@@ -20,6 +20,7 @@ def test_everything_is_named() -> None:
     assert list(found) == [
         "edgewise",
         "cpu",
+        "cores",
         "target",
         "instruction set",
         "cache",

@@ -10,10 +10,12 @@ import edgewise as ew
 
 from .base import app, finish, progress
 from .options import (
+    Affinity,
     InputShapes,
     IsaName,
     Json,
     Model,
+    Power,
     Precision,
     Requantization,
     Seed,
@@ -22,7 +24,7 @@ from .options import (
     parse_shapes,
     parse_threads,
 )
-from .tables import counted, escape, show_fallbacks, threads_of
+from .tables import escape, show_fallbacks, show_threading, threads_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,6 +48,8 @@ def bench(
     ] = None,
     rounds: Annotated[int, typer.Option("--rounds", metavar="N", help="Interleaved rounds.")] = 40,
     seed: Seed = 0,
+    affinity: Affinity = None,
+    power: Power = "balanced",
     isa: IsaName = None,
     strict: Strict = False,
     requantization: Requantization = "float",
@@ -57,8 +61,8 @@ def bench(
     """Time a network, alone or against other runtimes, in interleaved rounds.
 
     A round takes one sample of about 20 ms of each runtime, in random order. The ratio's 95 %
-    interval comes from resampling whole rounds. Of a peer, only its invoke call is timed; of
-    Edgewise, the whole call.
+    interval comes from resampling whole rounds. Timed are calls of
+    invoke, Edgewise's and the peers', without copies of inputs and outputs.
 
     \b
     Examples:
@@ -69,7 +73,7 @@ def bench(
     from ..tools import bench as benching
     from ..tools.facts import Compiling
 
-    counts = [parse_threads(part) for part in threads.split(",")]
+    counts = [parse_threads(part, affinity, power) for part in threads.split(",")]
     with progress("Timing", rounds * len(counts)) as step:
         facts = benching.bench(
             ew.load(model, signature, parse_shapes(shape)),
@@ -78,7 +82,7 @@ def bench(
             against or [],
             rounds,
             seed,
-            Compiling(isa, strict, requantization, precision),
+            Compiling(isa, strict, requantization, precision, affinity, power),
             step,
             signature=signature,
         )
@@ -101,14 +105,11 @@ def show(out: Console, facts: Facts) -> None:
             )
     out.print(table)
     for entry in facts["results"]:
+        show_threading(out, entry["threading"])
         for r in entry["ratios"]:
             interval = f"95 % interval {r['low']:#.3g} to {r['high']:#.3g}"
             out.print(
                 f"{threads_of(entry['threads'])}: {r['value']:#.3g} times as fast as "
                 f"{r['against']} ({interval}): {r['verdict']}"
             )
-    crowded = [e["threads"] for e in facts["results"] if e["threads"] > facts["cores"]]
-    if crowded:
-        cores = counted(facts["cores"], "core")
-        out.print(f"[yellow]crowded[/] {max(crowded)} threads on {cores} wait for each other")
     show_fallbacks(out, facts)

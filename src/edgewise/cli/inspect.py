@@ -93,7 +93,9 @@ def inspect(
         typer.echo(f"{imported}\n\n{ew.optimize(imported)}")
         return
     compiling = Compiling(isa, strict, requantization, precision, affinity, power)
-    with contextlib.closing(compiling.program(imported, parse_threads(threads, affinity, power))) as program:
+    with contextlib.closing(
+        compiling.program(imported, parse_threads(threads, affinity, power))
+    ) as program:
         (arrays,) = random_inputs(imported, 1, 0)
         slow = slow_operators(program, arrays)
         facts = inspection(model, imported, program, slow)

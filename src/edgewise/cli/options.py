@@ -22,7 +22,25 @@ Inputs = Annotated[
         show_default=False,
     ),
 ]
-Threads = Annotated[str, typer.Option("--threads", metavar="N", help="Threads to run on.")]
+Threads = Annotated[
+    str, typer.Option("--threads", metavar="N", help="Threads to run on; auto: as many as cores.")
+]
+Affinity = Annotated[
+    str | None,
+    typer.Option(
+        "--affinity",
+        metavar="CPUS",
+        help="Cores to run on: all, big, little, or numbers such as 0,2-3.",
+    ),
+]
+Power = Annotated[
+    str,
+    typer.Option(
+        "--power",
+        metavar="POLICY",
+        help="performance, balanced or powersave: how long threads wait awake for work.",
+    ),
+]
 IsaName = Annotated[
     str | None,
     typer.Option("--isa", metavar="NAME", help="Instruction set; see edgewise doctor."),
@@ -60,9 +78,13 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document (doc
 Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Seed of random inputs.")]
 
 
-def parse_threads(text: str) -> int:
+def parse_threads(text: str, affinity: str | None = None, power: str = "balanced") -> int:
+    if text.strip() == "auto":
+        from ..codegen.policy import decide
+
+        return min(decide("auto", affinity, power).threads, MAX_THREADS)
     if not text.strip().isdecimal() or not 1 <= int(text) <= MAX_THREADS:
-        raise InputError(f"--threads {text}: a whole number from 1 to {MAX_THREADS}")
+        raise InputError(f"--threads {text}: a whole number from 1 to {MAX_THREADS}, or auto")
     return int(text)
 
 

@@ -13,10 +13,12 @@ import edgewise as ew
 
 from .base import app, finish, progress
 from .options import (
+    Affinity,
     InputShapes,
     IsaName,
     Json,
     Model,
+    Power,
     Precision,
     Requantization,
     Seed,
@@ -26,7 +28,16 @@ from .options import (
     parse_shapes,
     parse_threads,
 )
-from .tables import counted, escape, millions, print_table, short, size_of, threads_of
+from .tables import (
+    counted,
+    escape,
+    millions,
+    print_table,
+    short,
+    show_threading,
+    size_of,
+    threads_of,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -64,6 +75,8 @@ def profile(
     ] = False,
     seed: Seed = 0,
     threads: Threads = "1",
+    affinity: Affinity = None,
+    power: Power = "balanced",
     isa: IsaName = None,
     strict: Strict = False,
     requantization: Requantization = "float",
@@ -92,9 +105,11 @@ def profile(
         check_plot(plot)
     graph = ew.load(model, signature, parse_shapes(shape))
     arrays = profiling.inputs_of(graph, inputs or [], seed)
-    compiling = Compiling(isa, strict, requantization, precision)
+    compiling = Compiling(isa, strict, requantization, precision, affinity, power)
     with (
-        contextlib.closing(compiling.program(graph, parse_threads(threads))) as program,
+        contextlib.closing(
+            compiling.program(graph, parse_threads(threads, affinity, power))
+        ) as program,
         progress("Timing", runs or 0) as step,
     ):
         facts = profiling.profile(model, program, arrays, runs, renew, step)
@@ -105,6 +120,7 @@ def profile(
 
 
 def show(out: Console, facts: Facts, top: int | None = None) -> None:
+    show_threading(out, facts["threading"])
     running = threads_of(facts["threads"])
     out.print(escape(f"{facts['model']} on {facts['isa']}, {running}: {facts['runs']} timed calls"))
     steps = facts["steps"]

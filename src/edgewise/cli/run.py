@@ -9,11 +9,13 @@ import typer
 
 from .base import app, finish, progress
 from .options import (
+    Affinity,
     Inputs,
     InputShapes,
     IsaName,
     Json,
     Model,
+    Power,
     Precision,
     Requantization,
     Signature,
@@ -24,7 +26,7 @@ from .options import (
     parse_shapes,
     parse_threads,
 )
-from .tables import escape, number, show_fallbacks, threads_of, type_of
+from .tables import escape, number, show_fallbacks, show_threading, threads_of, type_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -78,6 +80,8 @@ def run(
         ),
     ] = None,
     threads: Threads = "1",
+    affinity: Affinity = None,
+    power: Power = "balanced",
     isa: IsaName = None,
     strict: Strict = False,
     requantization: Requantization = "float",
@@ -106,8 +110,8 @@ def run(
         output=output,
         fit=one_of("--fit", fit, ("crop", "stretch")),
         pixels=parse_pair("--pixels", pixels),
-        threads=parse_threads(threads),
-        compiling=Compiling(isa, strict, requantization, precision),
+        threads=parse_threads(threads, affinity, power),
+        compiling=Compiling(isa, strict, requantization, precision, affinity, power),
         signature=signature,
         shapes=parse_shapes(shape),
     )
@@ -126,6 +130,7 @@ def show(out: Console, facts: Facts) -> None:
             f"{entry['latency_ms']:.2f} ms on {facts['isa']}, {threads_of(facts['threads'])}"
             + (f"; {escape(entry['saved'])} written" if "saved" in entry else "")
         )
+    show_threading(out, facts["threading"])
     show_fallbacks(out, facts)
     if "output" in facts:
         out.print(f"{escape(facts['output'])} written")

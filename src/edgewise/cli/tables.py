@@ -103,6 +103,19 @@ def threads_of(count: int) -> str:
     return counted(count, "thread")
 
 
+def show_threading(out: Console, facts: Facts) -> None:
+    """What is in force of the options of threads, where there is more than the caller's."""
+    if facts["threads"] > 1:
+        wait = f"wait {facts['idle_us']:.0f} us awake" if facts["idle_us"] else "sleep at once"
+        cpus = ", ".join(map(str, facts["cpus"]))
+        out.print(
+            f"threads {facts['threads']}, on CPUs {cpus} ({facts['affinity']}); {facts['power']}: "
+            f"without work they {wait}"
+        )
+    for note in facts["notes"]:
+        out.print(f"[yellow]note[/] {escape(note)}")
+
+
 def counted(count: int, thing: str) -> str:
     return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 

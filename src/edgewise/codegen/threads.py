@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from ..errors import CompileError, InputError
 from . import pool
+from .cpus import cores
 from .jit import Library
 from .pool import MAX_THREADS, POOL_ALIGN
 
@@ -92,7 +93,7 @@ class ThreadPool:
         self._memory.fill(0)
         fields = (
             (pool.THREADS, ctypes.c_int32, self.threads),
-            (pool.CORES, ctypes.c_int32, usable_cores()),
+            (pool.CORES, ctypes.c_int32, cores().count),
             (pool.BUSY, ctypes.c_void_p, _busy[1]),
         )
         for offset, kind, value in fields:
@@ -123,7 +124,7 @@ class _Crew:
     def grow(self) -> None:
         """Start workers for the users that there are now."""
         wanted = sum(threads - 1 for threads in self.users)
-        wanted = max(max(self.users) - 1, min(wanted, usable_cores() - 1))
+        wanted = max(max(self.users) - 1, min(wanted, cores().count - 1))
         call = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_int32, ctypes.c_void_p)
         start = call(self._library.address("ew_pool_start"))
         first, self._workers = (
@@ -225,13 +226,6 @@ def _end(
             _leave(setting, threads)
         finally:
             lock.release()
-
-
-def usable_cores() -> int:
-    """The cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 _pause_seconds: list[float] = []

@@ -7,12 +7,17 @@ import functools
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..graph import Graph
+from ..errors import InputError
+from ..graph import Array, Graph
 from . import differences, peers, timing
 from .doctor import usable_cores
-from .facts import DEFAULT, Compiling, Facts, Step
+from .facts import DEFAULT, Compiling, Facts, Step, threading_facts
 from .fallbacks import slow_operators
+
+if TYPE_CHECKING:
+    from ..runtime import Program
 
 
 def bench(
@@ -28,6 +33,9 @@ def bench(
     signature: str | None = None,
 ) -> Facts:
     """Time a model on random inputs for each number of threads, with the peers ``against``.
+
+    Calls of ``invoke`` are timed, without copies of inputs and outputs, of peers too; where a
+    network has none (see `Program.invoke`), whole calls of the program.
 
     Raises:
         EdgewiseError: the model, the peer or an option does not fit.
@@ -45,7 +53,7 @@ def bench(
         with contextlib.closing(compiled) as program:
             facts["isa"] = program.isa.name
             facts["fallbacks"] = [asdict(s) for s in slow_operators(program, arrays)]
-            contestants["Edgewise"] = functools.partial(program, *arrays)
+            contestants["Edgewise"] = _invoke(program, arrays)
             for name in dict.fromkeys(against):
                 peer = peers.open_peer(name, model, graph, count, signature)
                 peer.set_inputs(arrays)
@@ -56,6 +64,7 @@ def bench(
         facts["results"].append(
             {
                 "threads": count,
+                "threading": threading_facts(program),
                 "timings": [_timing_facts(t) for t in timings],
                 "ratios": [
                     {"against": name, **asdict(ratio), "verdict": ratio.verdict}
@@ -64,6 +73,17 @@ def bench(
             }
         )
     return facts
+
+
+def _invoke(program: Program, arrays: Sequence[Array]) -> timing.Call:
+    """A run of the program on these inputs, without copies where it can be."""
+    try:
+        views = program.input_views()
+    except InputError:
+        return functools.partial(program, *arrays)
+    for view, array in zip(views, arrays, strict=True):
+        view[...] = array
+    return program.invoke
 
 
 def _timing_facts(result: timing.Timing) -> Facts:

@@ -13,6 +13,7 @@ from typing import Any
 
 from .. import __version__
 from ..codegen import cache, tuned
+from ..codegen.cpus import cpu_text, find_cores
 from ..codegen.target import Target, host, processor
 from ..errors import CompileError
 from ..kernels.isa import ISAS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -30,12 +31,31 @@ class Compiling:
     strict: bool = False
     requantization: str = "float"
     precision: str | None = None
+    affinity: str | None = None
+    power: str = "balanced"
 
     def program(self, graph: Graph, threads: int) -> Program:
-        return ew.compile(graph, threads=threads, **asdict(self))
+        """The compiled network. Where ``affinity`` chooses cores, this thread keeps to them too."""
+        program = ew.compile(graph, threads=threads, **asdict(self))
+        if program.threading.pinned is not None:
+            os.sched_setaffinity(0, program.threading.pinned)
+        return program
 
 
 DEFAULT = Compiling()
+
+
+def threading_facts(program: Program) -> Facts:
+    """What is in force of the options of threads."""
+    found = program.threading
+    return {
+        "threads": found.threads,
+        "affinity": found.affinity,
+        "power": found.power,
+        "cpus": list(found.cpus),
+        "idle_us": found.idle_us,
+        "notes": list(found.notes),
+    }
 
 
 def as_list(given: Array | tuple[Array, ...]) -> list[Array]:

@@ -16,7 +16,7 @@ from ..plan.work import Work
 from ..profiling import Profile, StepProfile
 from . import images
 from .differences import random_inputs
-from .facts import Facts, Step, op_name
+from .facts import Facts, Step, op_name, threading_facts
 
 if TYPE_CHECKING:
     from ..runtime import Program
@@ -55,6 +55,7 @@ def profile(
         "processor": processor(),
         "isa": program.isa.name,
         "threads": program.threads,
+        "threading": threading_facts(program),
         "runs": found.runs,
         "untimed_ms": found.untimed * 1e3,
         "timed_ms": found.seconds * 1e3,

@@ -17,7 +17,7 @@ import edgewise as ew
 from ..errors import InputError
 from ..graph import Array, Graph, Shapes, Value
 from . import images, results
-from .facts import DEFAULT, Compiling, Step, as_list, finite
+from .facts import DEFAULT, Compiling, Step, as_list, finite, threading_facts
 from .fallbacks import slow_operators
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def run(job: Job, inputs: Sequence[Path], progress: Step = lambda: None) -> dict
     saves = _pictures_of(job.save, sets) if job.save else []
     with contextlib.closing(job.compiling.program(graph, job.threads)) as program:
         facts["isa"] = program.isa.name
+        facts["threading"] = threading_facts(program)
         for files in sets:
             arrays = images.load_inputs(graph, files, job.fit, job.pixels)
             called = time.perf_counter()
