@@ -170,7 +170,7 @@ class _Builder(QGemmBuilder):
                 weights.value = weights.value + size
                 offset.value = offset.value + 4 * groups
 
-    def lanesat(self, row: Value, offset: Value) -> Value:
+    def four_bytes(self, row: Value, offset: Value) -> Value:
         """Four bytes of A in every lane."""
         return (row + offset).load(i32).splat(self.isa.lanes).bitcast(u8[self.isa.bits // 8])
 
@@ -191,7 +191,7 @@ class _Builder(QGemmBuilder):
         nv, ones = self.v.nv, self.k.const(1, i16[2 * self.isa.lanes])
         b = self.vectors(weights, i8[self.isa.bits // 8], 2 * nv)
         for row, sums in zip(rows, acc, strict=True):
-            first, second = (self.lanesat(row, offset) for offset in at)
+            first, second = (self.four_bytes(row, offset) for offset in at)
             for j, total in enumerate(sums):
                 pairs = self.pairs(first, b[j]) + self.pairs(second, b[nv + j])
                 total.value = total.value + self.widened(pairs, ones)
@@ -202,7 +202,7 @@ class _Builder(QGemmBuilder):
         ones = self.k.const(1, i16[2 * self.isa.lanes])
         b = self.vectors(weights, i8[self.isa.bits // 8], self.v.nv)
         for row, sums in zip(rows, acc, strict=True):
-            a = self.lanesat(row, at[0])
+            a = self.four_bytes(row, at[0])
             for total, weight in zip(sums, b, strict=True):
                 total.value = total.value + self.widened(self.pairs(a, weight), ones)
 
@@ -212,7 +212,7 @@ class _Builder(QGemmBuilder):
         words = u16[2 * self.isa.lanes]
         b = self.vectors(weights, words, 2 * self.v.nv)
         for row, sums in zip(rows, acc, strict=True):
-            a = self.lanesat(row, at[0]).bitcast(words)
+            a = self.four_bytes(row, at[0]).bitcast(words)
             even, odd = a & 255, a >> 8
             for j, total in enumerate(sums):
                 total.value = total.value + self.widened(even, b[2 * j])
