@@ -15,6 +15,7 @@ from .bands import fuse
 from .check import check
 from .choices import UNTUNED, Tuning
 from .context import Context, NoKernelError
+from .division import divide
 from .layout import Layout, lay_out
 from .lowering import FIXED_POINT, LOWERINGS
 from .model import (
@@ -75,6 +76,7 @@ def make_plan(
     kept = {place.address.buffer for place in ends if isinstance(place, View)}
     ctx.steps = fuse(isa, graph.nodes, ctx.steps, kept)
     _add_barriers(ctx.steps)
+    ctx.steps = divide(ctx.steps)
     lasting = [layout.views[state.before] for state in graph.states]
     if keep_inputs:
         lasting += [layout.views[value] for value in graph.inputs]

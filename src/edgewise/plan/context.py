@@ -28,7 +28,7 @@ from .model import (
 )
 
 CHUNK_SECONDS = 1.5e-6
-"""The work that makes a chunk of a step worth handing to a thread (docs/benchmarks.md)."""
+"""The least work of a step that is worth handing to a thread (docs/threads.md)."""
 
 MAX_CHUNKS = 16
 
@@ -138,17 +138,18 @@ class Context:
             raise ValueError(f"{kernel.symbol}: no value for {sorted(missing)}")
         if self.emitted is not None:
             self.emitted(kernel)
-        chunks = min(chunk_count(seconds), units)
+        chunk = units * min(CHUNK_SECONDS / max(seconds, CHUNK_SECONDS), 1.0)
         self.steps.append(
             Step(
                 self.index,
                 kernel,
                 {name: params[name] for name in kernel.fields},
                 units,
-                -(-units // chunks),
+                max(1, math.ceil(chunk)),
                 reads,
                 writes,
                 barrier,
+                seconds=seconds,
             )
         )
 

@@ -98,7 +98,8 @@ class Step:
 
     Attributes:
         params: the kernel's fields.
-        chunk: units that a thread takes at a time.
+        chunk: the least units that a thread takes at a time.
+        seconds: how long it is expected to take on one thread.
         reads, writes: what it reads, padding included, and what it writes.
         barrier: whether the next step must wait for all units of this one.
         parts: the steps that ``kernel`` runs over bands of rows (see ``plan.bands``).
@@ -113,6 +114,7 @@ class Step:
     writes: tuple[View, ...]
     barrier: bool = True
     parts: tuple[Step, ...] = ()
+    seconds: float = 0.0
 
     @property
     def views(self) -> tuple[View, ...]:
