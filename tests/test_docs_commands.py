@@ -99,6 +99,17 @@ def test_benchmarks_take_the_options_that_pages_give(script: str) -> None:
             assert not word.startswith("--") or word in done.stdout
 
 
+def test_the_benchmark_of_networks_takes_the_options_that_its_page_gives() -> None:
+    command = [sys.executable, "-m", "benchmarks.networks", "--help"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    text = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    section = text.partition("## How they are compared")[0].partition("| option |")[2]
+    named = set(re.findall(r"(?<=`)--[a-z]+", section))
+    assert len(named) > 5
+    assert all(option in done.stdout for option in named)
+
+
 def test_every_benchmark_is_on_a_page() -> None:
     scripts = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("benchmarks/*.py")}
     assert {c.split()[1] for c in of("python benchmarks/")} == scripts

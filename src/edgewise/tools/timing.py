@@ -8,6 +8,7 @@ call that is not timed. Rounds are pairs: the interval of a ratio is found by dr
 
 from __future__ import annotations
 
+import functools
 import gc
 import random
 import time
@@ -74,11 +75,35 @@ def measure(
     Raises:
         InputError: fewer than 3 rounds, from which no spread can be told.
     """
+    check_rounds(rounds)
+    calls = {name: calibrate(call, clock) for name, call in contestants.items()}
+    samplers = {
+        name: functools.partial(sample, call, calls[name], clock)
+        for name, call in contestants.items()
+    }
+    samples = interleave(samplers, rounds, seed, progress)
+    return [Timing(name, tuple(samples[name]), calls[name]) for name in contestants]
+
+
+def check_rounds(rounds: int) -> None:
+    """Refuse fewer rounds than tell a spread.
+
+    Raises:
+        InputError: fewer than 3.
+    """
     if rounds < 3:
         raise InputError(f"--rounds {rounds}: at least 3 are needed")
-    calls = {name: calibrate(call, clock) for name, call in contestants.items()}
-    samples: dict[str, list[float]] = {name: [] for name in contestants}
-    order = list(contestants)
+
+
+def interleave(
+    samplers: Mapping[str, Callable[[], float]],
+    rounds: int,
+    seed: int = 0,
+    progress: Callable[[], None] = lambda: None,
+) -> dict[str, list[float]]:
+    """One sample a round of each sampler, in an order drawn anew for each round."""
+    samples: dict[str, list[float]] = {name: [] for name in samplers}
+    order = list(samplers)
     draw = random.Random(seed)
     collecting = gc.isenabled()
     try:
@@ -88,12 +113,12 @@ def measure(
             gc.disable()
             draw.shuffle(order)
             for name in order:
-                samples[name].append(_sample(contestants[name], calls[name], clock))
+                samples[name].append(samplers[name]())
             progress()
     finally:
         if collecting:
             gc.enable()
-    return [Timing(name, tuple(samples[name]), calls[name]) for name in contestants]
+    return samples
 
 
 def calibrate(call: Call, clock: Callable[[], float] = time.perf_counter) -> int:
@@ -128,7 +153,8 @@ def speed_ratio(
     return Ratio(float(np.median(theirs) / np.median(ours)), float(low), float(high))
 
 
-def _sample(call: Call, calls: int, clock: Callable[[], float]) -> float:
+def sample(call: Call, calls: int, clock: Callable[[], float] = time.perf_counter) -> float:
+    """Seconds a call: the mean of ``calls`` after one that is not timed."""
     call()
     start = clock()
     for _ in range(calls):

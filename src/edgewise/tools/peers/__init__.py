@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,11 @@ from .base import Peer, peer_version
 from .litert import LiteRT, LiteRTSignature, LiteRTTensors, with_all_outputs
 from .openvino import OpenVINO
 
-PEERS: dict[str, Callable[..., Peer]] = {"litert": LiteRT, "openvino": OpenVINO}
+PEERS: dict[str, Callable[..., Peer]] = {
+    "litert": LiteRT,
+    "openvino": OpenVINO,
+    "openvino-default": functools.partial(OpenVINO, precision=None),
+}
 """By the names that ``--against`` takes."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,11 +13,14 @@ from ...errors import InputError
 from ...graph import Array
 from .base import module, reason
 
+PRECISION = "INFERENCE_PRECISION_HINT"
+
 
 class OpenVINO:
-    """A .tflite model in OpenVINO on the CPU, in single precision, for inputs of fixed ``shapes``.
+    """A .tflite model in OpenVINO on the CPU, for inputs of fixed ``shapes``.
 
-    It reads the file itself, and computes what is quantized there as it chooses to.
+    It reads the file itself, and computes what is quantized there as it chooses to; the rest in
+    ``precision``, or where that is None in the one that it prefers on this machine.
 
     Raises:
         MissingExtraError: openvino is not installed.
@@ -24,10 +28,16 @@ class OpenVINO:
     """
 
     def __init__(
-        self, model: Path, threads: int = 1, shapes: Sequence[Sequence[int]] | None = None
+        self,
+        model: Path,
+        threads: int = 1,
+        shapes: Sequence[Sequence[int]] | None = None,
+        precision: str | None = "f32",
     ) -> None:
         openvino = module("openvino", "comparing against OpenVINO", "openvino")
-        settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
+        settings: dict[str, Any] = {"INFERENCE_NUM_THREADS": threads}
+        if precision is not None:
+            settings[PRECISION] = precision
         core = openvino.Core()
         try:
             network = core.read_model(str(model))
@@ -37,16 +47,20 @@ class OpenVINO:
             self._request = compiled.create_infer_request()
         except (RuntimeError, ValueError) as error:
             raise InputError(f"--against openvino: cannot run the model: {reason(error)}") from None
+        self._is_default = precision is None
+        self._precision = compiled.get_property(PRECISION).to_string()
         self._tensor = openvino.Tensor
         self._inputs, self._outputs = len(compiled.inputs), len(compiled.outputs)
 
     @property
     def name(self) -> str:
-        return f"OpenVINO {version('openvino')}"
+        suffix = ", default precision" if self._is_default else ""
+        return f"OpenVINO {version('openvino')}{suffix}"
 
     @property
     def path(self) -> str:
-        return "CPU plugin, INFERENCE_PRECISION_HINT f32"
+        """The precision is the one in force."""
+        return f"CPU plugin, {PRECISION} {self._precision}"
 
     def set_inputs(self, arrays: Sequence[Array]) -> None:
         if len(arrays) != self._inputs:

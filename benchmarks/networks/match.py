@@ -1,0 +1,155 @@
+"""One network, all contestants, interleaved rounds: what JSON says of it."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgewise.errors import EdgewiseError, InputError
+from edgewise.graph import Array, Graph
+from edgewise.tools import differences, timing
+
+from . import agreement
+from .kinds import kind_of
+from .peers import CONTESTANTS, SUBJECT
+from .worker import Opened, Worker
+
+PAUSE_SECONDS = 0.005
+"""Before each sample: threads of the runtime before may spin for a while before they sleep."""
+
+Facts = dict[str, Any]
+
+
+def match(
+    model: Path,
+    graph: Graph,
+    threads: int,
+    workers: Mapping[str, Worker],
+    rounds: int,
+    seed: int = 0,
+    isa: str | None = None,
+    progress: Callable[[], None] = lambda: None,
+) -> Facts:
+    """Time a network with ``threads`` in all workers that take it; Edgewise's is among them.
+
+    Raises:
+        EdgewiseError: Edgewise cannot run the network.
+    """
+    (arrays,) = differences.random_inputs(graph, 1, seed)
+    ours: Sequence[Array] = ()
+    opened: dict[str, Opened] = {}
+    missing: dict[str, str] = {}
+    for key in sorted(workers, key=lambda k: k != SUBJECT):
+        try:
+            found = _opened(key, workers[key], model, graph, threads, arrays, ours, isa)
+            opened[key], outputs = found
+        except EdgewiseError as error:
+            if key == SUBJECT:
+                raise
+            missing[key] = str(error)
+            continue
+        ours = outputs if key == SUBJECT else ours
+    calls = {key: workers[key].calibrate() for key in opened}
+    watch = Watch({key: workers[key] for key in opened})
+    samplers = {key: functools.partial(watch.sample, key, calls[key]) for key in opened}
+    samples = timing.interleave(samplers, rounds, seed, progress)
+    for key in opened:
+        workers[key].close()
+    return {
+        "network": model.stem,
+        "kind": kind_of(graph),
+        "threads": threads,
+        "timings": {
+            key: {
+                "name": opened[key].name,
+                "path": opened[key].path,
+                "calls_per_sample": calls[key],
+                **_statistics(samples[key]),
+                "idle_cpu": round(watch.idle_share(key), 4),
+            }
+            for key in opened
+        },
+        "ratios": {key: _ratio(samples[SUBJECT], samples[key]) for key in opened if key != SUBJECT},
+        "missing": missing,
+    }
+
+
+def _opened(
+    key: str,
+    worker: Worker,
+    model: Path,
+    graph: Graph,
+    threads: int,
+    arrays: Sequence[Array],
+    ours: Sequence[Array],
+    isa: str | None,
+) -> tuple[Opened, Sequence[Array]]:
+    """Open a network in the first variant that computes it right; that, and its outputs."""
+    contestant = CONTESTANTS[key]
+    refusals = []
+    for variant in contestant.variants:
+        options = dict(variant)
+        if isa is not None and contestant.package == "edgewise":
+            options["isa"] = isa
+        try:
+            opened = worker.open(model, threads, options)
+            outputs = worker.run(arrays)
+            if key != SUBJECT:
+                agreement.check(graph, ours, outputs, contestant.approximate)
+            return opened, outputs
+        except InputError as error:
+            refusals.append(str(error))
+    worker.close()
+    raise InputError(refusals[0])
+
+
+class Watch:
+    """Takes samples, and notes what the processes that are not sampled do meanwhile."""
+
+    def __init__(self, workers: Mapping[str, Worker]) -> None:
+        self._workers = workers
+        self._idle = dict.fromkeys(workers, 0.0)
+        self._passed = dict.fromkeys(workers, 0.0)
+
+    def sample(self, key: str, calls: int) -> float:
+        """Seconds a call of one worker, after a pause."""
+        time.sleep(PAUSE_SECONDS)
+        before = {k: w.cpu_seconds() for k, w in self._workers.items() if k != key}
+        start = time.perf_counter()
+        seconds = self._workers[key].sample(calls)
+        passed = time.perf_counter() - start
+        for other, used in before.items():
+            self._idle[other] += self._workers[other].cpu_seconds() - used
+            self._passed[other] += passed
+        return seconds
+
+    def idle_share(self, key: str) -> float:
+        """How much of a processor a worker took while others were sampled."""
+        return self._idle[key] / self._passed[key] if self._passed[key] else 0.0
+
+
+def _statistics(samples: Sequence[float]) -> Facts:
+    low, median, high = np.quantile(samples, (0.25, 0.5, 0.75)) * 1e3
+    return {
+        "median_ms": _rounded(median),
+        "quartiles_ms": [_rounded(low), _rounded(high)],
+        "fastest_ms": _rounded(min(samples) * 1e3),
+    }
+
+
+def _ratio(ours: Sequence[float], theirs: Sequence[float]) -> Facts:
+    found = timing.speed_ratio(ours, theirs)
+    return {
+        "value": _rounded(found.value),
+        "low": _rounded(found.low),
+        "high": _rounded(found.high),
+    }
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.5g}")
