@@ -69,17 +69,15 @@ class Fallback(NamedTuple):
     reason: str
 
 
-class _Quick:
+class Quick:
     """A call of one native part, with its arguments in memory, which ctypes then need not convert.
 
     Attributes:
-        parts: that part.
         pool: what it was bound to last.
         run: the call.
     """
 
     def __init__(self, library: Library, parts: list[Part]) -> None:
-        self.parts = parts
         self._job = np.array([0, *parts[0][1:]], np.int64)
         call = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(library.address("ew_pool_call"))
         self.run = partial(call, self._job.ctypes.data)
@@ -101,6 +99,7 @@ class Execution:
         states: what the variables hold; a call that raises leaves them as they were.
         params: of the steps, with addresses.
         parts: what a call runs, in order: one for each segment of the module.
+        quick: the same where it is one call.
         nested: by steps that are conditions or loops, the graphs that they hold.
         tail: the last node, where it is interpreted; ``interpret`` runs it.
     """
@@ -130,7 +129,7 @@ class Execution:
         at = self.module.broken
         flag = np.zeros(1, np.uint8) if at is None else self._arena[at : at + 1]
         self._flag = ctypes.c_uint8.from_buffer(flag.data)
-        self._quick = self._bind_quick()
+        self.quick = self.quick_for(self.parts)
         self.hold([state.initial for state in graph.states])
 
     @cached_property
@@ -193,9 +192,9 @@ class Execution:
         Raises:
             RunError: as `run`.
         """
-        quick = self._quick
+        quick = self.quick
         held: list[Array] = []
-        if quick is not None and self.parts is quick.parts:
+        if quick is not None:
             if pool != quick.pool:
                 quick.bind(pool)
             quick.run()
@@ -288,13 +287,13 @@ class Execution:
             for segment in module.segments
         ]
 
-    def _bind_quick(self) -> _Quick | None:
+    def quick_for(self, parts: list[Part]) -> Quick | None:
         """The one native call that most networks are; None for others."""
-        native = len(self.parts) == 1 and self.module.segments[0].entry is not None
+        native = len(parts) == 1 and self.module.segments[0].entry is not None
         kept = bool(self.states) and self.module.broken is not None
         if self.tail is not None or kept or not native:
             return None
-        return _Quick(self.module.library, self.parts)
+        return Quick(self.module.library, parts)
 
     def _host(self, index: int) -> Run:
         """Step ``index``, which has no kernel, between its operands in the arena."""

@@ -84,8 +84,8 @@ def profile(
 ) -> Profile:
     """Time each step of a network on these inputs; its variables stay as they are.
 
-    ``runs`` calls are timed: if not given, about `SECONDS` of all calls together. ``progress`` is called after
-    each.
+    ``runs`` calls are timed: if not given, about `SECONDS` of all calls together. ``progress`` is
+    called after each.
 
     Raises:
         CompileError: the processor's counter is unknown, or code could not be generated.
@@ -191,6 +191,7 @@ class _Timer:
         ]
         pairs = zip(execution.parts, segments, strict=True)
         self._parts = [self._part(part, segment) for part, segment in pairs]
+        self._quick = execution.quick_for(self._parts) if graph is None else None
         last, interpret = count, execution.interpret
         self._interpret = None if interpret is None else self._measured(last, interpret)
 
@@ -198,15 +199,19 @@ class _Timer:
     def installed(self) -> Iterator[None]:
         """Calls of the execution are timed."""
         execution = self._execution
-        before = execution.parts, execution.interpret
-        execution.parts, execution.interpret = self._parts, self._interpret
+        before = execution.parts, execution.quick, execution.interpret
+        execution.parts, execution.quick, execution.interpret = (
+            self._parts,
+            self._quick,
+            self._interpret,
+        )
         try:
             with contextlib.ExitStack() as stack:
                 for timer in self._inner():
                     stack.enter_context(timer.installed())
                 yield
         finally:
-            execution.parts, execution.interpret = before
+            execution.parts, execution.quick, execution.interpret = before
 
     def begin_call(self) -> None:
         """Forget what was added up."""
