@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+import edgewise as ew
 from edgewise.codegen.build import regions
 from edgewise.codegen.pool import SLOTS
 from edgewise.dtype import DType
 from edgewise.kernels.isa import ISAS
+from edgewise.plan import context, division
 from edgewise.plan.division import CALL_SECONDS, STEP_SECONDS, WORTH_SECONDS, divide
 from edgewise.plan.model import HostStep, Step
 from edgewise.runtime import plan_for
-from networks import classifier
+from networks import classifier, random_inputs, reference
 
 AVX2 = next(isa for isa in ISAS if isa.name == "avx2")
 LONG = 2 * (CALL_SECONDS + STEP_SECONDS) + WORTH_SECONDS
@@ -87,3 +91,23 @@ class TestRegions:
         found = list(regions([some] * (2 * SLOTS + 1)))
         assert [len(numbers) for _, numbers in found] == [SLOTS, SLOTS, 1]
         assert all(divided for divided, _ in found)
+
+
+@pytest.mark.parametrize("threads", [2, 3, 5])
+@pytest.mark.parametrize("dtype", [DType.UINT8, DType.INT8], ids=str)
+def test_results_where_every_step_is_divided(
+    threads: int, dtype: DType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every step in chunks of one unit, many times: an order that matters would show."""
+    monkeypatch.setattr(division, "WORTH_SECONDS", 0.0)
+    monkeypatch.setattr(division, "CALL_SECONDS", -1.0)
+    monkeypatch.setattr(context, "CHUNK_SECONDS", 1e-12)
+    graph = classifier(dtype)
+    arrays = random_inputs(graph)
+    expected = reference(graph, arrays)
+    with contextlib.closing(ew.compile(graph, threads=threads)) as program:
+        steps = [s for s in program.plan.steps if isinstance(s, Step) and not s.parts]
+        assert all(s.chunk == 1 for s in steps)
+        for _ in range(100):
+            for got, known in zip(program(*arrays), expected, strict=True):
+                np.testing.assert_array_equal(got, known)
