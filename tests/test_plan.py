@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pytest
 
+from cases_products import dynamic
 from edgewise import ops
 from edgewise import plan as plan_module
 from edgewise.dtype import DType, QParams
@@ -169,6 +170,24 @@ def test_padding_is_filled_in_every_run_since_its_bytes_are_shared() -> None:
     p = plan(b.graph(y))
     assert kernels(p).count("fill") == 3
     assert p.arena_bytes < 2.5 * 10 * 10 * 16
+
+
+def test_padding_is_filled_after_what_prepares_the_input() -> None:
+    """So the quantized input and the output need not lie beside what was quantized."""
+    b = Builder()
+    x = b.input(TensorType((1, 8, 8, 16), DType.FLOAT32))
+    y = b.node(ops.Conv2D(), [x, dynamic(b, 16, 1, 1, 16)])
+    z = b.node(ops.Conv2D(padding=(1,) * 4), [y, dynamic(b, 16, 3, 3, 16)])
+    p = plan(b.graph(z))
+    assert kernels(p)[:3] == ["quantize", "fill", "qconv"]
+    source, target = view(p, x).address.buffer, p.steps[1].views[0].address.buffer
+    assert p.lifetimes[source] == (0, 0)
+    assert p.lifetimes[target][0] == 1
+    for choice in p.choices:
+        step = p.steps[choice.step]
+        assert isinstance(step, Step)
+        assert step.node == choice.node
+    assert p.steps[p.choices[0].step].views[-1].address.buffer is target
 
 
 @pytest.mark.parametrize("op", [ops.Logistic(), ops.HardSwish(), ops.Relu6()])

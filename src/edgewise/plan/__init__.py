@@ -143,8 +143,9 @@ def _lower(graph: Graph, native: dict[Node, bool], layout: Layout, ctx: Context)
 
     fill(graph.sources)
     for i, node in enumerate(graph.nodes):
-        ctx.index = i
+        ctx.index, first = i, len(ctx.steps)
         fill(node.outputs)
+        fills = len(ctx.steps) - first
         if not native[node]:
             views = tuple(v.data if v.data is not None else layout.views[v] for v in node.inputs)
             outputs = tuple(layout.views[v] for v in node.outputs)
@@ -154,7 +155,26 @@ def _lower(graph: Graph, native: dict[Node, bool], layout: Layout, ctx: Context)
             LOWERINGS[type(node.op)](ctx, node)
         except NoKernelError:
             refused.append(node)
+        _fill_late(ctx, first, fills)
     return refused
+
+
+def _fill_late(ctx: Context, first: int, count: int) -> None:
+    """Move ``count`` steps from number ``first`` on to just before what uses their buffers.
+
+    A node's first steps may prepare its inputs; until they are done, its output needs no bytes.
+    """
+    fills, prepared = ctx.steps[first : first + count], ctx.steps[first + count :]
+    filled = {view.address.buffer for step in fills for view in step.views}
+    uses = (any(v.address.buffer in filled for v in step.views) for step in prepared)
+    ready = next((i for i, used in enumerate(uses) if used), 0)
+    if not (count and ready):
+        return
+    ctx.steps[first:] = [*prepared[:ready], *fills, *prepared[ready:]]
+    between = range(first + count, first + count + ready)
+    ctx.choices[:] = [
+        replace(c, step=c.step - count) if c.step in between else c for c in ctx.choices
+    ]
 
 
 def _add_barriers(steps: list[Step | HostStep]) -> None:
