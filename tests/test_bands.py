@@ -20,6 +20,7 @@ from edgewise.kernels.bands import Banded
 from edgewise.kernels.isa import AVX2, Isa
 from edgewise.ops import Activation
 from edgewise.plan import Plan, Step, bands
+from edgewise.plan.bands import Chain
 from edgewise.plan.check import check as check_plan
 from edgewise.runtime import plan_for
 from edgewise.tools.inspect import inspection
@@ -36,7 +37,7 @@ class Block:
 
     images: int = 1
     size: tuple[int, int] = (11, 9)
-    channels: int = 12
+    channels: int = 20
     inner: int = 24
     window: tuple[int, int] = (3, 3)
     stride: int = 1
@@ -84,9 +85,10 @@ BLOCKS = {
     "no_padding": Block(padding=(0, 0, 0, 0)),
     "more_padding": Block(size=(4, 5), padding=(5, 6, 4, 3), window=(3, 3)),
     "stride_past_window": Block(stride=4, padding=(0, 0, 0, 0), window=(2, 2), size=(14, 9)),
-    "wide_first": Block(first=3, inner=16),
+    "wide_first": Block(size=(11, 8), first=3, channels=3, inner=32),
     "expand_depthwise": Block(project=False),
     "depthwise_project": Block(expand=False),
+    "few_channels": Block(size=(11, 12), channels=8),
     "one_column": Block(size=(12, 1), padding=(1, 1, 0, 0), window=(3, 1), inner=80),
 }
 DTYPES = (DType.FLOAT32, DType.INT8, DType.UINT8)
@@ -96,7 +98,7 @@ DTYPES = (DType.FLOAT32, DType.INT8, DType.UINT8)
 def eager(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Chains are fused whatever they gain, in bands of two or three rows."""
     monkeypatch.setattr(bands, "_gains", lambda chain: chain.band > 0)
-    monkeypatch.setattr(bands, "_band", lambda parts: 2 + parts[-1].output.shape[1] % 2)
+    monkeypatch.setattr(Chain, "band", property(lambda chain: 2 + chain.height % 2))
     return monkeypatch
 
 
@@ -133,7 +135,9 @@ def test_same_results(name: str, dtype: DType, eager: pytest.MonkeyPatch) -> Non
 
 @isas
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("name", ["block", "stride_2", "more_padding", "depthwise_project"])
+@pytest.mark.parametrize(
+    "name", ["block", "stride_2", "dilated", "few_channels", "depthwise_project"]
+)
 def test_every_isa(name: str, dtype: DType, isa: Isa, eager: pytest.MonkeyPatch) -> None:
     graph = BLOCKS[name].graph(dtype)
     emulated = Emulated(graph, isa)
@@ -149,12 +153,12 @@ def blocks() -> st.SearchStrategy[Block]:
     return st.builds(
         Block,
         images=st.integers(1, 2),
-        size=st.tuples(st.integers(7, 20), st.integers(16, 20)),
-        channels=st.integers(8, 20),
+        size=st.tuples(st.integers(13, 20), st.integers(16, 20)),
+        channels=st.integers(17, 30),
         inner=st.integers(16, 40),
-        window=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+        window=st.tuples(st.integers(1, 4), st.integers(1, 3)),
         stride=st.integers(1, 3),
-        dilation=st.integers(1, 2),
+        dilation=st.integers(1, 4),
         padding=st.tuples(side, side, side, side),
         first=st.sampled_from([1, 2]),
         expand=st.booleans(),
@@ -171,7 +175,7 @@ def test_random_blocks(eager: pytest.MonkeyPatch, block: Block, dtype: DType, ba
     graph = block.graph(dtype)
     arrays = random_inputs(graph)
     with eager.context() as patch:
-        patch.setattr(bands, "_band", lambda parts: band)
+        patch.setattr(Chain, "band", property(lambda chain: band))
         program = ew.compile(graph, threads=2)
         assert fused(program.plan)
         check_accesses(program.plan)

@@ -74,7 +74,7 @@ def make_plan(
     outputs = tuple(zip(graph.results, keep_states(graph, ctx), strict=True))
     ends = (*(layout.views[v] for v in graph.sources), *(place for _, place in outputs))
     kept = {place.address.buffer for place in ends if isinstance(place, View)}
-    ctx.steps = fuse(isa, graph.nodes, ctx.steps, kept)
+    ctx.steps = fuse(ctx, graph.nodes, kept)
     _add_barriers(ctx.steps)
     ctx.steps = divide(ctx.steps)
     lasting = [layout.views[state.before] for state in graph.states]

@@ -13,16 +13,17 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import numpy as np
+
 from ..graph import Node
 from ..kernels.bands import Banded, counts, operands
 from ..kernels.depthwise import Depthwise
-from ..kernels.isa import Isa
 from ..kernels.pixels import FIELDS, pixel_fields
 from ..kernels.qdepthwise import QDepthwise
-from ..kernels.qgemm import MAX_SCRATCH
 from ..kernels.wdepthwise import WDepthwise
 from ..ops import Conv2D, DepthwiseConv2D, Fused
-from .model import Buffer, HostStep, Params, Step, View
+from .context import Context
+from .model import Address, Buffer, HostStep, Params, Step, View
 from .movement import repeated
 
 TILED = {*FIELDS, *pixel_fields("a"), *pixel_fields("c")}
@@ -31,8 +32,8 @@ TILED = {*FIELDS, *pixel_fields("a"), *pixel_fields("c")}
 MIN_BYTES = 1 << 18
 """Of the buffers that vanish: smaller ones stay in the second-level cache anyway."""
 
-CACHE_BYTES = 3 << 17
-"""Of the second-level cache, for the scratch of a band and the weights of its products."""
+BAND_BYTES = 1 << 18
+"""Stack for the scratches of a band: half of a small second-level cache."""
 
 MIN_CHUNKS, MAX_CHUNKS = 4, 8
 """Into how many chunks a chain is divided, for threads to take."""
@@ -52,101 +53,186 @@ CHUNK = 64
 class RowStep:
     """A step, number ``index``, that some rows of its output can be asked of.
 
-    ``stride`` and ``reach``: rows of its operand "a" from one output row to the next, and that one
-    takes. ``zero``: what stands for 0 in its output, repeated to 8 bytes.
+    ``stride``: rows of its operand "a" from one output row to the next, which takes ``taps`` of
+    them, ``dilation`` apart. ``zero``: what stands for 0 in ``output``, repeated to 8 bytes.
     """
 
     index: int
     step: Step
+    output: View
     stride: int
-    reach: int
+    taps: int
+    dilation: int
     zero: int
-    weight_bytes: int
 
     @property
-    def output(self) -> View:
-        return self.step.writes[0]
+    def reach(self) -> int:
+        """Rows from the first that an output row takes to just past the last."""
+        return (self.taps - 1) * self.dilation + 1
+
+    @property
+    def width(self) -> int:
+        """Pixels of a row as the kernel takes them, which may be several of the output's."""
+        return self.step.writes[0].shape[2]
 
     @cached_property
     def moves(self) -> dict[str, tuple[int, int]]:
         """Bytes from a row, and an image, of the output to the next, for each operand."""
-        params, (_, height, width, _) = self.step.params, self.output.shape
-
-        def size(name: str) -> int:
-            found = params[name]
-            assert isinstance(found, int)
-            return found
-
+        height, width = self.output.shape[1], self.width
         found = {}
         for name in operands(self.step.kernel.fields):
-            if "tiles" in params:
-                row = size(f"{name}_x") * width + size(f"{name}_wrap")
-                found[name] = row, row * height + size(f"{name}_image")
+            image = self.field(f"{name}_image")
+            if "tiles" in self.step.params:
+                row = self.field(f"{name}_x") * width + self.field(f"{name}_wrap")
+                found[name] = row, row * height + image
             else:
-                below = f"{name}_y" if f"{name}_y" in params else f"{name}_row"
-                found[name] = size(below), size(f"{name}_image")
+                found[name] = self.field(self.below(name)), image
         return found
 
-    def params(self, i: int, scratches: Collection[str]) -> Params:
+    def params(self, i: int, scratches: Collection[str], phases: int) -> Params:
         """The fields of part ``i`` of `Banded`; operands in ``scratches`` are given there."""
-        step, (images, height, width, _) = self.step, self.output.shape
+        step, (images, height, _, _), width = self.step, self.output.shape, self.width
         tiled = "tiles" in step.params
         values: Params = {f"{i}.{name}": x for name, x in step.params.items()}
-        for name, (row, image) in self.moves.items():
-            values |= {f"{i}.{name}.row": row, f"{i}.{name}.image": image}
-        values |= {f"{i}.{name}": 0 for name in scratches}
-        rows = images * height
         for name in counts(step.kernel.fields):
             values |= {f"{i}.{name}": 0, f"{i}.{name}.row": width if tiled else 1}
-        if tiled and step.params["height"] != 1:
-            values |= {f"{i}.width": width, f"{i}.width.row": 0}
-        tiles = step.params.get("tiles", rows)
-        assert isinstance(tiles, int)
+        if tiled and (phases > 1 or step.params["height"] != 1):
+            values |= {f"{i}.width": width, f"{i}.width.row": 0, f"{i}.height": height}
+        for name, (row, image) in self.moves.items():
+            apart = row if name in scratches else phases * row
+            values |= {f"{i}.{name}.row": apart, f"{i}.{name}.phase": row}
+            values |= {f"{i}.{name}.image": image}
+            if name in scratches:
+                values[f"{i}.{name}"] = 0
+            if phases > 1 and tiled:
+                values[f"{i}.{name}_wrap"] = apart - width * self.field(f"{name}_x")
+            elif phases > 1:
+                values[f"{i}.{self.below(name)}"] = apart
+        tiles = self.field("tiles") if tiled else images * height
         return values | {
             f"{i}.units": step.units // tiles,
             f"{i}.mr": getattr(step.kernel, "mr", 1),
         }
 
+    def field(self, name: str) -> int:
+        """A field of the step that is an integer."""
+        value = self.step.params[name]
+        assert isinstance(value, int)
+        return value
+
+    def below(self, name: str) -> str:
+        """The field for the bytes from a row of operand ``name`` to the next, if there is one."""
+        return f"{name}_y" if f"{name}_y" in self.step.params else f"{name}_row"
+
 
 @dataclass(frozen=True, eq=False)
 class Chain:
-    """Two or three of them, each of which alone reads what the one before writes."""
+    """Two or three of them, each of which alone reads what the one before writes.
+
+    Attributes:
+        between: the buffers that vanish.
+        phases: see `Banded`; ``stride`` and ``reach`` are of rows of one.
+        top, left: padding above the first part's rows, and bytes to the left of them.
+    """
 
     parts: tuple[RowStep, ...]
-    band: int
 
-    @property
+    @cached_property
     def between(self) -> list[Buffer]:
-        """The buffers that vanish."""
         return [part.output.address.buffer for part in self.parts[:-1]]
 
     @property
     def saved(self) -> int:
         return sum(buffer.nbytes for buffer in self.between)
 
+    @cached_property
+    def top(self) -> int:
+        return self._padding[0]
+
+    @cached_property
+    def left(self) -> int:
+        return self._padding[1]
+
+    @property
+    def _padding(self) -> tuple[int, int]:
+        inside, whole = self.parts[0].output, self.parts[1].step.reads[0]
+        return divmod(inside.address.offset - whole.address.offset, inside.strides[1])
+
+    @cached_property
+    def phases(self) -> int:
+        second, dilation = self.parts[1], self.parts[1].dilation
+        apart = second.taps > 1 and second.stride == 1 and self.top % dilation == 0
+        return dilation if apart and "taps" in second.step.params else 1
+
+    @property
+    def stride(self) -> int:
+        return self.parts[1].stride
+
+    @property
+    def reach(self) -> int:
+        return (self.parts[1].reach - 1) // self.phases + 1
+
+    @property
+    def kept(self) -> int:
+        """Rows that a band takes over from the one before."""
+        return max(0, self.reach - self.stride)
+
+    @property
+    def height(self) -> int:
+        """Output rows of a phase, the longest of them."""
+        return -(-self.parts[-1].output.shape[1] // self.phases)
+
+    @property
+    def rows(self) -> list[int]:
+        """Bytes of a row in each scratch."""
+        return [part.output.strides[1] for part in self.parts[:-1]]
+
+    def scratches(self, band: int) -> list[int]:
+        """Bytes of each scratch for bands of ``band`` output rows."""
+        first, *others = self.rows
+        need = ((band - 1) * self.stride + self.reach) * first + self.left
+        return [need, *(band * row for row in others)]
+
+    @cached_property
+    def band(self) -> int:
+        """Output rows of a band; 0 where no band fits that computes as many rows as it keeps."""
+        first, *others = self.rows
+        each = self.stride * first + sum(others)
+        most = min((BAND_BYTES - self.kept * first - self.left) // each, self.height)
+        if most < min(max(1, -(-self.kept // self.stride)), self.height):
+            return 0
+        return -(-self.height // -(-self.height // most))
+
     @property
     def rows_per_overlap(self) -> float:
         """Rows of the first part for each that one more chunk would have computed twice."""
-        second, (images, height, _, _) = self.parts[1], self.parts[-1].output.shape
-        kept = second.reach - second.stride
-        return images * height * second.stride / kept if kept > 0 else math.inf
+        images, height, _, _ = self.parts[-1].output.shape
+        return images * height * self.stride / self.kept if self.kept else math.inf
+
+    @property
+    def chunk(self) -> int:
+        """Rows that a thread takes at a time: of one phase, or of all in a row."""
+        wanted = int(max(MIN_CHUNKS, min(MAX_CHUNKS, USUALLY_TWICE * self.rows_per_overlap)))
+        images, height, _, _ = self.parts[-1].output.shape
+        if self.phases == 1:
+            return -(-images * height // wanted)
+        return -(-self.height // -(-wanted // (images * self.phases)))
 
 
-def fuse(
-    isa: Isa, nodes: Sequence[Node], steps: Sequence[Step | HostStep], kept: Collection[Buffer]
-) -> list[Step | HostStep]:
-    """``steps`` with those that gain by it run as one; ``kept`` buffers are read afterwards too.
+def fuse(ctx: Context, nodes: Sequence[Node], kept: Collection[Buffer]) -> list[Step | HostStep]:
+    """The steps, those that gain by it run as one; ``kept`` buffers are read afterwards too.
 
     A chain's steps become one in the place of its last, whose ``parts`` they are; the buffers
     between them and the steps that fill their halos vanish. Chains that save most go first.
     """
+    steps = ctx.steps
     found = {i: rows for i, step in enumerate(steps) if (rows := _row_step(nodes, i, step))}
     users = _users(steps)
     chains = [
         chain
         for first in found.values()
         for parts in _sequences(first, found, users, kept)
-        if (chain := _chain(parts, steps, users)) is not None
+        if _is_free(chain := Chain(parts), steps, users) and _gains(chain)
     ]
     fused: dict[int, Step] = {}
     gone: set[int] = set()
@@ -154,7 +240,7 @@ def fuse(
         members = {part.index for part in chain.parts}
         if not members & (gone | fused.keys()):
             last = chain.parts[-1].index
-            fused[last] = _fused(isa, chain)
+            fused[last] = _fused(ctx, chain)
             gone |= {i for buffer in chain.between for i in users[buffer]} | members
             gone.remove(last)
     return [fused.get(i, step) for i, step in enumerate(steps) if i not in gone]
@@ -166,20 +252,22 @@ def _row_step(nodes: Sequence[Node], index: int, step: Step | HostStep) -> RowSt
         return None
     node, kernel, params = nodes[step.node], step.kernel, step.params
     op = node.op.head if isinstance(node.op, Fused) else node.op
-    out = step.writes[0]
+    out, result = step.writes[0], node.outputs[0].type
     tiled = kernel.fields.keys() >= TILED and params["pixels"] == math.prod(out.shape[:-1])
     if (
         not (tiled or isinstance(kernel, Depthwise | QDepthwise | WDepthwise))
         or not isinstance(op, Conv2D | DepthwiseConv2D)
-        or out.shape != node.outputs[0].type.shape
+        or out.type.size != result.size
+        or out.shape[:2] != result.shape[:2]
         or params["c"] != out.address
         or params["a"] != step.reads[0].address
     ):
         return None
-    weights, result = node.input_types[1], node.outputs[0].type
-    reach = (weights.shape[1] - 1) * op.dilation[0] + 1
+    pixel = out.strides[2] * out.shape[2] // result.shape[2]
+    output = View(out.address, result, (*out.strides[:2], pixel, out.strides[3]))
     zero = repeated(0 if result.quant is None else result.quant.zero_point[0], result)
-    return RowStep(index, step, op.stride[0], reach, zero, weights.nbytes)
+    taps = node.input_types[1].shape[1]
+    return RowStep(index, step, output, op.stride[0], taps, op.dilation[0], zero)
 
 
 def _users(steps: Sequence[Step | HostStep]) -> dict[Buffer, list[int]]:
@@ -236,91 +324,81 @@ def _next(
     return reader if holds else None
 
 
-def _chain(
-    parts: tuple[RowStep, ...],
-    steps: Sequence[Step | HostStep],
-    users: Mapping[Buffer, Sequence[int]],
-) -> Chain | None:
-    """``parts`` as a chain, if they may run as one step, and gain by it."""
-    chain = Chain(parts, _band(parts))
-    members, between = {part.index for part in parts}, chain.between
-    reads = {view.address.buffer for part in parts for view in part.step.reads}
-    for i in range(min(i for b in between for i in users[b]), parts[-1].index):
+def _is_free(
+    chain: Chain, steps: Sequence[Step | HostStep], users: Mapping[Buffer, Sequence[int]]
+) -> bool:
+    """Whether only the fills of halos lie between the steps of a chain, and none that it reads."""
+    members, between = {part.index for part in chain.parts}, chain.between
+    reads = {view.address.buffer for part in chain.parts for view in part.step.reads}
+    for i in range(min(i for b in between for i in users[b]), chain.parts[-1].index):
         step = steps[i]
         fills = isinstance(step, Step) and not step.reads
         touched = {view.address.buffer for view in step.views}
         if i not in members and not (fills and not touched & (reads - set(between))):
-            return None
-    return chain if _gains(chain) else None
+            return False
+    return True
 
 
 def _gains(chain: Chain) -> bool:
     """Whether a chain takes less time than its parts one by one (docs/fused-blocks.md)."""
-    first, second = chain.parts[:2]
-    rows = [part.output.strides[1] for part in chain.parts[:-1]]
+    first = chain.parts[0]
     again = max(0, first.reach - first.stride) * first.step.reads[0].strides[1]
+    vanishing = chain.band * (chain.stride * chain.rows[0] + sum(chain.rows[1:]))
     return (
         chain.band > 0
         and chain.saved >= MIN_BYTES
-        and max(first.reach, second.reach) > 1
-        and again <= READ_AGAIN * chain.band * (second.stride * rows[0] + sum(rows[1:]))
+        and max(first.taps, chain.parts[1].taps) > 1
+        and chain.phases * again <= READ_AGAIN * vanishing
         and MOST_TWICE * chain.rows_per_overlap >= MIN_CHUNKS
     )
 
 
-def _band(parts: Sequence[RowStep]) -> int:
-    """Output rows of a band, as even as the scratch allows; 0 where it does not.
-
-    A band computes half as many rows of the first part again as it takes over, or more.
-    """
-    second, height = parts[1], parts[-1].output.shape[1]
-    rows = [part.output.strides[1] for part in parts[:-1]]
-    kept = second.reach - second.stride
-    limit = min(MAX_SCRATCH, CACHE_BYTES - sum(part.weight_bytes for part in parts))
-    most = min((limit - kept * rows[0]) // (second.stride * rows[0] + sum(rows[1:])), height)
-    if most < 1:
-        return 0
-    band = -(-height // -(-height // most))
-    return band if band >= height or 2 * band * second.stride >= 3 * kept else 0
-
-
-def _fused(isa: Isa, chain: Chain) -> Step:
-    parts, band = chain.parts, chain.band
-    first, second, last = parts[0], parts[1], parts[-1]
-    inside, whole = first.output, second.step.reads[0]
-    (_, inner, width, _), (_, row, pixel, _) = inside.shape, inside.strides
-    top, left = divmod(inside.address.offset - whole.address.offset, row)
+def _fused(ctx: Context, chain: Chain) -> Step:
+    """The step that runs a chain."""
+    parts, phases, band = chain.parts, chain.phases, chain.band
+    first, last = parts[0], parts[-1]
+    (_, inner, width, _), (_, row, pixel, _) = first.output.shape, first.output.strides
     images, height = last.output.shape[:2]
     params: Params = {
+        "phases": phases,
+        "units": chain.height,
         "height": height,
         "band": band,
-        "stride": second.stride,
-        "reach": second.reach,
+        "stride": chain.stride,
+        "reach": chain.reach,
         "inner": inner,
-        "top": top,
+        "top": chain.top // phases,
         "row": row,
-        "left": left,
+        "left": chain.left,
         "gap": row - width * pixel,
-        "scratch0": ((band - 1) * second.stride + second.reach) * row + left,
         "zero": first.zero,
+        **{f"scratch{i}": nbytes for i, nbytes in enumerate(chain.scratches(band))},
     }
-    if len(parts) > 2:
-        params["scratch1"] = band * second.output.strides[1]
     for i, part in enumerate(parts):
         scratches = ["a"] * (i > 0) + ["c"] * (part is not last)
-        params |= part.params(i, scratches)
-    between = set(chain.between)
-    chunks = int(max(MIN_CHUNKS, min(MAX_CHUNKS, USUALLY_TWICE * chain.rows_per_overlap)))
-    kernel = Banded(isa, tuple(part.step.kernel for part in parts))
+        params |= part.params(i, scratches, phases)
+    if phases > 1:
+        params["1.taps"] = _taps_of_phase(ctx, parts[1].step, phases, row)
+    kernel = Banded(ctx.isa, tuple(part.step.kernel for part in parts))
+    if ctx.emitted is not None:
+        ctx.emitted(kernel)
+    reads = (view for part in parts for view in part.step.reads)
     return replace(
         last.step,
         kernel=kernel,
         params={name: params[name] for name in kernel.fields},
-        units=images * height,
-        chunk=-(-images * height // chunks),
-        reads=tuple(
-            view for part in parts for view in part.step.reads if view.address.buffer not in between
-        ),
+        units=images * phases * chain.height,
+        chunk=chain.chunk,
+        reads=tuple(view for view in reads if view.address.buffer not in chain.between),
         barrier=True,
+        seconds=sum(part.step.seconds for part in parts),
         parts=tuple(part.step for part in parts),
     )
+
+
+def _taps_of_phase(ctx: Context, step: Step, phases: int, row: int) -> Address:
+    """A depthwise convolution's table of taps, where the rows of a phase lie side by side."""
+    taps = step.params["taps"]
+    assert isinstance(taps, Address)
+    y, x = np.divmod(ctx.constants.find(taps).view(np.int64), phases * row)
+    return ctx.constants.add(y * row + x)
