@@ -150,6 +150,14 @@ class TestWork:
         assert not work.direct
         assert work.macs == 64 * 64 * 64 * 64 * 9
 
+    def test_of_rows_that_indices_name(self) -> None:
+        b = Builder()
+        rows = b.input(TensorType((3,), DType.INT32))
+        table = b.constant(np.ones((1000, 16), np.float32))
+        plan = plan_for(b.graph(b.node(ops.Gather(0), [table, rows], None)), ISAS[1])
+        (work,) = works(plan)
+        assert work == Work(0, 3 * 4 + 3 * 16 * 4 + 1, 3 * 16 * 4)  # and the byte "broken"
+
     def test_of_a_fallback(self) -> None:
         b = Builder()
         x = b.input(quantized((2, 3), DType.UINT8))

@@ -2,7 +2,7 @@
 
 The code that is timed is the program's own, with the processor's counter read between the steps
 (`codegen.stamps`). Timed calls alternate with others, so that both see the same machine; what is
-told is the mean of the calls in the middle half by duration.
+told is the mean of the faster half.
 """
 
 from __future__ import annotations
@@ -120,19 +120,17 @@ def profile(
         tick = counter.seconds_per_tick() if counter else 0.0
     finally:
         execution.hold(held)
-    kept = _middle(timed)
+    kept = _faster(timed)
     steps = tuple(timer.steps(kept, tick))
     total = float(np.mean(np.asarray(timed)[kept]))
     outside = total - sum(step.seconds for step in steps)
-    rest = float(np.mean(np.asarray(untimed)[_middle(untimed)]))
+    rest = float(np.mean(np.asarray(untimed)[_faster(untimed)]))
     return Profile(steps, outside, total, rest, runs)
 
 
-def _middle(durations: Sequence[float]) -> npt.NDArray[np.int64]:
-    """Which of them lie in the middle half."""
-    order = np.argsort(durations)
-    quarter = len(order) // 4
-    return np.asarray(order[quarter : len(order) - quarter])
+def _faster(durations: Sequence[float]) -> npt.NDArray[np.int64]:
+    """Which of them are in the lower half: those that nothing disturbed."""
+    return np.asarray(np.argsort(durations)[: -(-len(durations) // 2)])
 
 
 def _numbers(step: Step | HostStep) -> tuple[int, ...]:

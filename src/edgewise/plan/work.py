@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..kernels.gather import Gather
 from ..kernels.peak import Arithmetic, arithmetic
 from ..kernels.tiled import TiledConv
 from ..ops import Control
@@ -19,7 +21,7 @@ class Work:
     Attributes:
         macs: multiply-adds of the operators' definition.
         activation_bytes: what it reads and writes in the arena, each operand once, padding
-            included.
+            included; of what indices name, as much as they do.
         weight_bytes: what it reads of the constants.
         products: what it multiplies with, and how many of its multiply-adds so; none where
             products are not what it is about.
@@ -51,8 +53,8 @@ def works(plan: Plan) -> list[Work]:
     return [
         Work(
             macs=sum(macs.get(id(part), 0) for part in _parts(step)),
-            activation_bytes=sum(map(_moved, step.views)),
-            weight_bytes=sum(sizes[offset] for offset in _constants(step)),
+            activation_bytes=sum(int(min(_moved(view), _most(step))) for view in step.views),
+            weight_bytes=sum(int(min(sizes[at], _most(step))) for at in _constants(step)),
             products=tuple(
                 (kind, macs[id(part)])
                 for part in _parts(step)
@@ -102,6 +104,13 @@ def _moved(view: View) -> int:
         return 0
     first, last = view.extent
     return min(view.type.nbytes, last - first)
+
+
+def _most(step: Step | HostStep) -> float:
+    """Bytes of an operand that a step moves at most: those that indices name, where they do."""
+    if isinstance(step, Step) and isinstance(step.kernel, Gather):
+        return min(step.reads[0].type.nbytes, step.writes[0].type.nbytes)
+    return math.inf
 
 
 def _constants(step: Step | HostStep) -> set[int]:
