@@ -53,6 +53,30 @@ def test_gather(isa: Isa, bits: int, n: int) -> None:
 
 
 @isas
+@pytest.mark.parametrize("n", [1, 3, 16, 31, 64, 133])
+def test_rows_of_known_size(isa: Isa, n: int) -> None:
+    rng = np.random.default_rng(n)
+    x = rng.integers(0, 256, (7, n)).astype(np.uint8)
+    for indices in (rng.integers(0, 7, 9), np.array([0, 7, -1, 6, 2**31 - 1, -(2**31)])):
+        c = len(indices)
+        whole = np.zeros((c, n + 3), np.uint8)
+        i = Buffer(indices.astype(np.int32))
+        for checked in (False, True):
+            y, broken = Buffer(whole.copy()), Buffer(np.zeros(3, np.uint8))
+            values: dict[str, Any] = {"x": Buffer(x), "y": y, "indices": i}
+            values |= {"step_0": n, "size_0": 7, "y_c": n + 3, "i_c": 4}
+            values |= dict.fromkeys(("x_a", "x_b", "i_a", "i_axis", "y_a", "y_b"), 0)
+            values |= {"b": 1, "c": c, "n": n, "block": n}
+            values |= {"broken": broken.at(1)} if checked else {}
+            outputs = [y, broken] if checked else [y]
+            run(Gather(isa, Type("i", 32), checked=checked, row=n), c, values, outputs)
+            np.testing.assert_array_equal(y.array[:, :n], x[np.clip(indices, 0, 6)])
+            assert not y.array[:, n:].any()
+            is_broken = bool(((indices < 0) | (indices >= 7)).any())
+            assert broken.array.tolist() == [0, checked and is_broken, 0]
+
+
+@isas
 @pytest.mark.parametrize("reverse", [False, True])
 def test_several_axes(isa: Isa, reverse: bool) -> None:
     """One row that three coordinates name, read or, in reverse, written."""

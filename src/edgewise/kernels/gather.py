@@ -14,6 +14,9 @@ from .copy import sweep
 from .ir import Kernel, Type, Value, index, ptr, u8, u64
 from .isa import Isa
 
+MAX_ROW = 256
+"""Bytes of a row that is moved without a loop, at the most."""
+
 
 @dataclass(frozen=True)
 class Gather:
@@ -27,6 +30,8 @@ class Gather:
         index: integer type of the indices.
         checked: an index outside of its axis sets the byte at ``broken`` to 1.
         reverse: x[...] = y[...] instead, the rows of y being written to where the indices say.
+        row: ``n`` where it is known, at most `MAX_ROW`, and there are no axes a and b: a unit is
+            then a row, which is moved without a loop.
     """
 
     isa: Isa
@@ -34,11 +39,13 @@ class Gather:
     axes: int = 1
     reverse: bool = False
     checked: bool = False
+    row: int | None = None
 
     @property
     def symbol(self) -> str:
         op = ("scatter" if self.reverse else "gather") + ("_checked" if self.checked else "")
-        return f"{op}_x8_{self.index}x{self.axes}_x{self.isa.bits // 8}__{self.isa.name}"
+        row = "" if self.row is None else f"_{self.row}b"
+        return f"{op}_x8_{self.index}x{self.axes}{row}_x{self.isa.bits // 8}__{self.isa.name}"
 
     @property
     def fields(self) -> dict[str, Type]:
@@ -52,18 +59,16 @@ class Gather:
 
     def build(self) -> str:
         k = Kernel(self.symbol, self.fields)
+        if self.row is not None:
+            with k.loop(k.begin, k.end) as c:
+                x = self._named(k, k["x"], k["indices"] + c * k["i_c"])
+                self._move(x, k["y"] + c * k["y_c"], self.row)
+            return k.text()
         blocks = (k["n"] + k["block"] - 1) // k["block"]
         with views.grid(k, [k["b"], k["c"], blocks]) as (a, b, c, block):
             first = block * k["block"]
             at = k["indices"] + (a * k["i_a"] + c * k["i_c"])
-            x = k["x"] + (a * k["x_a"] + b * k["x_b"] + first)
-            for j in range(self.axes):
-                place, size = at.load(self.index).to(index), k[f"size_{j}"]
-                if self.checked:
-                    with k.when(place.to(u64) >= size.to(u64)):
-                        k["broken"].store(k.const(1, u8))
-                x = x + place.clamp(0, size - 1) * k[f"step_{j}"]
-                at = at + k["i_axis"]
+            x = self._named(k, k["x"] + (a * k["x_a"] + b * k["x_b"] + first), at)
             y = k["y"] + (a * k["y_a"] + b * k["y_b"] + c * k["y_c"] + first)
             source, target = (y, x) if self.reverse else (x, y)
 
@@ -73,5 +78,25 @@ class Gather:
             sweep(k, (k["n"] - first).min(k["block"]), self.isa.bits // 8, move)
         return k.text()
 
+    def _named(self, k: Kernel, x: Value, at: Value) -> Value:
+        """The place in x that the indices at ``at`` name."""
+        for j in range(self.axes):
+            place, size = at.load(self.index).to(index), k[f"size_{j}"]
+            if self.checked:
+                with k.when(place.to(u64) >= size.to(u64)):
+                    k["broken"].store(k.const(1, u8))
+            x = x + place.clamp(0, size - 1) * k[f"step_{j}"]
+            at = at + k["i_axis"]
+        return x
 
-__all__ = ["Gather"]
+    def _move(self, source: Value, target: Value, count: int) -> None:
+        at, width = 0, self.isa.bits // 8
+        while at < count:
+            while width > count - at:
+                width //= 2
+            ty = u8[width] if width > 8 else Type("u", 8 * width)
+            (target + at).store((source + at).load(ty))
+            at += width
+
+
+__all__ = ["MAX_ROW", "Gather"]
