@@ -22,6 +22,7 @@ from .fuse_dilation import fuse_dilation
 from .fuse_elementwise import fuse_elementwise
 from .fuse_epilogue import fuse_epilogue
 from .fuse_pad import fuse_pad
+from .quantize_early import quantize_early
 from .remove_dead_nodes import remove_dead_nodes
 from .remove_no_ops import remove_no_ops
 from .signedness import to_int8, to_uint8, weights_to_int8
@@ -35,6 +36,7 @@ PIPELINE: tuple[Pass, ...] = (
     canonicalize,
     fold_constants,
     remove_no_ops,
+    quantize_early,
     fuse_dilation,
     fuse_pad,
     fold_scale,
@@ -77,6 +79,7 @@ __all__ = [
     "fuse_epilogue",
     "fuse_pad",
     "optimize",
+    "quantize_early",
     "remove_dead_nodes",
     "remove_no_ops",
     "to_int8",
