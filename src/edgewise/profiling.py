@@ -109,7 +109,7 @@ def profile(
     try:
         usual = seconds()
         counter = session.counter()
-        runs = runs or max(FEWEST, min(MOST, round(SECONDS / 4 / usual)))
+        runs = runs or runs_for(usual)
         timed, untimed = [], []
         for _ in range(runs):
             untimed.append(seconds())
@@ -126,6 +126,11 @@ def profile(
     outside = total - sum(step.seconds for step in steps)
     rest = float(np.mean(np.asarray(untimed)[_faster(untimed)]))
     return Profile(steps, outside, total, rest, runs)
+
+
+def runs_for(seconds: float) -> int:
+    """How many calls to time where one takes so many seconds: there are four for each."""
+    return max(FEWEST, min(MOST, round(SECONDS / 4 / max(seconds, 1e-9))))
 
 
 def _faster(durations: Sequence[float]) -> npt.NDArray[np.int64]:

@@ -28,6 +28,7 @@ def test_everything_is_named() -> None:
         "llvm",
         "extra litert",
         "extra openvino",
+        "extra plot",
     ]
     assert found["cpu"].facts["usable_cores"] >= 1
     assert found["llvm"].ok

@@ -106,13 +106,11 @@ def profile(
     graph = ew.load(model, signature, parse_shapes(shape))
     arrays = profiling.inputs_of(graph, inputs or [], seed)
     compiling = Compiling(isa, strict, requantization, precision, affinity, power)
-    with (
-        contextlib.closing(
-            compiling.program(graph, parse_threads(threads, affinity, power))
-        ) as program,
-        progress("Timing", runs or 0) as step,
-    ):
-        facts = profiling.profile(model, program, arrays, runs, renew, step)
+    threading = parse_threads(threads, affinity, power)
+    with contextlib.closing(compiling.program(graph, threading)) as program:
+        count = runs or profiling.usual_runs(program, arrays)
+        with progress("Timing", count) as step:
+            facts = profiling.profile(model, program, arrays, count, renew, step)
     if plot is not None:
         save_plot(plot, facts)
         facts["plot"] = str(plot)

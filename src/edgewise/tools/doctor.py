@@ -22,6 +22,7 @@ from .peers import peer_version
 EXTRAS = {
     "litert": ("ai-edge-litert", "compare, bench --against litert"),
     "openvino": ("openvino", "bench --against openvino"),
+    "plot": ("matplotlib", "profile --plot, inspect --memory --plot"),
 }
 """Optional extras: the package that each brings, and what needs it."""
 

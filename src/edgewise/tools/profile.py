@@ -13,7 +13,7 @@ from ..codegen.target import processor
 from ..errors import InputError
 from ..graph import Array, Graph
 from ..plan.work import Work
-from ..profiling import Profile, StepProfile
+from ..profiling import Profile, StepProfile, runs_for
 from . import images
 from .differences import random_inputs
 from .facts import Facts, Step, op_name, threading_facts
@@ -84,6 +84,15 @@ def inputs_of(graph: Graph, files: Sequence[Path], seed: int) -> list[Array]:
     if len(sets) > 1:
         raise InputError(f"{len(files)} input files are {len(sets)} calls; profile times one")
     return images.load_inputs(graph, sets[0])
+
+
+def usual_runs(program: Program, arrays: Sequence[Array]) -> int:
+    """How many calls `Program.profile` would time; a few calls find out.
+
+    Raises:
+        EdgewiseError: as `Program.profile` does.
+    """
+    return runs_for(program.profile(*arrays, runs=1).untimed)
 
 
 def limit(work: Work, limits: Roofline, whole: int) -> Limit:
