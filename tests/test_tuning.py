@@ -63,9 +63,14 @@ def tuned_plan(graph: Graph, tuning: Tuning, isa: Isa = ISA) -> Plan:
     return plan_for(graph, isa, Options(tuning=tuning))
 
 
-def kernels(plan: Plan, choice: Choice) -> set[str]:
+def kernels(plan: Plan, choice: Choice) -> set[tuple[str, object]]:
+    """The kernels that compute a node, with the tiles of a block of those that have such."""
     found = (s for s in plan.steps if isinstance(s, Step) and choice.node in s.nodes)
-    return {s.kernel.symbol for step in found for s in (*step.parts, step)}
+    return {way(s) for step in found for s in (*step.parts, step)}
+
+
+def way(step: Step) -> tuple[str, object]:
+    return step.kernel.symbol, step.params.get("block")
 
 
 def test_cheapest_and_fastest() -> None:
@@ -135,7 +140,7 @@ def test_alternatives(make: Callable[[], Graph]) -> None:
         assert {step.node for step in found.steps} == {choice.node}
         every = [step for step in found.steps if isinstance(step, Step)]
         steps = [[every[i] for i in part] for part in parts]
-        assert len({tuple(s.kernel.symbol for s in part) for part in steps}) == len(parts)
+        assert len({tuple(map(way, part)) for part in steps}) == len(parts)
         outputs = [[view.address for s in part for view in s.writes] for part in steps]
         assert all(each == outputs[0] for each in outputs)
 
@@ -174,7 +179,7 @@ def test_floats_stay_within_rounding() -> None:
     (expected,) = reference(graph, inputs)
     plan = plan_for(graph, ISA)
     for choice in plan.choices:
-        for symbol in choice.estimates:
+        for symbol in sorted(choice.estimates)[::4]:
             assert tuned.save({choice.problem: {symbol: 1e-9}})
             found = ew.compile(graph)(*inputs)
             assert np.abs(found - expected).max() < 1e-4 * np.abs(expected).max()
@@ -341,9 +346,14 @@ def test_nothing_is_kept_unless_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     assert tuned.load() is UNTUNED
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("make", [lambda: classifier(DType.UINT8), convolutions])
-def test_measured_for_real(make: Callable[[], Graph], threads: int) -> None:
+@pytest.mark.parametrize(
+    ("make", "threads"), [(lambda: classifier(DType.UINT8), 1), (convolutions, 2)]
+)
+def test_measured_for_real(
+    make: Callable[[], Graph], threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tuner, "PROBLEM_SECONDS", 0.01)
+    monkeypatch.setattr(tuner, "NETWORK_SECONDS", 0.1)
     graph = make()
     inputs = random_inputs(graph)
     found = ew.tune(graph, budget=60, threads=threads)

@@ -34,8 +34,10 @@ from .runtime import Program
 CHECKING = 0.3
 """The share of the budget that is kept for timing the whole network."""
 
-HOPELESS = 3.0
-"""Candidates that the cost model expects to take so many times as long as the best stay out."""
+HOPELESS, MOST = 3.0, 12
+"""Candidates that the cost model expects to take so many times as long as the best stay out, and
+those beyond so many: the weights of all of them together must fit the caches about as well as the
+network's do."""
 
 WORTHWHILE = 0.98
 """Of the time of the cost model's choice: what takes longer than that does not replace it."""
@@ -210,7 +212,8 @@ class _Search:
         In between, each has the others' weights pass through the caches, as in a network.
         """
         least = min(choice.estimates.values())
-        symbols = [s for s, estimate in choice.estimates.items() if estimate < HOPELESS * least]
+        symbols = sorted(choice.estimates, key=lambda s: (s != choice.chosen, choice.estimates[s]))
+        symbols = [s for s in symbols if choice.estimates[s] < HOPELESS * least][:MOST]
         plan, parts = alternatives(self.plan, self.isa, self.options.precision, choice, symbols)
         with StepTimer(plan, self.isa, self.threads) as timer:
             timer.run(1)

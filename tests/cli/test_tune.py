@@ -36,7 +36,9 @@ def pretend(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tuner._Search, "whole", lambda self: ((3e-3, 2e-3),) * 5)
 
 
-def test_measures_for_real(classifier: Path, facts: Facts) -> None:
+def test_measures_for_real(classifier: Path, facts: Facts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuner, "PROBLEM_SECONDS", 0.01)
+    monkeypatch.setattr(tuner, "NETWORK_SECONDS", 0.1)
     found = facts("tune", classifier, "--budget", 60)
     assert found["command"] == "tune"
     assert found["measured"] == found["problems"] > 0

@@ -11,6 +11,7 @@ from numpy.testing import assert_array_equal
 
 from edgewise.kernels.isa import AVX2, Isa
 from edgewise.kernels.winograd import Winograd, transforms
+from edgewise.plan.tiled import TILES
 
 from .harness import Buffer, isas, run
 
@@ -102,6 +103,12 @@ def test_convolution(isa: Isa, m: int, stages: tuple[str, ...]) -> None:
     mr, nv = tile(isa)
     for shape in SHAPES:
         convolve(Winograd(isa, mr, stages, m, nv), shape, mr)
+
+
+@isas
+@pytest.mark.parametrize(("mr", "nv"), [tile for tiles in TILES for tile in tiles])
+def test_tiles_that_the_plan_takes(isa: Isa, mr: int, nv: int) -> None:
+    convolve(Winograd(isa, mr, ("clamp",), 4, nv), Shape(1, 9, 13, 5, nv * isa.lanes + 3), 2 * mr)
 
 
 @pytest.mark.parametrize("block", [6, 12, 36])

@@ -14,7 +14,6 @@ from ..dtype import DType
 from ..graph import Node, TensorType, Value
 from ..kernels.dots import Dots
 from ..kernels.gemm import Gemm
-from ..kernels.tiled import TiledConv
 from ..ops import (
     Conv2D,
     FullyConnected,
@@ -38,7 +37,7 @@ from .real_products import RealProduct
 from .rows import Rows, Weights, rows, rows_of, window_runs
 from .side_by_side import emit_side_by_side, pixels_together
 from .strided import merge
-from .tiled import emit_tiled, tiled_candidates
+from .tiled import Tiled, emit_tiled, tiled_candidates
 from .wide_products import WideProduct
 
 MAX_STEPS = 1024
@@ -110,7 +109,7 @@ def lower_conv(ctx: Context, node: Node) -> None:
     shape = (out.type.shape[0], out.type.shape[1], out.type.shape[2])
     if isinstance(p, RealProduct) and groups == 1 and op.stride == op.dilation == (1, 1):
         v, seconds = _choose_conv(ctx, p, whole, c, epilogue.stages)
-        if isinstance(v, TiledConv):
+        if isinstance(v, Tiled):
             emit_tiled(ctx, v, seconds, whole, c, p.weights, p.bias, epilogue)
             return
         p = replace(p, variant=(v, seconds))
@@ -140,7 +139,7 @@ def lower_conv(ctx: Context, node: Node) -> None:
 
 def _choose_conv(
     ctx: Context, p: RealProduct, x: View, out: View, stages: tuple[str, ...]
-) -> tuple[Gemm | Dots | TiledConv, float]:
+) -> tuple[Gemm | Dots | Tiled, float]:
     """The variant for a float32 convolution of stride 1, a product or a transform.
 
     ``x`` is the input with its padding.
