@@ -43,11 +43,12 @@ def match(
     (arrays,) = differences.random_inputs(graph, 1, seed)
     ours: Sequence[Array] = ()
     opened: dict[str, Opened] = {}
+    shares: dict[str, float] = {}
     missing: dict[str, str] = {}
     for key in sorted(workers, key=lambda k: k != SUBJECT):
         try:
             found = _opened(key, workers[key], model, graph, threads, arrays, ours, isa)
-            opened[key], outputs = found
+            opened[key], outputs, shares[key] = found
         except EdgewiseError as error:
             if key == SUBJECT:
                 raise
@@ -70,6 +71,7 @@ def match(
                 "path": opened[key].path,
                 "calls_per_sample": calls[key],
                 **_statistics(samples[key]),
+                "difference": float(f"{shares[key]:.2g}"),
                 "idle_cpu": round(watch.idle_share(key), 4),
             }
             for key in opened
@@ -88,8 +90,10 @@ def _opened(
     arrays: Sequence[Array],
     ours: Sequence[Array],
     isa: str | None,
-) -> tuple[Opened, Sequence[Array]]:
-    """Open a network in the first variant that computes it right; that, and its outputs."""
+) -> tuple[Opened, Sequence[Array], float]:
+    """Open a network in the first variant that computes it right; its outputs, and how far they
+    are from ``ours``.
+    """
     contestant = CONTESTANTS[key]
     refusals = []
     for variant in contestant.variants:
@@ -99,9 +103,10 @@ def _opened(
         try:
             opened = worker.open(model, threads, options)
             outputs = worker.run(arrays)
-            if key != SUBJECT:
-                agreement.check(graph, ours, outputs, contestant.approximate)
-            return opened, outputs
+            if key == SUBJECT:
+                return opened, outputs, 0.0
+            share = agreement.check(graph, ours, outputs, contestant.approximate)
+            return opened, outputs, share
         except InputError as error:
             refusals.append(str(error))
     worker.close()

@@ -197,6 +197,7 @@ def test_a_network_is_timed_and_kept(tmp_path: Path) -> None:
     assert (found["network"], found["kind"], found["threads"]) == ("small", "quantized", 1)
     assert set(found["timings"]) == {"edgewise", "litert"}
     assert set(found["missing"]) == {"edgewise-bf16"}
+    assert found["timings"]["litert"]["difference"] == 0
     timings = found["timings"]["edgewise"]
     assert 0 < timings["fastest_ms"] <= timings["quartiles_ms"][0] <= timings["median_ms"]
     ratio = found["ratios"]["litert"]
@@ -243,7 +244,8 @@ def value(shape: tuple[int, ...], dtype: DType, scale: float | None = None) -> G
 def test_agreement_of_floats() -> None:
     graph = value((3,), DType.FLOAT32)
     ours = [np.array([0, 1, 2], np.float32)]
-    agreement.check(graph, ours, [ours[0] + np.float32(1e-3)])
+    share = agreement.check(graph, ours, [ours[0] + np.float32(1e-3)])
+    assert share == pytest.approx(5e-4, rel=1e-3)
     with pytest.raises(InputError, match=r"largest difference 0.005\d* of its range"):
         agreement.check(graph, ours, [ours[0] + np.float32(0.01)])
     agreement.check(graph, ours, [ours[0] + np.float32(0.01)], approximate=True)
@@ -256,7 +258,8 @@ def test_agreement_of_floats() -> None:
 def test_agreement_of_indices_and_quantized_values() -> None:
     labels = value((10,), DType.INT64)
     ours = [np.arange(10)]
-    agreement.check(labels, ours, [np.where(ours[0] == 3, 0, ours[0])])
+    share = agreement.check(labels, ours, [np.where(ours[0] == 3, 0, ours[0])])
+    assert share == pytest.approx(0.1)
     with pytest.raises(InputError, match="80% of the elements are equal"):
         agreement.check(labels, ours, [np.minimum(ours[0], 7)])
     steps = value((10,), DType.UINT8, 0.5)
