@@ -134,8 +134,12 @@ class Execution:
 
     @cached_property
     def plan(self) -> Plan:
-        """Steps and memory; made when asked for where the code was taken from the cache."""
-        return plan_for(self._core, self.isa, self.options)
+        """Steps and memory; made when asked for where the code is in the cache.
+
+        Kept with a program, it would keep the weights in the forms that passes gave them.
+        """
+        plan = plan_for(self._core, self.isa, self.options)
+        return replace(plan, constants=self.module.constants)
 
     @cached_property
     def fallbacks(self) -> tuple[Fallback, ...]:
@@ -252,12 +256,13 @@ class Execution:
             from .codegen.compiler import KernelCompiler
 
             with KernelCompiler(target) as compiler:
-                self.plan = plan_for(self._core, self.isa, self.options, compiler.add)
-                module = build(self.plan, self.isa, compiler)
+                plan = plan_for(self._core, self.isa, self.options, compiler.add)
+                built = module = build(plan, self.isa, compiler)
             if key:
-                module = stored.save(key, module)
+                module = stored.save(key, built)
                 stored.save_outline(self._core)
-            self.plan = replace(self.plan, constants=module.constants)
+            if module is built:
+                self.plan = plan
         return module
 
     def _array(self, place: Place, dtype: DType) -> Array:
