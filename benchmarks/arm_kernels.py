@@ -1,11 +1,10 @@
 """Inner loops of the aarch64 kernels: what they consist of, and llvm-mca's estimate of their speed.
 
-    python benchmarks/arm_kernels.py [--markdown] [--mca PROGRAM]
+    python benchmarks/arm_kernels.py [--chosen] [--markdown] [--mca PROGRAM]
 
-Compares the styles of 8-bit dot product that an ARM core without ``sdot`` offers, in the tile
-shapes of a matrix product, then shows the depthwise kernels. No ARM machine is needed: the
-assembly is what Edgewise emits, and llvm-mca knows the cores' pipelines. docs/arm.md explains the
-table and what was decided by it.
+Compares tiles of the kernels that dominate, and the styles of 8-bit dot product that an ARM core
+without ``sdot`` offers. No ARM machine is needed: the assembly is what Edgewise emits, and llvm-mca
+knows the cores' pipelines. docs/arm.md explains the tables and what was decided by them.
 """
 
 from __future__ import annotations
@@ -24,19 +23,28 @@ from rich.table import Table
 
 from edgewise.codegen.jit import assembly
 from edgewise.codegen.target import Target
+from edgewise.kernels.depthwise import Depthwise
 from edgewise.kernels.dot import Mla, Mull
+from edgewise.kernels.gemm import Gemm
 from edgewise.kernels.ir import Value, i8, i16
 from edgewise.kernels.isa import NEON, NEONDOT, Isa
 from edgewise.kernels.qdepthwise import QDepthwise
 from edgewise.kernels.qgemm import QGemm
+from edgewise.kernels.wgemm import WGemm
 
-CORES = {
-    "neon": ("cortex-a53", "cortex-a55", "cortex-a72", "cortex-x1"),
-    "neondot": ("cortex-a55", "cortex-a76", "cortex-x1"),
+CORES = ("cortex-a53", "cortex-a55", "cortex-a76", "cortex-x1")
+PRODUCTS = {
+    **dict.fromkeys(("smull", "smull2", "smlal", "smlal2", "mla", "fmla"), 1),
+    "sdot": 4,
+    "sadalp": 0,
 }
-MULTIPLIES = frozenset(("smlal", "smlal2", "smull", "smull2", "sadalp", "sdot", "mla"))
+"""Instructions that multiply or add products, and how many products make a lane of the result."""
+
 MOVES = frozenset(("mov", "ext", "zip1", "zip2", "uzp1", "uzp2", "trn1", "trn2", "tbl", "dup"))
 ITERATIONS = 100
+
+Tile = tuple[int, int]
+Variant = QGemm | QDepthwise | Gemm | Depthwise | WGemm
 
 
 class ByElement(Mla):
@@ -55,43 +63,89 @@ class ByElement(Mla):
 
 @dataclass(frozen=True)
 class Candidate:
-    """A kernel, and how many multiply-adds its inner loop does an iteration."""
+    """A kernel, how its products are made, and its shape: of a tile, or a window and a block."""
 
     style: str
-    variant: QGemm | QDepthwise
-    products: int
-
-    @property
-    def shape(self) -> str:
-        v = self.variant
-        if isinstance(v, QGemm):
-            return f"{v.mr}x{v.nr}"
-        return f"3x3 stride {v.stride}, {v.block}" if v.stride else f"any, {v.block}"
+    shape: str
+    variant: Variant
+    chosen: bool = False
 
 
-def gemms(style: str, isa: Isa, tiles: Iterable[tuple[int, int]], gather: bool) -> list[Candidate]:
-    dot = isa.gemm
-    return [
-        Candidate(style, QGemm(isa, mr, nv, gather), mr * nv * isa.lanes * dot.kr * dot.ku)
-        for mr, nv in tiles
-    ]
+@dataclass(frozen=True)
+class Family:
+    """Kernels to compare."""
+
+    title: str
+    candidates: tuple[Candidate, ...]
 
 
-def candidates() -> list[Candidate]:
-    tiles = [(4, 4), (5, 4), (3, 4), (6, 2), (8, 2), (1, 4), (1, 8)]
+def tiled(
+    style: str,
+    kind: type[QGemm | Gemm | WGemm],
+    isa: Isa,
+    tiles: Iterable[Tile],
+    used: Sequence[Tile],
+) -> list[Candidate]:
+    """A candidate for each (mr, nv); those in ``used`` are what plans choose from."""
+    found = []
+    for tile in tiles:
+        v = kind(isa, *tile)
+        found.append(Candidate(style, f"{v.mr}x{v.nr}", v, tile in used))
+    return found
+
+
+def families() -> list[Family]:
     by_element = replace(NEON, gemm=ByElement(4))
     separate = replace(NEON, gemm=Mull(4, joined=False))
-    depthwise = [
-        Candidate("smlal", QDepthwise(NEON, nv, stride), nv * NEON.lanes * (9 if stride else 1))
+    tiles = [(4, 4), (5, 4), (3, 4), (6, 2), (8, 2), (1, 4), (1, 8)]
+    real_tiles = [(4, 4), (5, 4), (6, 4), (6, 3), (7, 3), (8, 2), (10, 2), (2, 8), (1, 8), (1, 4)]
+    words = [(4, 4), (5, 4), (6, 4), (6, 2), (8, 2), (9, 2), (10, 2), (1, 4), (1, 8)]
+    plain, dotted = NEON.costs, NEONDOT.costs
+    bytes_ = [
+        Candidate(
+            "smlal",
+            f"3x3 stride {stride}, {v.block}" if stride else f"any, {v.block}",
+            v,
+            nv in plain.depthwise,
+        )
         for stride in (1, 2, None)
         for nv in (2, 4)
+        for v in [QDepthwise(NEON, nv, stride)]
+    ]
+    floats = [
+        Candidate(
+            "fmla", f"{run} taps stride {stride}, {n}x4", Depthwise(NEON, n, 4, run, stride), True
+        )
+        for run, stride in ((3, 1), (3, 2), (5, 1))
+        for n in (4, 6, 8)
     ]
     return [
-        *gemms("smlal by element", by_element, tiles, gather=True),
-        *gemms("smull, sadalp", separate, tiles, gather=False),
-        *gemms("smull, smlal2, sadalp", NEON, tiles, gather=False),
-        *gemms("sdot", NEONDOT, [*tiles, (6, 4), (9, 2)], gather=False),
-        *depthwise,
+        Family(
+            "8-bit product, NEON",
+            (
+                *tiled("smlal by element", QGemm, by_element, tiles, ()),
+                *tiled("smull, sadalp", QGemm, separate, tiles, ()),
+                *tiled("smull, smlal2, sadalp", QGemm, NEON, tiles, plain.tiles),
+            ),
+        ),
+        Family(
+            "8-bit product, NEON with dotprod",
+            (*tiled("sdot", QGemm, NEONDOT, [*tiles, (6, 4), (9, 2)], dotted.tiles),),
+        ),
+        Family("8-bit depthwise", tuple(bytes_)),
+        Family(
+            "float32 product",
+            (*tiled("fmla by element", Gemm, NEON, real_tiles, plain.floats.tiles),),
+        ),
+        Family("float32 depthwise", tuple(floats)),
+        Family(
+            "int16 by 8-bit product, NEON",
+            (*tiled("smlal by element", WGemm, NEON, words, plain.tiles),),
+        ),
+        Family(
+            "int16 by 8-bit product, NEON with dotprod",
+            (*tiled("smlal by element", WGemm, NEONDOT, words, dotted.tiles),),
+        ),
     ]
 
 
@@ -113,11 +167,17 @@ def inner_loop(text: str) -> list[str]:
         [line for line in lines[start + 1 : end + 1] if re.match(r"[a-z]", line)]
         for start, end in innermost
     ]
-    return max(bodies, key=lambda body: sum(opcode(line) in MULTIPLIES for line in body))
+    return max(bodies, key=lambda body: sum(opcode(line) in PRODUCTS for line in body))
 
 
 def opcode(line: str) -> str:
     return line.split()[0]
+
+
+def products(line: str) -> int:
+    """The multiply-adds of an instruction: lanes of its result, times what each sums."""
+    lanes = re.match(r"\w+\s+v\d+\.(\d+)[hsd],", line)
+    return PRODUCTS.get(opcode(line), 0) * int(lanes[1]) if lanes else 0
 
 
 def cycles(mca: str, body: Sequence[str], core: str) -> float:
@@ -131,31 +191,32 @@ def cycles(mca: str, body: Sequence[str], core: str) -> float:
     return int(found[1]) / ITERATIONS
 
 
-def row(candidate: Candidate, mca: str, cores: Sequence[str]) -> list[str]:
+def row(candidate: Candidate, mca: str) -> list[str]:
     v = candidate.variant
     target = Target("aarch64-unknown-linux-gnu", "generic", tuple(sorted(v.isa.features)))
     body = inner_loop(assembly(v.build(), target))
     counts = Counter(map(opcode, body))
-    multiplies = sum(counts[x] for x in MULTIPLIES)
+    multiplies, macs = sum(counts[x] for x in PRODUCTS), sum(map(products, body))
     return [
         candidate.style,
         candidate.shape,
+        "yes" if candidate.chosen else "",
         str(len(body)),
         f"{100 * multiplies / len(body):.0f}%",
         str(sum(counts[x] for x in MOVES)),
         str(sum("[sp" in line for line in body)),
-        *(f"{cycles(mca, body, core) / candidate.products:.3f}" for core in cores),
+        *(f"{cycles(mca, body, core) / macs:.3f}" for core in CORES),
     ]
 
 
 def show(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], markdown: bool) -> None:
     if markdown:
-        print(f"{title}\n\n| {' | '.join(header)} |\n|{'---|' * len(header)}")
+        print(f"**{title}**\n\n| {' | '.join(header)} |\n|{'---|' * len(header)}")
         print("".join(f"| {' | '.join(cells)} |\n" for cells in rows))
         return
     table = Table(title=title, title_justify="left")
     for name in header:
-        left = name in ("instructions", "shape")
+        left = name in ("kernel", "instructions", "shape")
         table.add_column(name, justify="left" if left else "right", no_wrap=True)
     for cells in rows:
         table.add_row(*cells)
@@ -176,26 +237,28 @@ def find_mca() -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--markdown", action="store_true", help="print tables for docs/arm.md")
+    parser.add_argument("--chosen", action="store_true", help="only what plans choose from")
+    parser.add_argument("--markdown", action="store_true", help="print tables for docs/")
     parser.add_argument("--mca", help="the llvm-mca to run (default: the newest on the path)")
     options = parser.parse_args()
     mca = options.mca or find_mca()
     version = subprocess.run([mca, "--version"], capture_output=True, text=True).stdout
-    found = re.search(r"LLVM version (\S+)", version)
-    print(f"llvm-mca of LLVM {found[1] if found else 'unknown'}; cycles per multiply-add\n")
-    everything = candidates()
-    for title, isa, kind in [
-        ("Matrix product, NEON", NEON, QGemm),
-        ("Matrix product, NEON with dotprod", NEONDOT, QGemm),
-        ("Depthwise, NEON", NEON, QDepthwise),
-    ]:
-        chosen = [
-            c for c in everything if c.variant.isa.name == isa.name and isinstance(c.variant, kind)
-        ]
-        cores = CORES[isa.name]
-        header = ["instructions", "shape", "in loop", "multiply", "moves", "stack"]
-        header += [core.removeprefix("cortex-") for core in cores]
-        show(title, header, [row(c, mca, cores) for c in chosen], options.markdown)
+    release = re.search(r"LLVM version (\S+)", version)
+    print(f"llvm-mca of LLVM {release[1] if release else 'unknown'}; cycles per multiply-add\n")
+    header = ["instructions", "shape", "in use", "in loop", "multiply", "moves", "stack"]
+    header += [core.removeprefix("cortex-") for core in CORES]
+    tables = {
+        f.title: [row(c, mca) for c in f.candidates if c.chosen or not options.chosen]
+        for f in families()
+    }
+    if options.chosen:
+        rows = [[title, *cells] for title, table in tables.items() for cells in table]
+        used = header.index("in use") + 1
+        header = ["kernel", *header]
+        tables = {"Kernels in use": [r[:used] + r[used + 1 :] for r in rows]}
+        del header[used]
+    for title, rows in tables.items():
+        show(title, header, rows, options.markdown)
 
 
 if __name__ == "__main__":
