@@ -22,9 +22,10 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 import edgewise as ew
+from edgewise.aligned import aligned
 from edgewise.codegen import jit
 from edgewise.codegen.build import generate
-from edgewise.codegen.module import aligned, choose_isa, target_for
+from edgewise.codegen.module import choose_isa, target_for
 from edgewise.codegen.target import host
 from edgewise.dtype import DType
 from edgewise.graph import Graph, TensorType
