@@ -52,12 +52,13 @@ class Block:
         real = dtype is DType.FLOAT32
         b: Builder = RealBuilder(1) if real else Builder(1)
         shape = (self.images, *self.size, self.channels if self.expand else self.inner)
-        x = b.input(TensorType(shape, dtype) if real else quantized(shape, dtype))
+        zero = {DType.UINT8: 118, DType.INT8: -10}.get(dtype, 0)
+        x = b.input(TensorType(shape, dtype) if real else quantized(shape, dtype, 0.05, zero))
 
         def convolution(op: ops.Op, source: Value, weights: tuple[int, ...], scale: float) -> Any:
             axis = 3 if isinstance(op, ops.DepthwiseConv2D) else 0
             w = b.weights(weights, axis=axis, scale=0.02)
-            quant = QParams.per_tensor(scale, 118 if dtype is DType.UINT8 else -10)
+            quant = QParams.per_tensor(scale, zero)
             return b.node(op, [source, w, b.bias(weights[axis])], quant)
 
         y = x
@@ -91,7 +92,7 @@ BLOCKS = {
     "few_channels": Block(size=(11, 12), channels=8),
     "one_column": Block(size=(12, 1), padding=(1, 1, 0, 0), window=(3, 1), inner=80),
 }
-DTYPES = (DType.FLOAT32, DType.INT8, DType.UINT8)
+DTYPES = (DType.FLOAT32, DType.INT8, DType.UINT8, DType.INT16)
 
 
 @pytest.fixture

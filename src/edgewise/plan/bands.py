@@ -29,8 +29,8 @@ from .movement import repeated
 TILED = {*FIELDS, *pixel_fields("a"), *pixel_fields("c")}
 """Fields of the kernels that walk tiles of ``mr`` pixels; their units can be any rows."""
 
-MIN_BYTES = 1 << 18
-"""Of the buffers that vanish: smaller ones stay in the second-level cache anyway."""
+MIN_BYTES = 1 << 19
+"""Of the buffers that vanish: what fits a small second-level cache stays there anyway."""
 
 BAND_BYTES = 1 << 18
 """Stack for the scratches of a band: half of a small second-level cache."""
