@@ -47,6 +47,8 @@ def test_facts_of_each_step(facts: Facts, classifier: Path) -> None:
         assert step["bound"] in limits or set(step["bound"].split("+")) <= set(limits)
         assert step["of_roof"] == pytest.approx(step["roof_ms"] / step["ms"])
         assert step["gmacs"] == pytest.approx(step["macs"] / step["ms"] / 1e6)
+    roofs = sum(s["roof_ms"] for s in steps)
+    assert document["of_roof"] == pytest.approx(roofs / document["steps_ms"])
     assert {"CONV_2D", "SOFTMAX"} <= {s["op"] for s in steps}
 
 

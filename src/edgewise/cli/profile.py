@@ -148,7 +148,10 @@ def show(out: Console, facts: Facts, top: int | None = None) -> None:
     if any(not s["direct"] for s in shown):
         out.print("* of the direct product; a transform does fewer")
     rate = facts["macs"] / facts["untimed_ms"] / 1e6
-    out.print(f"steps   {facts['steps_ms']:.3f} ms; outside of them {facts['outside_ms']:.3f} ms")
+    reached = "" if facts["of_roof"] is None else f", {facts['of_roof']:.0%} of their roofs"
+    out.print(
+        f"steps   {facts['steps_ms']:.3f} ms{reached}; outside of them {facts['outside_ms']:.3f} ms"
+    )
     out.print(
         f"calls   {facts['timed_ms']:.3f} ms timed, {facts['untimed_ms']:.3f} ms without stamps "
         f"({facts['timed_ms'] / facts['untimed_ms'] - 1:+.1%}); {rate:.1f} GMAC/s"

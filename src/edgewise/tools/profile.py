@@ -50,6 +50,8 @@ def profile(
     limits = roofline.measured(program.isa, kinds, program.threads, renew)
     whole = program.plan.arena_bytes + program.plan.constant_bytes
     steps = [_step_facts(i, step, found, limits, whole) for i, step in enumerate(found.steps)]
+    known = [s for s in steps if s["roof_ms"] is not None]
+    taken, roofs = (sum(s[field] for s in known) for field in ("ms", "roof_ms"))
     return {
         "model": str(model),
         "processor": processor(),
@@ -61,6 +63,7 @@ def profile(
         "timed_ms": found.seconds * 1e3,
         "steps_ms": sum(s.seconds for s in found.steps) * 1e3,
         "outside_ms": found.outside * 1e3,
+        "of_roof": roofs / taken if taken else None,
         "macs": sum(round(s.work.macs * s.calls) for s in found.steps),
         "peaks": [{"arithmetic": name, "gmacs": rate / 1e9} for name, rate in limits.peaks.items()],
         "memory": [
