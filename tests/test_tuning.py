@@ -59,18 +59,29 @@ def grouped() -> Graph:
     return b.graph(b.node(ops.Conv2D(), [x, w, b.bias(48)], x.type.quant))
 
 
+def few_channels() -> Graph:
+    """Convolutions that may be done by Winograd's filtering, or several pixels at a time."""
+    b = Builder()
+    x = b.input(quantized((1, 10, 11, 3), DType.UINT8))
+    wide = ops.Conv2D(padding=(2, 2, 2, 2))
+    y = b.node(wide, [x, b.weights((5, 5, 5, 3), axis=0), b.bias(5)], x.type.quant)
+    same = ops.Conv2D(padding=SAME)
+    return b.graph(b.node(same, [y, b.weights((32, 3, 3, 5), axis=0), b.bias(32)], x.type.quant))
+
+
 def tuned_plan(graph: Graph, tuning: Tuning, isa: Isa = ISA) -> Plan:
     return plan_for(graph, isa, Options(tuning=tuning))
 
 
-def kernels(plan: Plan, choice: Choice) -> set[tuple[str, object]]:
-    """The kernels that compute a node, with the tiles of a block of those that have such."""
+def kernels(plan: Plan, choice: Choice) -> set[tuple[object, ...]]:
+    """How a node is computed."""
     found = (s for s in plan.steps if isinstance(s, Step) and choice.node in s.nodes)
     return {way(s) for step in found for s in (*step.parts, step)}
 
 
-def way(step: Step) -> tuple[str, object]:
-    return step.kernel.symbol, step.params.get("block")
+def way(step: Step) -> tuple[object, ...]:
+    """The kernel, and what its time depends on: terms of a product, tiles of a block."""
+    return step.kernel.symbol, *(step.params.get(name) for name in ("kc", "n", "block"))
 
 
 def test_cheapest_and_fastest() -> None:
@@ -85,7 +96,9 @@ def test_cheapest_and_fastest() -> None:
 
 
 @pytest.mark.parametrize("isa", ISAS, ids=str)
-@pytest.mark.parametrize("make", [lambda: classifier(DType.UINT8), convolutions, grouped])
+@pytest.mark.parametrize(
+    "make", [lambda: classifier(DType.UINT8), convolutions, grouped, few_channels]
+)
 def test_a_measurement_overrides_the_cost_model(isa: Isa, make: Callable[[], Graph]) -> None:
     """Every candidate of every choice can be made the chosen one, and the plan is made of it."""
     graph = make()
@@ -128,7 +141,9 @@ def test_estimates_hold_for_every_candidate() -> None:
         assert all(seconds > 0 for seconds in choice.estimates.values())
 
 
-@pytest.mark.parametrize("make", [lambda: classifier(DType.UINT8), convolutions, grouped])
+@pytest.mark.parametrize(
+    "make", [lambda: classifier(DType.UINT8), convolutions, grouped, few_channels]
+)
 def test_alternatives(make: Callable[[], Graph]) -> None:
     """Steps of every candidate, with the operands where the plan has them."""
     graph = make()
@@ -141,7 +156,7 @@ def test_alternatives(make: Callable[[], Graph]) -> None:
         every = [step for step in found.steps if isinstance(step, Step)]
         steps = [[every[i] for i in part] for part in parts]
         assert len({tuple(map(way, part)) for part in steps}) == len(parts)
-        outputs = [[view.address for s in part for view in s.writes] for part in steps]
+        outputs = [{view.address.buffer for s in part for view in s.writes} for part in steps]
         assert all(each == outputs[0] for each in outputs)
 
 
@@ -154,7 +169,7 @@ def test_groups_are_measured_together() -> None:
     assert steps_of(choice, steps, plan.choices) == [choice.step]
 
 
-@pytest.mark.parametrize("make", [lambda: classifier(DType.UINT8), grouped])
+@pytest.mark.parametrize("make", [lambda: classifier(DType.UINT8), grouped, few_channels])
 def test_integers_stay_the_same(make: Callable[[], Graph]) -> None:
     """Whatever is chosen, results are those of the references."""
     graph = make()
@@ -225,7 +240,9 @@ def test_tuning_is_kept_and_programs_go_by_it(monkeypatch: pytest.MonkeyPatch) -
     after = ew.compile(graph).plan
     for change in found.changes:
         assert {c.chosen for c in before.choices if c.problem == change.problem} == {change.before}
-        assert {c.chosen for c in after.choices if c.problem == change.problem} == {change.after}
+        chosen = {c.chosen for c in after.choices if c.problem == change.problem}
+        assert chosen in ({change.after}, set())
+    assert [c.chosen for c in after.choices] != [c.chosen for c in before.choices]
     untuned = ew.compile(graph, tuned=False).plan
     assert [c.chosen for c in untuned.choices] == [c.chosen for c in before.choices]
     inputs = random_inputs(graph)

@@ -18,7 +18,7 @@ def steps_of(
     choice: Choice, steps: Sequence[Step | HostStep], choices: Sequence[Choice]
 ) -> list[int]:
     """The indices of those of ``steps`` that carry out one of ``choices``."""
-    others = {c.step for c in choices if c.step > choice.step}
+    others = {c.step for c in choices if c.step > choice.step and not choice.whole}
     end = choice.step
     while end < len(steps) and steps[end].node == choice.node and end not in others:
         end += 1

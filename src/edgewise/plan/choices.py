@@ -22,6 +22,13 @@ class Named(Protocol):
 V = TypeVar("V", bound=Named)
 
 
+@dataclass(frozen=True)
+class Way:
+    """A candidate that is no kernel by itself, but leads to further choices."""
+
+    symbol: str
+
+
 @dataclass(frozen=True, eq=False)
 class Tuning:
     """What was measured.
@@ -45,10 +52,11 @@ class Choice:
     Attributes:
         node: the node's index.
         step: index of the first step emitted after the choice; the steps from it to the node's
-            next choice, or to its last step, carry it out.
+            next choice, or to its last step, carry it out. Of `Way`: all to the last.
         estimates: the cost model's seconds on one thread of every candidate.
         chosen: the symbol of one of them.
         tuned: whether measurements decided.
+        whole: whether there are ways among the candidates.
     """
 
     node: int
@@ -57,6 +65,7 @@ class Choice:
     estimates: Mapping[str, float]
     chosen: str
     tuned: bool
+    whole: bool = False
 
 
 class Choose(Protocol):

@@ -14,7 +14,7 @@ from ..graph import Node, TensorType, Value
 from ..kernels.ir import Type, f32, i8, i16, i32, i64, u8, u16, u32, u64
 from ..kernels.isa import Isa
 from ..ops import Activation
-from .choices import UNTUNED, Choice, Tuning, V, cheapest, fastest
+from .choices import UNTUNED, Choice, Tuning, V, Way, cheapest, fastest
 from .model import (
     Address,
     Buffer,
@@ -118,7 +118,8 @@ class Context:
         best, seconds = found or cheapest(problem, usual)
         estimates = {symbol: estimate for symbol, (_, estimate) in every.items()}
         step, tuned = len(self.steps), found is not None
-        self.choices.append(Choice(self.index, step, problem, estimates, best.symbol, tuned))
+        whole = any(isinstance(v, Way) for v, _ in usual)
+        self.choices.append(Choice(self.index, step, problem, estimates, best.symbol, tuned, whole))
         return best, seconds
 
     def emit(

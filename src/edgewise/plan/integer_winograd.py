@@ -10,6 +10,7 @@ from ..kernels.dot import Pmaddwd
 from ..kernels.qwinograd import LANES, MAX_CHANNELS, PLANES, QWinograd
 from ..ops import Conv2D
 from . import select
+from .choices import Way
 from .context import Context
 from .images import image_fields
 from .integer_products import IntegerProduct
@@ -46,8 +47,12 @@ def winograd_for(
         add=add,
         weights=p.weights.reshape(n, 3, -1),
     )
-    better = direct is None or winograd_seconds(v, target.shape, channels) < direct[1]
-    return v if better else None
+    ways: list[tuple[QWinograd | Way, float]] = [(v, winograd_seconds(v, target.shape, channels))]
+    if direct is not None:
+        ways.insert(0, (Way("product"), direct[1]))
+    sizes = f"{'x'.join(map(str, target.shape))} of 3x3x{channels}"
+    best, _ = ctx.choose(f"qconv {isa.name} {sizes}{' add' * add}", ways)
+    return best if isinstance(best, QWinograd) else None
 
 
 def winograd_seconds(v: QWinograd, out: tuple[int, ...], channels: int) -> float:

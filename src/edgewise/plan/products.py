@@ -120,7 +120,7 @@ def lower_conv(ctx: Context, node: Node) -> None:
             emit_winograd(ctx, tiled, p, whole, c, epilogue)
             return
     if isinstance(p, IntegerProduct) and groups == 1 and not tail:
-        together = pixels_together(ctx.isa, p, op, whole, c)
+        together = pixels_together(ctx, p, op, whole, c)
         if together > 1:
             emit_side_by_side(ctx, p, op, whole, c, together)
             return

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..kernels.isa import Isa
 from ..ops import Conv2D
 from . import select
+from .choices import Way
 from .context import Context
 from .integer_products import IntegerProduct
 from .model import View
@@ -40,8 +40,8 @@ def groups_of(width: int, together: int) -> list[Group]:
     return [g for g in found if g.times and g.width]
 
 
-def pixels_together(isa: Isa, p: IntegerProduct, op: Conv2D, source: View, target: View) -> int:
-    """How many pixels of ``target`` the cost model takes together.
+def pixels_together(ctx: Context, p: IntegerProduct, op: Conv2D, source: View, target: View) -> int:
+    """How many pixels of ``target`` to take together.
 
     ``source`` has its padding. More than 1 only where the rows of windows lie in one piece.
     """
@@ -58,11 +58,21 @@ def pixels_together(isa: Isa, p: IntegerProduct, op: Conv2D, source: View, targe
             kc = (kw + (group.width - 1) * op.stride[1]) * depth
             columns = group.width * n
             zero = p.zero != 0
-            found = select.qgemm(isa, pixels, columns, kc, kh, weight_zero_point=zero, add=False)
+            found = select.qgemm(
+                ctx.isa, pixels, columns, kc, kh, weight_zero_point=zero, add=False
+            )
             total += found[1] if found else np.inf
         return total
 
-    return min(range(1, max(1, min(MOST_COLUMNS // n, out[2])) + 1), key=seconds)
+    counts = {
+        Way(f"{count}_together"): count
+        for count in range(1, max(1, min(MOST_COLUMNS // n, out[2])) + 1)
+    }
+    if len(counts) == 1:
+        return 1
+    sizes = f"{'x'.join(map(str, out))} of {kh}x{kw}x{depth} s{op.stride[0]}x{op.stride[1]}"
+    problem = f"together {ctx.isa.name} {sizes}{' zero' * (p.zero != 0)}"
+    return counts[ctx.choose(problem, [(way, seconds(count)) for way, count in counts.items()])[0]]
 
 
 def emit_side_by_side(
