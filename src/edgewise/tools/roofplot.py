@@ -46,9 +46,9 @@ def save_plot(path: Path, facts: Facts) -> None:
             ha="right",
             fontsize=8,
         )
-    kinds = list(dict.fromkeys(s["op"].partition(" ")[0] for s in steps))
+    kinds = list(dict.fromkeys(_kind(s["op"]) for s in steps))
     for kind, color in zip(kinds, (*COLORS, *["#7a8288"] * len(kinds)), strict=False):
-        chosen = [s for s in steps if s["op"].partition(" ")[0] == kind]
+        chosen = [s for s in steps if _kind(s["op"]) == kind]
         axes.scatter(
             [s["macs"] / s["bytes"] for s in chosen],
             [s["gmacs"] for s in chosen],
@@ -73,3 +73,8 @@ def save_plot(path: Path, facts: Facts) -> None:
         for handle in legend.legend_handles:
             handle.set_sizes([40])
     figure.savefig(path, dpi=150)
+
+
+def _kind(op: str) -> str:
+    """What a step is called in the legend: its operator without an epilogue."""
+    return "several as one" if ", " in op else op.partition(" ")[0]
