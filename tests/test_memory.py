@@ -25,6 +25,7 @@ from edgewise.plan.certificate import certify
 from edgewise.plan.model import Constants, align
 from edgewise.runtime import plan_for
 from networks import classifier
+from test_models import networks as data_networks
 from test_startup import network
 
 Drawn = list[tuple[int, int, int]]
@@ -157,7 +158,7 @@ def test_the_certificate_finds_every_pair_that_meets(drawn: Drawn, random: Rando
     assert bool(problems) == meet
 
 
-AVX2 = next(isa for isa in ISAS if isa.name == "avx2")
+AVX2, NEON_DOT = (next(i for i in ISAS if i.name == name) for name in ("avx2", "neondot"))
 
 
 @pytest.fixture(scope="module")
@@ -239,6 +240,15 @@ def test_what_is_kept_from_call_to_call_lives_throughout() -> None:
 @pytest.mark.parametrize("isa", ISAS, ids=lambda isa: isa.name)
 def test_plans_are_sound_and_as_small_as_can_be(isa: Isa) -> None:
     report = certify(plan_for(classifier(DType.INT8), isa))
+    assert report.problems == ()
+    assert report.excess == 0.0
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("isa", [AVX2, NEON_DOT], ids=lambda isa: isa.name)
+@pytest.mark.parametrize("name", data_networks())
+def test_real_networks_need_no_more_than_lives_at_once(data: Path, name: str, isa: Isa) -> None:
+    report = certify(plan_for(ew.load(data / "models" / f"{name}.tflite"), isa))
     assert report.problems == ()
     assert report.excess == 0.0
 
