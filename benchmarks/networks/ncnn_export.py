@@ -20,6 +20,7 @@ from edgewise.ops import Activation
 
 from .onnx_export import Port, UnsupportedError
 from .onnx_export.export import PIPELINE
+from .onnx_export.products import real_weights
 
 MAGIC = 7767517
 CHANNELS_LAST = 3
@@ -182,9 +183,9 @@ def _fused(activation: Activation) -> dict[int, Any]:
 
 
 def _data(value: Value) -> Array:
-    if value.data is None or value.type.dtype is not DType.FLOAT32:
-        raise UnsupportedError(f"{value.name} is no constant of float32")
-    return value.data
+    if value.data is None:
+        raise UnsupportedError(f"{value.name} is no constant")
+    return real_weights(value)
 
 
 def _convolution(b: Builder, node: Node) -> None:

@@ -230,6 +230,22 @@ def test_quantized_products(dtype: DType) -> None:
     assert_agrees(b.graph(y, z))
 
 
+def test_weights_of_float_products_are_float() -> None:
+    """They are quantized in the graph; the reference quantizes activations, which this does not."""
+    b, (x,) = floats(IMAGE)
+    kernel = b.weights((5, 3, 3, 6), axis=0, zero_point=0)
+    graph = b.graph(b.node(ops.Conv2D(padding=(1, 1, 1, 1)), [x, kernel]))
+    assert kernel.data is not None
+    assert kernel.type.quant is not None
+    scales = np.array(kernel.type.quant.scale, np.float32)[:, None, None, None]
+    real = b.constant((kernel.data * scales).astype(np.float32))
+    same = b.graph(b.node(ops.Conv2D(padding=(1, 1, 1, 1)), [x, real]))
+    arrays = random_inputs(graph)
+    (expected,) = reference(same, arrays)
+    assert operators(graph) == ["Conv", "Identity"]
+    np.testing.assert_allclose(results(graph, arrays)[0], expected, rtol=1e-4, atol=1e-5)
+
+
 def test_quantized_numbers_become_others_and_floats() -> None:
     b, (x,) = floats((3, 4))
     q = b.node(ops.Quantize(DType.INT8), [x], QParams.per_tensor(0.02, 5))

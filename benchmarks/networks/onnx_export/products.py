@@ -27,10 +27,10 @@ def convolution(b: Builder, node: Node) -> None:
     assert isinstance(op, Conv2D | DepthwiseConv2D)
     x, w = node.inputs[:2]
     if isinstance(op, Conv2D):
-        weights = parameter(b, w, (0, 3, 1, 2), 0)
+        weights = parameter(b, x, w, (0, 3, 1, 2), 0)
         groups = x.type.shape[3] // w.type.shape[3]
     else:
-        weights = parameter(b, w, (3, 0, 1, 2), 0)
+        weights = parameter(b, x, w, (3, 0, 1, 2), 0)
         groups = x.type.shape[3]
     name, pads = padded(b, b.real(x, True), op.padding, 0.0)
     y = b.emit(
@@ -54,7 +54,7 @@ def transposed_convolution(b: Builder, node: Node) -> None:
     smallest = ((height - 1) * sh + kh - top - bottom, (width - 1) * sw + kw - left - right)
     y = b.emit(
         "ConvTranspose",
-        (b.real(x, True), parameter(b, w, (3, 0, 1, 2), 1), *bias(b, node)),
+        (b.real(x, True), parameter(b, x, w, (3, 0, 1, 2), 1), *bias(b, node)),
         pads=(top, left, bottom, right),
         strides=op.stride,
         output_padding=[n - m for n, m in zip(op.output_size, smallest, strict=True)],
@@ -71,7 +71,7 @@ def fully_connected(b: Builder, node: Node) -> None:
     rows = x.type.size // depth
     name = reshaped(b, b.raw(x), x.type.shape, (rows, depth))
     if w.is_constant:
-        weights, is_transposed = parameter(b, w, (1, 0), 1), 0
+        weights, is_transposed = parameter(b, x, w, (1, 0), 1), 0
     else:
         weights, is_transposed = b.real(w), 1
     y = b.emit("Gemm", (b.dequantized(name, x.type), weights, *bias(b, node)), transB=is_transposed)
@@ -112,12 +112,31 @@ def padded(
     return b.emit("Pad", (name, pads, b.constant(np.float32(value)))), (0, 0, 0, 0)
 
 
-def parameter(b: Builder, w: Value, perm: tuple[int, ...], axis: int) -> str:
-    """The real numbers of constant weights after a transposition; ``axis`` has the channels."""
+def parameter(b: Builder, x: Value, w: Value, perm: tuple[int, ...], axis: int) -> str:
+    """The real numbers of constant weights after a transposition; ``axis`` has the channels.
+
+    Where ``x`` is float, they are too.
+    """
     assert w.data is not None
+    if x.type.dtype.is_float:
+        return b.constant(real_weights(w).transpose(perm))
     name = b.constant(w.data.transpose(perm))
     is_per_channel = w.type.quant is not None and w.type.quant.axis is not None
     return b.dequantized(name, w.type, axis if is_per_channel else None)
+
+
+def real_weights(w: Value) -> Array:
+    """Constant weights as float32, whatever their type."""
+    assert w.data is not None
+    if not is_quantized(w.type):
+        return w.data
+    assert w.type.quant is not None
+    shape = [1] * w.data.ndim
+    if w.type.quant.axis is not None:
+        shape[w.type.quant.axis] = -1
+    scales = np.array(w.type.quant.scale, np.float32).reshape(shape)
+    zeros = np.array(w.type.quant.zero_point, np.int32).reshape(shape)
+    return (w.data - zeros).astype(np.float32) * scales
 
 
 def bias(b: Builder, node: Node) -> tuple[str, ...]:
