@@ -37,6 +37,11 @@ def test_the_document_has_the_certificate(facts: Facts, classifier: Path) -> Non
     assert [{k: b[k] for k in b if k != "letter"} for b in memory["buffers"]] == known
 
 
+def test_after_the_graph(edgewise: Edgewise, classifier: Path) -> None:
+    shown = edgewise("inspect", classifier, "--graph", "--memory").stdout
+    assert shown.index("CONV_2D") < shown.index("at the peak") < shown.index("proof ")
+
+
 def test_only_where_it_is_asked_for(facts: Facts, classifier: Path) -> None:
     assert "memory" not in facts("inspect", classifier)
 

@@ -91,7 +91,8 @@ def inspect(
     imported = ew.load(model, signature, parse_shapes(shape))
     if graph and not json:
         typer.echo(f"{imported}\n\n{ew.optimize(imported)}")
-        return
+        if not (memory or plot):
+            return
     compiling = Compiling(isa, strict, requantization, precision, affinity, power)
     with contextlib.closing(
         compiling.program(imported, parse_threads(threads, affinity, power))
