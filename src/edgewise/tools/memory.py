@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -101,9 +100,3 @@ def save_memory_plot(path: Path, model: str, memory: Facts) -> None:
 def _end(name: str) -> str:
     """The end of a buffer's name, short enough for a rectangle."""
     return "/".join(name.partition(";")[0].split("/")[-2:])[-24:]
-
-
-def at_peak(memory: Facts) -> Sequence[Facts]:
-    """The buffers that live when most bytes do."""
-    step = memory["peak_step"]
-    return [b for b in memory["buffers"] if b["first"] <= step <= b["last"]]
