@@ -12,7 +12,9 @@ from edgewise import ops
 from edgewise.dtype import DType, QParams
 from edgewise.graph import Graph, TensorType
 from edgewise.kernels.isa import AVX2, ISAS
+from edgewise.kernels.lookup import Lookup, Rescale
 from edgewise.ops.base import Activation, Op
+from edgewise.plan import Step
 from networks import Array, Builder, assert_matches, quantized, random_inputs, reference
 from test_plan import check_accesses, plan_for
 from test_program import NATIVE
@@ -361,3 +363,17 @@ def test_lengths_outside_are_refused(bad: int) -> None:
     good = np.array([5, 0], np.int32)
     np.testing.assert_array_equal(program(data, good), reference(graph, [data, good])[0])
     program.close()
+
+
+@pytest.mark.parametrize(
+    ("scale", "kernel"),
+    [(0.07, Rescale), (0.05 / 127, Rescale), (0.05 / 128, Lookup), (14.0, Lookup)],
+)
+def test_requantization_by_arithmetic_where_a_factor_fits(scale: float, kernel: type) -> None:
+    b = Builder()
+    x = b.input(quantized((3, 41), DType.UINT8, 0.05))
+    graph = b.graph(b.node(ops.Quantize(DType.UINT8), [x], QParams.per_tensor(scale, 77)))
+    steps = plan_for(graph, AVX2).steps
+    assert [type(s.kernel) for s in steps if isinstance(s, Step)] == [kernel]
+    data = (np.arange(123, dtype=np.uint8) * 2).reshape(3, 41)
+    np.testing.assert_array_equal(ew.compile(graph)(data), reference(graph, [data])[0])

@@ -9,9 +9,10 @@ from edgewise.dtype import DType, QParams
 from edgewise.graph import TensorType
 from edgewise.kernels import views
 from edgewise.kernels.isa import Isa
-from edgewise.kernels.lookup import Dequantize, Lookup, LookupWide, Quantize
+from edgewise.kernels.lookup import Dequantize, Lookup, LookupWide, Quantize, Rescale
 from edgewise.ops import Dequantize as DequantizeOp
 from edgewise.ops import Quantize as QuantizeOp
+from edgewise.ops.tables import scale_ratio, shift_factor
 
 from .harness import Array, Buffer, isas, run, view
 
@@ -23,7 +24,7 @@ def quantized(isa: Isa, shape: tuple[int, ...], scale: float, zero: int) -> Tens
 
 
 def check(
-    variant: Lookup | LookupWide | Dequantize | Quantize,
+    variant: Lookup | LookupWide | Dequantize | Quantize | Rescale,
     x: Array,
     expected: Array,
     constants: dict[str, object],
@@ -68,6 +69,23 @@ def test_table_in_blocks(isa: Isa, block: int) -> None:
     table = rng.integers(0, 256, 256).astype(np.uint8)
     x = rng.integers(0, 256, (2, 2, 2, 143)).astype(np.uint8)
     check(Lookup(isa), x, table[x], {"table": Buffer(table)}, block)
+
+
+@isas
+@pytest.mark.parametrize("ratio", [2.0**-8, 0.3, 0.998, 1.0, 1.7, 100.0, 127.99])
+@pytest.mark.parametrize(("zero", "out_zero"), [(0, 255), (255, 0), (128, 120), (37, 255)])
+def test_every_byte_rescaled(isa: Isa, ratio: float, zero: int, out_zero: int) -> None:
+    """QUANTIZE from 8 bits to 8 bits, by arithmetic."""
+    x, y = quantized(isa, (256,), 0.5 * ratio, zero), quantized(isa, (256,), 0.5, out_zero)
+    assert x.quant is not None
+    assert y.quant is not None
+    low, high = x.dtype.range
+    every = np.arange(low, high + 1).astype(x.dtype.numpy)
+    (expected,) = QuantizeOp(y.dtype).reference([every], [x], [y])
+    zeros = {"zero": x.quant.zero_point[0], "zero_point": y.quant.zero_point[0]}
+    constants = {**zeros, "factor": shift_factor(scale_ratio(QuantizeOp(y.dtype), x, y)[1])}
+    for n in (1, isa.bits // 8 - 1, isa.bits // 8 + 3, 256):
+        check(Rescale(isa), every[256 - n :], expected[256 - n :], constants)
 
 
 @isas

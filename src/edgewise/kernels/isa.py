@@ -199,6 +199,10 @@ class Isa:
             return a * b + c
         return a.k.intrinsic(f"llvm.fma.{a.ty.suffix}", a.ty, a, b, c)
 
+    def multiply_high(self, a: Value, b: Value) -> Value:
+        """(a * b + 2**14) >> 15 of a whole vector of int16; not both factors are -2**15."""
+        raise NotImplementedError
+
     @property
     def words(self) -> Dot:
         """The dot product of int16 activations and int16 weights."""
@@ -237,8 +241,17 @@ class X86(Isa):
         64: "llvm.x86.avx512.pshuf.b.512",
     }
 
+    MULTIPLY_HIGH: ClassVar[dict[int, str]] = {
+        8: "llvm.x86.ssse3.pmul.hr.sw.128",
+        16: "llvm.x86.avx2.pmul.hr.sw",
+        32: "llvm.x86.avx512.pmul.hr.sw.512",
+    }
+
     def round(self, v: Value) -> Value:
         return v.k.intrinsic(self.ROUND[self.lanes], i32[self.lanes], v)
+
+    def multiply_high(self, a: Value, b: Value) -> Value:
+        return a.k.intrinsic(self.MULTIPLY_HIGH[a.ty.lanes], a.ty, a, b)
 
     def order(self, nv: int) -> list[int]:
         if nv == 1:
@@ -375,6 +388,9 @@ class Avx512(X86):
 class Neon(Isa):
     def round(self, v: Value) -> Value:
         return v.k.intrinsic("llvm.aarch64.neon.fcvtns.v4i32.v4f32", i32[4], v)
+
+    def multiply_high(self, a: Value, b: Value) -> Value:
+        return a.k.intrinsic("llvm.aarch64.neon.sqrdmulh.v8i16", a.ty, a, b)
 
     def rounded(self, accs: Sequence[Value], scales: Sequence[Value], clamp: Clamp) -> list[Value]:
         """fcvtns saturates, so the bound can be an integer: one smin."""

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from . import views
-from .ir import Kernel, Type, Value, f32, i32, index, ptr, u8, u16
+from .ir import Kernel, Type, Value, f32, i16, i32, index, ptr, u8, u16
 from .isa import Clamp, Isa
-from .shuffles import joined
+from .shuffles import joined, split
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,51 @@ class LookupWide:
 
 
 @dataclass(frozen=True)
+class Rescale:
+    """y = ((x - zero) * factor + 128 >> 8) + zero_point, saturated, of ``isa.activation``.
+
+    The product is that of (x - zero) * 128 and ``factor``, which must fit int16: its rounded upper
+    bits are what instruction sets give of a product of 16 bits.
+    """
+
+    isa: Isa
+
+    @property
+    def symbol(self) -> str:
+        act = self.isa.activation
+        return f"rescale_{act}{act}_x{self.isa.bits // 8}__{self.isa.name}"
+
+    @property
+    def fields(self) -> dict[str, Type]:
+        return {**views.fields("x", "y"), **dict.fromkeys(("zero", "factor", "zero_point"), i32)}
+
+    def build(self) -> str:
+        k, width = Kernel(self.symbol, self.fields), self.isa.bits // 8
+        act, half = self.isa.activation[width], i16[width // 2]
+        low, high = (-128, 127) if act.kind == "i" else (0, 255)
+        zero, factor, zero_point = (
+            k[name].to(i16).splat(half.lanes) for name in ("zero", "factor", "zero_point")
+        )
+
+        def result(address: Value) -> Value:
+            parts = []
+            for (part,) in split(address.load(act).to(i16[width]), half.lanes):
+                steps = self.isa.multiply_high((part - zero) << 7, factor)
+                parts.append(k.intrinsic(f"llvm.sadd.sat.{half.suffix}", half, steps, zero_point))
+            return joined(parts).clamp(low, high).to(act)
+
+        with views.blocks(k, {"x": 1, "y": 1}) as unit:
+            x, y = unit.at["x"], unit.at["y"]
+            whole = unit.count & -width
+            with k.loop(0, whole, width) as i:
+                (y + i).store(result(x + i))
+            rest = unit.count - whole
+            with k.when(rest.compare("ne", 0)):
+                (y + whole).store_partial(result(x + whole), rest)
+        return k.text()
+
+
+@dataclass(frozen=True)
 class Dequantize:
     """y = float32(x - zero) * scale, from ``isa.activation``."""
 
@@ -181,4 +226,4 @@ class Quantize:
         return isa.pack(rounded, clamp)
 
 
-__all__ = ["Dequantize", "Lookup", "LookupWide", "Quantize"]
+__all__ = ["Dequantize", "Lookup", "LookupWide", "Quantize", "Rescale"]

@@ -52,6 +52,11 @@ def shifted(steps: Array, ratio: Array | np.float32) -> Array:
     return np.asarray((steps * factor + 128) >> 8)
 
 
+def shift_factor(ratio: np.float32) -> int:
+    """By what `shifted` multiplies."""
+    return int(np.rint(np.float32(256) * ratio))
+
+
 def has_shifted_rule(ratio: np.float32) -> bool:
     """Whether XNNPACK takes this ratio of scales; TensorFlow Lite's own kernel runs otherwise."""
     return bool(2.0**-8 <= abs(ratio) <= 2.0**7)

@@ -8,10 +8,11 @@ from dataclasses import replace
 import numpy as np
 
 from ..dtype import DType
-from ..graph import Array, Node
+from ..graph import Array, Node, TensorType
 from ..kernels import elementwise, lookup
 from ..ops import Add, FakeQuant, Mul, Quantize, Rounding, Sub, Unary
 from ..ops.checks import EIGHT_BIT
+from ..ops.tables import has_shifted_rule, scale_ratio, shift_factor
 from ..passes.requantization import rounding_of
 from .context import Context, constant, node_seconds
 from .fixed import lower_fixed, lower_int32
@@ -116,8 +117,29 @@ def lower_table(ctx: Context, node: Node) -> None:
     table = node.op.table(x, out).view(np.uint8)
     if np.array_equal(table, np.arange(256) ^ 0x80):
         emit_copy(ctx, a, c, flip=True)
+    elif isinstance(node.op, Quantize) and _is_rescaled(ctx, x, out):
+        _emit_rescale(ctx, a, c, x, out)
     else:
         emit_table(ctx, a, c, table)
+
+
+def _is_rescaled(ctx: Context, x: TensorType, out: TensorType) -> bool:
+    """Whether QUANTIZE is a product with 8 bits of fraction that `lookup.Rescale` does."""
+    ratio = scale_ratio(Quantize(out.dtype), x, out)[1]
+    same = x.dtype is out.dtype is ctx.activation
+    return same and has_shifted_rule(ratio) and shift_factor(ratio) < 2**15
+
+
+def _emit_rescale(ctx: Context, a: View, c: View, x: TensorType, out: TensorType) -> None:
+    assert x.quant is not None
+    assert out.quant is not None
+    constants: Params = {
+        "zero": x.quant.zero_point[0],
+        "factor": shift_factor(scale_ratio(Quantize(out.dtype), x, out)[1]),
+        "zero_point": out.quant.zero_point[0],
+    }
+    operands = {"x": (a, a.strides), "y": (c, c.strides)}
+    walk(ctx, lookup.Rescale(ctx.isa), operands, x.shape, constants, x.size * 0.3e-9)
 
 
 def lower_pairs(ctx: Context, node: Node) -> None:
