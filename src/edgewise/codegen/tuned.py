@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import json
 import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import cache
@@ -36,9 +36,10 @@ _warned = False
 def machine() -> str:
     """What tells apart machines that run the same code: the processor's name and its caches."""
     sizes = []
-    for file in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size")):
-        with contextlib.suppress(OSError):
-            sizes.append(file.read_text().strip())
+    with contextlib.suppress(OSError):
+        for index in itertools.count():
+            with open(f"/sys/devices/system/cpu/cpu0/cache/index{index}/size") as stream:
+                sizes.append(stream.read().strip())
     return ", ".join((processor(), *sizes))
 
 
