@@ -22,8 +22,8 @@ from . import cache, jit
 from .module import target_for
 from .target import processor
 
-REPEATS = 7
-SECONDS = 0.004
+REPEATS = 30
+SECONDS = 0.002
 """The fastest of so many samples of about this time."""
 
 CACHES = {"L1": 32 << 10, "L2": 256 << 10}
