@@ -142,13 +142,13 @@ declare i64 @llvm.smin.i64(i64, i64)
 declare i64 @llvm.smax.i64(i64, i64)
 declare i32 @llvm.smin.i32(i32, i32)
 
-define internal void @ew_pool_syscall(ptr %functions, i64 %number, ptr %word, i64 %operation,
+define internal i64 @ew_pool_syscall(ptr %functions, i64 %number, ptr %word, i64 %operation,
     i64 %value) nounwind noinline {{
   %syscall.at = getelementptr ptr, ptr %functions, i64 2
   %syscall = load ptr, ptr %syscall.at
-  %ignored = call i64 (i64, ...) %syscall(
+  %result = call i64 (i64, ...) %syscall(
       i64 %number, ptr %word, i64 %operation, i64 %value, ptr null)
-  ret void
+  ret i64 %result
 }}
 
 define void @ew_pool_pause(i64 %n) nounwind {{
@@ -179,7 +179,7 @@ yield:
   %crew = load ptr, ptr %crew.at
   %functions.at = getelementptr i8, ptr %crew, i64 {functions}
   %functions = load ptr, ptr %functions.at
-  call void @ew_pool_syscall(ptr %functions, i64 {yield}, ptr null, i64 0, i64 0)
+  %ignored = call i64 @ew_pool_syscall(ptr %functions, i64 {yield}, ptr null, i64 0, i64 0)
   ret i32 %spun
 }}
 
@@ -402,7 +402,8 @@ done:
   ret i32 %n
 }}
 
-; Set a worker's word and wake it if it sleeps.
+; Set a worker's word and wake it if it sleeps. It counts as awake from then on, though the system
+; may take a while to run it; only if it was not asleep yet may it be about to sleep.
 define internal void @ew_pool_say(ptr %crew, ptr %worker, i32 %what) nounwind {{
   %word = getelementptr i8, ptr %worker, i64 {word}
   %sleeping.at = getelementptr i8, ptr %worker, i64 {sleeping}
@@ -411,9 +412,14 @@ define internal void @ew_pool_say(ptr %crew, ptr %worker, i32 %what) nounwind {{
   %awake = icmp eq i32 %sleeping, 0
   br i1 %awake, label %done, label %wake
 wake:
+  store atomic i32 0, ptr %sleeping.at seq_cst, align 4
   %functions.at = getelementptr i8, ptr %crew, i64 {functions}
   %functions = load ptr, ptr %functions.at
-  call void @ew_pool_syscall(ptr %functions, i64 {futex}, ptr %word, i64 129, i64 1)
+  %woken = call i64 @ew_pool_syscall(ptr %functions, i64 {futex}, ptr %word, i64 129, i64 1)
+  %early = icmp eq i64 %woken, 0
+  br i1 %early, label %restore, label %done
+restore:
+  store atomic i32 1, ptr %sleeping.at seq_cst, align 4
   br label %done
 done:
   ret void
@@ -524,7 +530,8 @@ spin:
   br label %wait
 sleep:
   %on = atomicrmw xchg ptr %sleeping, i32 1 seq_cst
-  call void @ew_pool_syscall(ptr %functions, i64 {futex}, ptr %word, i64 128, i64 {idle})
+  %waited = call i64 @ew_pool_syscall(
+      ptr %functions, i64 {futex}, ptr %word, i64 128, i64 {idle})
   store atomic i32 0, ptr %sleeping release, align 4
   br label %wait
 take:
