@@ -16,8 +16,8 @@ import typer
 import edgewise as ew
 from edgewise.cli.base import progress
 from edgewise.errors import EdgewiseError, InputError
-from edgewise.graph import Graph
-from edgewise.tools import timing
+from edgewise.graph import Array, Graph
+from edgewise.tools import differences, images, timing
 
 from . import page
 from .kinds import KINDS, kind_of
@@ -33,6 +33,10 @@ SCHEMA = 1
 ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("EDGEWISE_DATA", ROOT.parent / "shared"))
 PLOT = "images/benchmarks.svg"
+PICTURE = "data/images/squat.bmp"
+"""The input of networks of pictures, in the data folder: random numbers are no picture, and what
+they give may hang by a thread.
+"""
 
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
 
@@ -56,7 +60,7 @@ def main(
     threads: Annotated[
         str, typer.Option(metavar="N,...", help="Numbers of threads to time.")
     ] = "1,2",
-    rounds: Annotated[int, typer.Option(metavar="N", help="Interleaved rounds.")] = 15,
+    rounds: Annotated[int, typer.Option(metavar="N", help="Interleaved rounds.")] = 20,
     seed: Annotated[int, typer.Option(metavar="N", help="Of random inputs and orders.")] = 0,
     isa: Annotated[
         str | None, typer.Option(metavar="NAME", help="Edgewise's instruction set.")
@@ -118,6 +122,7 @@ def _measure(
             entry = match(
                 model,
                 graph,
+                inputs_of(graph, model.parent.parent / PICTURE, settings["seed"]),
                 count,
                 workers,
                 settings["rounds"],
@@ -128,6 +133,15 @@ def _measure(
             path.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n")
             _tell(entry)
             step()
+
+
+def inputs_of(graph: Graph, picture: Path, seed: int) -> list[Array]:
+    """A picture, where there is one and the network takes one, else random numbers."""
+    shapes = [v.type.shape for v in graph.inputs]
+    if picture.exists() and len(shapes) == 1 and len(shapes[0]) == 4 and shapes[0][3] == 3:
+        return images.load_inputs(graph, [picture])
+    (arrays,) = differences.random_inputs(graph, 1, seed)
+    return arrays
 
 
 def _tell(entry: dict[str, Any]) -> None:

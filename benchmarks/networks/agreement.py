@@ -19,6 +19,9 @@ APPROXIMATE = 0.1
 STEPS = 3
 """Difference of a quantized output that passes in any case, in its steps."""
 
+LEAST_RANGE = 1e-3
+"""What counts as the range of an output that has less: a probability near 0, say."""
+
 SAME = 0.9
 """Least share of equal elements in an output of indices or truth values."""
 
@@ -57,7 +60,7 @@ def _difference(type: TensorType, ours: Array, theirs: Array, loose: bool) -> fl
         _require(same >= SAME, f"{same:.0%} of the elements are equal")
         return 1.0 - same
     a, b = ours.astype(np.float64), theirs.astype(np.float64)
-    scale = max(float(np.ptp(a)), float(np.abs(a).max()), 1e-30)
+    scale = max(float(np.ptp(a)), float(np.abs(a).max()), LEAST_RANGE)
     difference = np.abs(a - b)
     _require(bool(np.isfinite(difference).all()), "not all of it is finite")
     is_near = type.quant is not None and float(difference.max()) <= STEPS

@@ -12,15 +12,23 @@ import numpy as np
 
 from edgewise.errors import EdgewiseError, InputError
 from edgewise.graph import Array, Graph
-from edgewise.tools import differences, timing
+from edgewise.tools import timing
 
 from . import agreement
 from .kinds import kind_of
 from .peers import CONTESTANTS, SUBJECT
 from .worker import Opened, Worker
 
-PAUSE_SECONDS = 0.005
-"""Before each sample: threads of the runtime before may spin for a while before they sleep."""
+REST_SECONDS = 0.005
+"""How long contestants have to be at rest before one is sampled: threads may spin before they
+sleep.
+"""
+
+REST_SHARE = 0.05
+"""Of a processor; what less than that takes is at rest."""
+
+PATIENCE_SECONDS = 0.3
+"""How long that is waited for."""
 
 Facts = dict[str, Any]
 
@@ -28,6 +36,7 @@ Facts = dict[str, Any]
 def match(
     model: Path,
     graph: Graph,
+    arrays: Sequence[Array],
     threads: int,
     workers: Mapping[str, Worker],
     rounds: int,
@@ -35,12 +44,11 @@ def match(
     isa: str | None = None,
     progress: Callable[[], None] = lambda: None,
 ) -> Facts:
-    """Time a network with ``threads`` in all workers that take it; Edgewise's is among them.
+    """Time a network on inputs in all workers that take it; Edgewise's is among them.
 
     Raises:
         EdgewiseError: Edgewise cannot run the network.
     """
-    (arrays,) = differences.random_inputs(graph, 1, seed)
     ours: Sequence[Array] = ()
     opened: dict[str, Opened] = {}
     shares: dict[str, float] = {}
@@ -122,8 +130,8 @@ class Watch:
         self._passed = dict.fromkeys(workers, 0.0)
 
     def sample(self, key: str, calls: int) -> float:
-        """Seconds a call of one worker, after a pause."""
-        time.sleep(PAUSE_SECONDS)
+        """Seconds a call of one worker, once all are at rest."""
+        self.rest()
         before = {k: w.cpu_seconds() for k, w in self._workers.items() if k != key}
         start = time.perf_counter()
         seconds = self._workers[key].sample(calls)
@@ -132,6 +140,18 @@ class Watch:
             self._idle[other] += self._workers[other].cpu_seconds() - used
             self._passed[other] += passed
         return seconds
+
+    def rest(self) -> None:
+        """Wait until the processes take next to no time."""
+        last = time.perf_counter() + PATIENCE_SECONDS
+        while time.perf_counter() < last:
+            before, start = self._used(), time.perf_counter()
+            time.sleep(REST_SECONDS)
+            if self._used() - before < REST_SHARE * (time.perf_counter() - start):
+                return
+
+    def _used(self) -> float:
+        return sum(worker.cpu_seconds() for worker in self._workers.values())
 
     def idle_share(self, key: str) -> float:
         """How much of a processor a worker took while others were sampled."""

@@ -117,6 +117,8 @@ def export_ncnn(graph: Graph) -> NcnnModel:
     if graph.states:
         raise UnsupportedError("variables, which outlive a call")
     graph = passes.optimize(graph, PIPELINE)
+    if any(v.type.quant for node in graph.nodes for v in node.outputs):
+        raise UnsupportedError("its activations are quantized")
     unknown = sorted({n.op.name for n in graph.nodes if type(n.op) not in WRITERS})
     if unknown:
         raise UnsupportedError(f"no form here of {', '.join(unknown)}")

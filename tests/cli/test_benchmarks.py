@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from benchmarks.networks import agreement, match, page, plot, summary
-from benchmarks.networks.__main__ import app
+from benchmarks.networks.__main__ import app, inputs_of
 from benchmarks.networks.peers import CONTESTANTS
 from benchmarks.networks.worker import Worker
 from small_networks import classifier as classifier_file
@@ -288,6 +289,37 @@ def test_who_disturbs_is_noticed() -> None:
     assert watch.sample("a", 1) == 1.0
     assert watch.idle_share("b") > 0
     assert watch.idle_share("a") == 0
+
+
+def test_a_sample_waits_until_spinning_threads_sleep() -> None:
+    class Spinning:
+        def __init__(self, seconds: float) -> None:
+            self._end = time.perf_counter() + seconds
+
+        def cpu_seconds(self) -> float:
+            return min(time.perf_counter(), self._end)
+
+    start = time.perf_counter()
+    match.Watch({"a": Spinning(0.05)}).rest()  # type: ignore[dict-item]
+    assert time.perf_counter() - start >= 0.05
+    start = time.perf_counter()
+    match.Watch({"a": Spinning(1e9)}).rest()  # type: ignore[dict-item]
+    assert time.perf_counter() - start >= match.PATIENCE_SECONDS
+
+
+def test_inputs_are_a_picture_where_the_network_takes_one(tmp_path: Path) -> None:
+    from PIL import Image
+
+    picture = tmp_path / "white.png"
+    Image.new("RGB", (20, 20), "white").save(picture)
+    graph = value((1, 16, 16, 3), DType.UINT8, 0.5)
+    (given,) = inputs_of(graph, picture, 0)
+    assert given.shape == (1, 16, 16, 3)
+    assert (given == given.flat[0]).all()
+    (drawn,) = inputs_of(graph, tmp_path / "none.png", 0)
+    assert drawn.std() > 0
+    (numbers,) = inputs_of(value((4, 3), DType.FLOAT32), picture, 0)
+    assert numbers.std() > 0
 
 
 def test_every_contestant_has_a_colour_or_is_no_peer_of_full_precision() -> None:

@@ -130,8 +130,11 @@ def test_what_is_not_supported() -> None:
     b, (x,) = floats(IMAGE)
     with pytest.raises(UnsupportedError, match="no form here of CUMSUM"):
         export_ncnn(b.graph(b.node(ops.Cumsum(1), [x])))
-    with pytest.raises(UnsupportedError, match="not float32 of one batch"):
+    with pytest.raises(UnsupportedError, match="its activations are quantized"):
         export_ncnn(classifier(DType.UINT8))
+    b, (x,) = floats((2, 4))
+    with pytest.raises(UnsupportedError, match=r"float32\[2x4\], not float32 of one batch"):
+        export_ncnn(b.graph(b.node(ops.Relu(), [x])))
     b, (x,) = floats(IMAGE)
     graph = b.graph(b.node(ops.ResizeBilinear((4, 4)), [x]))
     with pytest.raises(UnsupportedError, match="RESIZE_BILINEAR from the corners of pixels"):

@@ -51,13 +51,21 @@ def _reader(name: str) -> Opener:
     """A peer that reads the file itself, as ``edgewise bench --against`` has it."""
 
     def opens(path: Path, graph: Graph, threads: int) -> Peer:
-        return open_peer(name, path, graph, threads)
+        try:
+            return open_peer(name, path, graph, threads)
+        except InputError as error:
+            raise InputError(_without_option(str(error))) from None
 
     return opens
 
 
+def _without_option(text: str) -> str:
+    """An error of a peer in ``edgewise bench`` without the option that it names."""
+    return text.rpartition("cannot run the model: ")[2]
+
+
 def _openvino_default(path: Path, graph: Graph, threads: int) -> Peer:
-    peer = open_peer("openvino-default", path, graph, threads)
+    peer = _reader("openvino-default")(path, graph, threads)
     if peer.path.endswith("f32"):
         raise InputError("its default precision on this machine is f32")
     return peer

@@ -57,7 +57,7 @@ class Qnnpack:
         self._graph = passes.optimize(graph, PIPELINE)
         for value in (*self._graph.inputs, *self._graph.outputs):
             if value.type.dtype not in SHIFT:
-                raise InputError(f"takes 8-bit networks only; {value.name} is {value.type.dtype}")
+                raise InputError("takes networks of 8-bit inputs and outputs only")
         unknown = sorted({n.op.name for n in self._graph.nodes if type(n.op) not in WRITERS})
         if unknown:
             raise InputError(f"has no form here of {', '.join(unknown)}")
