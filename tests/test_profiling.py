@@ -21,9 +21,17 @@ from edgewise.dtype import DType
 from edgewise.errors import InputError
 from edgewise.execution import plan_for
 from edgewise.graph import TensorType
+from edgewise.kernels.gemm import Gemm
+from edgewise.kernels.gemm_bf16 import PairGemm
 from edgewise.kernels.ir import bf16, f32, i8, i16, u8
-from edgewise.kernels.isa import BF16_ISAS, ISAS, Isa
-from edgewise.kernels.peak import Arithmetic, Peak, Reading
+from edgewise.kernels.isa import AVX2, BF16_ISAS, ISAS, Isa
+from edgewise.kernels.peak import Arithmetic, Peak, Reading, arithmetic
+from edgewise.kernels.qbytes import QBytes
+from edgewise.kernels.qdepthwise import QDepthwise
+from edgewise.kernels.qgemm import QGemm
+from edgewise.kernels.qwinograd import QWinograd
+from edgewise.kernels.wgemm import WGemm
+from edgewise.kernels.winograd import Winograd
 from edgewise.plan.model import HostStep, Step
 from edgewise.plan.work import Work, works
 from edgewise.tools.differences import random_inputs as random_sets
@@ -221,6 +229,26 @@ def kinds(isa: Isa) -> list[Arithmetic]:
     if isa.arch == "x86_64" and isa.bits < 512:
         found.append(Arithmetic.of_bytes(isa))
     return found + ([Arithmetic.of_bfloats(isa)] if isa.bf16_dot else [])
+
+
+@pytest.mark.parametrize(
+    ("kernel", "name"),
+    [
+        (QGemm(AVX2, 4, 2), "pmaddwd"),
+        (QBytes(AVX2, 4, 2), "pmaddubsw"),
+        (QDepthwise(AVX2, 2), "pmaddwd"),
+        (QWinograd(AVX2, 6), "words"),
+        (WGemm(AVX2, 4, 2), "words"),
+        (Gemm(AVX2, 6, 2), "fma"),
+        (Winograd(AVX2, 6), "fma"),
+        (PairGemm(BF16_ISAS[0], 8, 2), "bf16"),
+        (Reading(AVX2), None),
+    ],
+    ids=lambda x: x if isinstance(x, str) else type(x).__name__,
+)
+def test_what_kernels_multiply_with(kernel: object, name: str | None) -> None:
+    found = arithmetic(kernel)
+    assert (None if found is None else found.name) == name
 
 
 class TestMicroBenchmarks:

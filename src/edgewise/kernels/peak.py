@@ -21,6 +21,7 @@ from .lstm import Lstm
 from .qbytes import PAIRS, WORDS, QBytes
 from .qdepthwise import QDepthwise
 from .qgemm import QGemm
+from .qwinograd import QWinograd
 from .tiled import TiledConv
 from .wdepthwise import WDepthwise
 from .wgemm import WGemm
@@ -95,7 +96,7 @@ _ARITHMETIC: dict[type, Callable[[Any], Arithmetic]] = {
     PairGemm: lambda v: Arithmetic.of_bfloats(v.isa),
     **dict.fromkeys((QGemm, WGemm), lambda v: Arithmetic.of_dot(v.dot)),
     QDepthwise: lambda v: Arithmetic.of_dot(v.isa.depthwise),
-    WDepthwise: lambda v: Arithmetic.of_dot(v.isa.words),
+    **dict.fromkeys((WDepthwise, QWinograd), lambda v: Arithmetic.of_dot(v.isa.words)),
     **dict.fromkeys(
         (Gemm, Dots, Depthwise, TiledConv, Lstm), lambda v: Arithmetic.of_floats(v.isa)
     ),
