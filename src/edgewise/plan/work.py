@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..kernels.gather import Gather
@@ -46,10 +46,11 @@ NO_WORK = Work(0, 0, 0)
 def works(plan: Plan) -> list[Work]:
     """The work of each step.
 
-    A node's multiply-adds are those of its steps that multiply, by the elements that these write.
+    A node's multiply-adds are those of its steps that multiply, by the elements that these write;
+    where none is known to, of the one with the most weights.
     """
-    macs = _macs(plan)
     sizes = _constant_sizes(plan)
+    macs = _macs(plan, sizes)
     return [
         Work(
             macs=sum(macs.get(id(part), 0) for part in _parts(step)),
@@ -74,7 +75,7 @@ def _parts(step: Step | HostStep) -> Sequence[Step | HostStep]:
     return step.parts if isinstance(step, Step) and step.parts else (step,)
 
 
-def _macs(plan: Plan) -> dict[int, int]:
+def _macs(plan: Plan, sizes: Mapping[int, int]) -> dict[int, int]:
     """Multiply-adds of each step, or part of one, by its id."""
     by_node: dict[int, list[Step | HostStep]] = {}
     for part in (part for step in plan.steps for part in _parts(step)):
@@ -86,7 +87,9 @@ def _macs(plan: Plan) -> dict[int, int]:
         if isinstance(node.op, Control):  # its graphs have steps of their own
             continue
         native = [s for s in steps if isinstance(s, Step) and arithmetic(s.kernel) is not None]
-        doing = native or steps[-1:]
+        doing = native or [
+            max(reversed(steps), key=lambda s: sum(sizes.get(c, 0) for c in _constants(s)))
+        ]
         written = [_written(s) for s in doing]
         for step, elements in zip(doing, written, strict=True):
             macs[id(step)] = round(node.macs * elements / sum(written)) if elements else 0
