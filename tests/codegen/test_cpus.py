@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from edgewise.codegen import policy
 from edgewise.codegen.cpus import Cores, cores, cpu_list, cpu_text, find_cores, usable_cpus
 from edgewise.codegen.policy import decide
 from edgewise.errors import InputError
@@ -165,6 +166,14 @@ def test_affinities(affinity: str, cpus: tuple[int, ...]) -> None:
     assert setting.threads == len(cpus)
     assert setting.pinned == (None if affinity == "all" else cpus)
     assert setting.notes == ()
+
+
+def test_one_thread_anywhere_needs_no_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(policy, "cores", lambda: pytest.fail("looked"))
+    setting = decide()
+    assert (setting.threads, setting.affinity, setting.power) == (1, "all", "balanced")
+    assert setting.cpus == setting.usable == usable_cpus()
+    assert setting.pinned is None
 
 
 def test_policies() -> None:

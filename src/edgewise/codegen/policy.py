@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..errors import InputError
-from .cpus import Cores, cores, cpu_text
+from .cpus import Cores, cores, cpu_text, usable_cpus
 from .pool import MAX_THREADS
 
 
@@ -40,7 +40,7 @@ class Threading:
         power: the name of the policy.
         cpus: the CPUs that the workers may run on. The caller's own thread is left where it is.
         idle_us: microseconds that a worker without work spins before it sleeps.
-        cores: what this machine has.
+        usable: those that the process may use.
         notes: what one may not expect, a sentence each.
     """
 
@@ -49,13 +49,13 @@ class Threading:
     power: str
     cpus: tuple[int, ...]
     idle_us: float
-    cores: Cores
-    notes: tuple[str, ...]
+    usable: tuple[int, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def pinned(self) -> tuple[int, ...] | None:
         """``cpus`` where they are not all that the process may use."""
-        return None if self.cpus == self.cores.usable else self.cpus
+        return None if self.cpus == self.usable else self.cpus
 
 
 def decide(
@@ -67,15 +67,19 @@ def decide(
     """What to do on the cores ``found`` (this machine's if not given).
 
     ``threads`` "auto" is as many as the chosen cores are good for; ``affinity`` None is what the
-    policy prefers.
+    policy prefers. One thread anywhere needs no look at the machine.
 
     Raises:
         InputError: an argument is out of range.
     """
     if power not in POLICIES:
         raise InputError(f"power={power!r}; it is one of {', '.join(POLICIES)}")
-    machine, policy = found or cores(), POLICIES[power]
+    policy = POLICIES[power]
     asked = policy.affinity if affinity is None else affinity
+    if threads == 1 and asked == "all" and found is None:
+        everywhere = usable_cpus()
+        return Threading(1, asked, power, everywhere, policy.idle * 1e6, everywhere)
+    machine = found or cores()
     cpus = machine.choose(asked)
     able = machine.threads(cpus)
     count = able if threads == "auto" else threads
@@ -93,4 +97,4 @@ def decide(
         notes.append(f"{count} threads share CPUs {limit}: more than {able} make calls slower")
     if count == 1 and cpus != machine.usable:
         notes.append(f"one thread is the caller's own, which affinity={asked} leaves where it is")
-    return Threading(count, asked, power, cpus, policy.idle * 1e6, machine, tuple(notes))
+    return Threading(count, asked, power, cpus, policy.idle * 1e6, machine.usable, tuple(notes))

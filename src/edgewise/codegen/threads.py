@@ -91,18 +91,16 @@ class ThreadPool:
             CompileError: the system has no threads for us.
         """
         self._memory.fill(0)
-        fields = (
-            (pool.THREADS, ctypes.c_int32, self.threads),
-            (pool.CORES, ctypes.c_int32, cores().count),
-            (pool.BUSY, ctypes.c_void_p, _busy[1]),
-        )
-        for offset, kind, value in fields:
-            kind.from_address(self.address + offset).value = value
+        ctypes.c_int32.from_address(self.address + pool.THREADS).value = self.threads
+        ctypes.c_void_p.from_address(self.address + pool.BUSY).value = _busy[1]
         if self.threads > 1:
             crew = _enter(self._setting, self._library, self.threads)
             ctypes.c_void_p.from_address(self.address + pool.CREW).value = crew.address
-            spins = _spins(self._library, BARRIER_SECONDS)
-            ctypes.c_int32.from_address(self.address + pool.SPINS).value = spins
+            for offset, number in (
+                (pool.CORES, cores().count),
+                (pool.SPINS, _spins(self._library, BARRIER_SECONDS)),
+            ):
+                ctypes.c_int32.from_address(self.address + offset).value = number
         self.started = True
         self._finalizer = weakref.finalize(
             self, _end, self.lock, self._setting, self.threads, self._memory, os.getpid()
