@@ -77,6 +77,10 @@ def _parts(step: Step | HostStep) -> Sequence[Step | HostStep]:
 
 def _macs(plan: Plan, sizes: Mapping[int, int]) -> dict[int, int]:
     """Multiply-adds of each step, or part of one, by its id."""
+
+    def weights(step: Step | HostStep) -> int:
+        return sum(sizes.get(at, 0) for at in _constants(step))
+
     by_node: dict[int, list[Step | HostStep]] = {}
     for part in (part for step in plan.steps for part in _parts(step)):
         if part.node < len(plan.nodes):
@@ -86,10 +90,11 @@ def _macs(plan: Plan, sizes: Mapping[int, int]) -> dict[int, int]:
         node = plan.nodes[number]
         if isinstance(node.op, Control):  # its graphs have steps of their own
             continue
-        native = [s for s in steps if isinstance(s, Step) and arithmetic(s.kernel) is not None]
-        doing = native or [
-            max(reversed(steps), key=lambda s: sum(sizes.get(c, 0) for c in _constants(s)))
+        doing: list[Step | HostStep] = [
+            s for s in steps if isinstance(s, Step) and arithmetic(s.kernel) is not None
         ]
+        if not doing:
+            doing = [max(reversed(steps), key=weights)]
         written = [_written(s) for s in doing]
         for step, elements in zip(doing, written, strict=True):
             macs[id(step)] = round(node.macs * elements / sum(written)) if elements else 0
