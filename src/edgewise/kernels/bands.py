@@ -10,9 +10,6 @@ Rows of the first scratch are counted as the second part sees them, padding incl
 ``first``, the first that a band needs. A band moves the rows that it shares with the one before to
 the top, fills those outside of the image with ``zero``, and lets the first part compute the
 others. Only the rows at the start of a range of units are computed twice.
-
-Where the second part's windows are dilated, the rows that are ``phases`` apart make an image of
-their own, a phase: no window looks into another's.
 """
 
 from __future__ import annotations
@@ -31,10 +28,6 @@ WORDS = 8
 """Words of 8 bytes that are copied or filled at a time."""
 
 CHUNK = 8 * WORDS
-STEPS = ("row", "phase", "image")
-
-At = tuple[Value, Value, Value]
-"""An output row: image, phase, and row of that."""
 
 
 class Part(Protocol):
@@ -59,17 +52,16 @@ def counts(fields: Mapping[str, Type]) -> list[str]:
 
 @dataclass(frozen=True)
 class Banded:
-    """A variant. A work unit is an output row of one phase of one image.
+    """A variant. A work unit is an output row of one image.
 
     Field f of part i is ``i.f``; one that `counts` names has the value for no rows at all, and
-    grows by ``i.f.row`` with each. An operand o of part i moves by ``i.o.row``, ``i.o.phase`` and
-    ``i.o.image`` bytes from an output row, phase or image of that part to the next; those in a
-    scratch are 0. Part i has ``i.units`` units a row, or a tile of ``i.mr`` pixels.
+    grows by ``i.f.row`` with each. An operand o of part i moves by ``i.o.row`` and ``i.o.image``
+    bytes from an output row or image of that part to the next; those in a scratch are 0. Part i
+    has ``i.units`` units a row, or a tile of ``i.mr`` pixels.
 
-    ``height`` output rows make an image, ``units`` of them (or one less) a phase, ``band`` of those
-    a band. The first part's rows are ``inner`` in an image, the padding above those of a phase
-    ``top``; in the scratch they are ``row`` bytes apart and begin ``left`` bytes from there,
-    ``gap`` bytes lie between them. The scratches have
+    ``height`` output rows make an image, ``band`` of them a band. The first part's rows are
+    ``inner`` in an image, the padding above them ``top``; in the scratch they are ``row`` bytes
+    apart and begin ``left`` bytes from there, ``gap`` bytes lie between them. The scratches have
     ``scratch0`` bytes (``left`` of them after the last row) and ``scratch1``.
     """
 
@@ -84,16 +76,16 @@ class Banded:
 
     @cached_property
     def fields(self) -> dict[str, Type]:
-        sizes = ("phases", "units", "height", "band", "stride", "reach", "inner", "top")
+        sizes = ("height", "band", "stride", "reach", "inner", "top", "row", "left", "gap")
         fields: dict[str, Type] = {}
         for i, part in enumerate(self.parts):
             fields |= {f"{i}.{name}": ty for name, ty in part.fields.items()}
         for i, part in enumerate(self.parts):
             for name in operands(part.fields):
-                fields |= {f"{i}.{name}.{step}": index for step in STEPS}
+                fields |= {f"{i}.{name}.row": index, f"{i}.{name}.image": index}
             fields |= {f"{i}.{name}.row": index for name in counts(part.fields)}
             fields |= {f"{i}.units": index, f"{i}.mr": index}
-        fields |= dict.fromkeys((*sizes, "row", "left", "gap"), index)
+        fields |= dict.fromkeys(sizes, index)
         fields |= {f"scratch{i}": index for i in range(len(self.parts) - 1)}
         return fields | {"zero": i64}
 
@@ -128,29 +120,20 @@ class _Builder:
         self.fill_borders()
         following, have, before = k.var(k.begin), k.var(0), k.var(0)
         with k.loop(k.begin, k.end) as unit, k.when(unit.compare("eq", following.value)):
-            whole, y = divide(unit, k["units"])
-            image, phase = divide(whole, k["phases"])
-            rows = (k.end - unit).min(k["units"] - y).min(k["band"])
+            image, y = divide(unit, k["height"])
+            rows = (k.end - unit).min(k["height"] - y).min(k["band"])
+            first = y * k["stride"]
+            last = first + ((rows + -1) * k["stride"] + k["reach"])
+            fresh = unit.compare("eq", k.begin) | y.compare("eq", 0)
+            known = fresh.select(first, have.value.max(first))
+            self.keep(first - before.value, known - first)
+            self.first_part(image, first, known, last)
+            self.call(1, image, y, rows, {"a": self.scratch[0]}, self.target(1))
+            if len(self.v.parts) > 2:
+                self.call(2, image, y, rows, {"a": self.scratch[1]})
             following.value = unit + rows
-            count = rows.min(self.of_phase(k["height"], phase) - y)
-            with k.when(count.compare("gt", 0)):
-                first = y * k["stride"]
-                last = first + ((count + -1) * k["stride"] + k["reach"])
-                fresh = unit.compare("eq", k.begin) | y.compare("eq", 0)
-                known = fresh.select(first, have.value.max(first))
-                self.keep(first - before.value, known - first)
-                self.first_part((image, phase, first), known, last)
-                at = (image, phase, y)
-                self.call(1, at, count, {"a": self.scratch[0], **self.target(1)})
-                if len(self.v.parts) > 2:
-                    self.call(2, at, count, {"a": self.scratch[1]})
-                have.value, before.value = last, first
+            have.value, before.value = last, first
         return k.text()
-
-    def of_phase(self, rows: Value, phase: Value) -> Value:
-        """How many of an image's ``rows`` are of a phase."""
-        phases = self.k["phases"]
-        return divide(rows - phase + (phases + -1), phases)[0]
 
     def fill_borders(self) -> None:
         """The first scratch's bytes to the left and right of the rows that a part writes."""
@@ -171,17 +154,16 @@ class _Builder:
                 at = i.min(last)
                 (target + at).store((source + at).load(i64[WORDS]))
 
-    def first_part(self, at: At, known: Value, last: Value) -> None:
+    def first_part(self, image: Value, first: Value, known: Value, last: Value) -> None:
         """Rows ``known`` to ``last`` of the first scratch, those outside of the image filled."""
         k, scratch = self.k, self.scratch[0]
-        image, phase, first = at
-        top, bottom = k["top"], k["top"] + self.of_phase(k["inner"], phase)
+        top, bottom = k["top"], k["top"] + k["inner"]
         for begin, end in ((known, last.min(top)), (known.max(bottom), last)):
             self.fill(scratch + (begin - first) * k["row"], (end - begin) * k["row"])
         begin, end = known.clamp(top, bottom), last.clamp(top, bottom)
         with k.when(end.compare("gt", begin)):
             target = scratch + ((begin - first) * k["row"] + k["left"])
-            self.call(0, (image, phase, begin - top), end - begin, {"c": target})
+            self.call(0, image, begin - top, end - begin, {"c": target})
 
     def fill(self, start: Value, nbytes: Value) -> None:
         """``zero`` from ``start`` on, and up to a chunk further."""
@@ -194,17 +176,19 @@ class _Builder:
         """Where part ``i`` writes, if that is a scratch."""
         return {"c": self.scratch[i]} if i < len(self.scratch) else {}
 
-    def call(self, i: int, at: At, rows: Value, scratches: Mapping[str, Value]) -> None:
-        """``rows`` rows from ``at`` on of part ``i``, with operands in ``scratches`` given."""
+    def call(
+        self, i: int, image: Value, y: Value, rows: Value, *scratches: Mapping[str, Value]
+    ) -> None:
+        """``rows`` rows from ``y`` on of part ``i``, with operands in ``scratches`` given."""
         k, part, block = self.k, self.v.parts[i], self.blocks[i]
-        image, phase, y = at
         places = {name: 8 * at for at, name in enumerate(part.fields)}
+        known = {name: x for scratch in scratches for name, x in scratch.items()}
         for name in operands(part.fields):
-            address = scratches.get(name)
-            if address is None:
-                row, next_phase, next_image = (k[f"{i}.{name}.{step}"] for step in STEPS)
-                address = k[f"{i}.{name}"] + (image * next_image + phase * next_phase + y * row)
-            (block + places[name]).store(address, 8)
+            at = known.get(name)
+            if at is None:
+                offset = image * k[f"{i}.{name}.image"] + y * k[f"{i}.{name}.row"]
+                at = k[f"{i}.{name}"] + offset
+            (block + places[name]).store(at, 8)
         units = rows
         for name in counts(part.fields):
             count = k[f"{i}.{name}"] + rows * k[f"{i}.{name}.row"]

@@ -13,8 +13,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-import numpy as np
-
 from ..graph import Node
 from ..kernels.bands import Banded, counts, operands
 from ..kernels.depthwise import Depthwise
@@ -23,7 +21,7 @@ from ..kernels.qdepthwise import QDepthwise
 from ..kernels.wdepthwise import WDepthwise
 from ..ops import Conv2D, DepthwiseConv2D, Fused
 from .context import Context
-from .model import Address, Buffer, HostStep, Params, Step, View
+from .model import Buffer, HostStep, Params, Step, View
 from .movement import repeated
 
 TILED = {*FIELDS, *pixel_fields("a"), *pixel_fields("c")}
@@ -38,7 +36,7 @@ BAND_BYTES = 1 << 18
 MIN_CHUNKS, MAX_CHUNKS = 4, 8
 """Into how many chunks a chain is divided, for threads to take."""
 
-MOST_TWICE, USUALLY_TWICE = 1 / 4, 1 / 8
+MOST_TWICE, USUALLY_TWICE = 1 / 6, 1 / 16
 """The share of the first part's rows that chunks compute twice: where there are `MIN_CHUNKS` of
 them, and where there are more."""
 
@@ -53,22 +51,16 @@ CHUNK = 64
 class RowStep:
     """A step, number ``index``, that some rows of its output can be asked of.
 
-    ``stride``: rows of its operand "a" from one output row to the next, which takes ``taps`` of
-    them, ``dilation`` apart. ``zero``: what stands for 0 in ``output``, repeated to 8 bytes.
+    ``stride`` and ``reach``: rows of its operand "a" from one output row to the next, and that one
+    takes. ``zero``: what stands for 0 in ``output``, repeated to 8 bytes.
     """
 
     index: int
     step: Step
     output: View
     stride: int
-    taps: int
-    dilation: int
+    reach: int
     zero: int
-
-    @property
-    def reach(self) -> int:
-        """Rows from the first that an output row takes to just past the last."""
-        return (self.taps - 1) * self.dilation + 1
 
     @property
     def width(self) -> int:
@@ -86,28 +78,23 @@ class RowStep:
                 row = self.field(f"{name}_x") * width + self.field(f"{name}_wrap")
                 found[name] = row, row * height + image
             else:
-                found[name] = self.field(self.below(name)), image
+                below = f"{name}_y" if f"{name}_y" in self.step.params else f"{name}_row"
+                found[name] = self.field(below), image
         return found
 
-    def params(self, i: int, scratches: Collection[str], phases: int) -> Params:
+    def params(self, i: int, scratches: Collection[str]) -> Params:
         """The fields of part ``i`` of `Banded`; operands in ``scratches`` are given there."""
         step, (images, height, _, _), width = self.step, self.output.shape, self.width
         tiled = "tiles" in step.params
         values: Params = {f"{i}.{name}": x for name, x in step.params.items()}
         for name in counts(step.kernel.fields):
             values |= {f"{i}.{name}": 0, f"{i}.{name}.row": width if tiled else 1}
-        if tiled and (phases > 1 or step.params["height"] != 1):
-            values |= {f"{i}.width": width, f"{i}.width.row": 0, f"{i}.height": height}
+        if tiled and step.params["height"] != 1:
+            values |= {f"{i}.width": width, f"{i}.width.row": 0}
         for name, (row, image) in self.moves.items():
-            apart = row if name in scratches else phases * row
-            values |= {f"{i}.{name}.row": apart, f"{i}.{name}.phase": row}
-            values |= {f"{i}.{name}.image": image}
+            values |= {f"{i}.{name}.row": row, f"{i}.{name}.image": image}
             if name in scratches:
                 values[f"{i}.{name}"] = 0
-            if phases > 1 and tiled:
-                values[f"{i}.{name}_wrap"] = apart - width * self.field(f"{name}_x")
-            elif phases > 1:
-                values[f"{i}.{self.below(name)}"] = apart
         tiles = self.field("tiles") if tiled else images * height
         return values | {
             f"{i}.units": step.units // tiles,
@@ -120,10 +107,6 @@ class RowStep:
         assert isinstance(value, int)
         return value
 
-    def below(self, name: str) -> str:
-        """The field for the bytes from a row of operand ``name`` to the next, if there is one."""
-        return f"{name}_y" if f"{name}_y" in self.step.params else f"{name}_row"
-
 
 @dataclass(frozen=True, eq=False)
 class Chain:
@@ -131,7 +114,6 @@ class Chain:
 
     Attributes:
         between: the buffers that vanish.
-        phases: see `Banded`; ``stride`` and ``reach`` are of rows of one.
         top, left: padding above the first part's rows, and bytes to the left of them.
     """
 
@@ -158,19 +140,13 @@ class Chain:
         inside, whole = self.parts[0].output, self.parts[1].step.reads[0]
         return divmod(inside.address.offset - whole.address.offset, inside.strides[1])
 
-    @cached_property
-    def phases(self) -> int:
-        second, dilation = self.parts[1], self.parts[1].dilation
-        apart = second.taps > 1 and second.stride == 1 and self.top % dilation == 0
-        return dilation if apart and "taps" in second.step.params else 1
-
     @property
     def stride(self) -> int:
         return self.parts[1].stride
 
     @property
     def reach(self) -> int:
-        return (self.parts[1].reach - 1) // self.phases + 1
+        return self.parts[1].reach
 
     @property
     def kept(self) -> int:
@@ -179,8 +155,8 @@ class Chain:
 
     @property
     def height(self) -> int:
-        """Output rows of a phase, the longest of them."""
-        return -(-self.parts[-1].output.shape[1] // self.phases)
+        """Output rows of an image."""
+        return self.parts[-1].output.shape[1]
 
     @property
     def rows(self) -> list[int]:
@@ -204,19 +180,20 @@ class Chain:
         return -(-self.height // -(-self.height // most))
 
     @property
+    def units(self) -> int:
+        """Output rows of all images."""
+        return self.parts[-1].output.shape[0] * self.height
+
+    @property
     def rows_per_overlap(self) -> float:
         """Rows of the first part for each that one more chunk would have computed twice."""
-        images, height, _, _ = self.parts[-1].output.shape
-        return images * height * self.stride / self.kept if self.kept else math.inf
+        return self.units * self.stride / self.kept if self.kept else math.inf
 
     @property
     def chunk(self) -> int:
-        """Rows that a thread takes at a time: of one phase, or of all in a row."""
+        """Rows that a thread takes at a time."""
         wanted = int(max(MIN_CHUNKS, min(MAX_CHUNKS, USUALLY_TWICE * self.rows_per_overlap)))
-        images, height, _, _ = self.parts[-1].output.shape
-        if self.phases == 1:
-            return -(-images * height // wanted)
-        return -(-self.height // -(-wanted // (images * self.phases)))
+        return -(-self.units // wanted)
 
 
 def fuse(ctx: Context, nodes: Sequence[Node], kept: Collection[Buffer]) -> list[Step | HostStep]:
@@ -266,8 +243,8 @@ def _row_step(nodes: Sequence[Node], index: int, step: Step | HostStep) -> RowSt
     pixel = out.strides[2] * out.shape[2] // result.shape[2]
     output = View(out.address, result, (*out.strides[:2], pixel, out.strides[3]))
     zero = repeated(0 if result.quant is None else result.quant.zero_point[0], result)
-    taps = node.input_types[1].shape[1]
-    return RowStep(index, step, output, op.stride[0], taps, op.dilation[0], zero)
+    reach = (node.input_types[1].shape[1] - 1) * op.dilation[0] + 1
+    return RowStep(index, step, output, op.stride[0], reach, zero)
 
 
 def _users(steps: Sequence[Step | HostStep]) -> dict[Buffer, list[int]]:
@@ -347,27 +324,24 @@ def _gains(chain: Chain) -> bool:
     return (
         chain.band > 0
         and chain.saved >= MIN_BYTES
-        and max(first.taps, chain.parts[1].taps) > 1
-        and chain.phases * again <= READ_AGAIN * vanishing
+        and max(first.reach, chain.reach) > 1
+        and again <= READ_AGAIN * vanishing
         and MOST_TWICE * chain.rows_per_overlap >= MIN_CHUNKS
     )
 
 
 def _fused(ctx: Context, chain: Chain) -> Step:
     """The step that runs a chain."""
-    parts, phases, band = chain.parts, chain.phases, chain.band
+    parts, band = chain.parts, chain.band
     first, last = parts[0], parts[-1]
     (_, inner, width, _), (_, row, pixel, _) = first.output.shape, first.output.strides
-    images, height = last.output.shape[:2]
     params: Params = {
-        "phases": phases,
-        "units": chain.height,
-        "height": height,
+        "height": chain.height,
         "band": band,
         "stride": chain.stride,
         "reach": chain.reach,
         "inner": inner,
-        "top": chain.top // phases,
+        "top": chain.top,
         "row": row,
         "left": chain.left,
         "gap": row - width * pixel,
@@ -376,9 +350,7 @@ def _fused(ctx: Context, chain: Chain) -> Step:
     }
     for i, part in enumerate(parts):
         scratches = ["a"] * (i > 0) + ["c"] * (part is not last)
-        params |= part.params(i, scratches, phases)
-    if phases > 1:
-        params["1.taps"] = _taps_of_phase(ctx, parts[1].step, phases, row)
+        params |= part.params(i, scratches)
     kernel = Banded(ctx.isa, tuple(part.step.kernel for part in parts))
     if ctx.emitted is not None:
         ctx.emitted(kernel)
@@ -387,18 +359,10 @@ def _fused(ctx: Context, chain: Chain) -> Step:
         last.step,
         kernel=kernel,
         params={name: params[name] for name in kernel.fields},
-        units=images * phases * chain.height,
+        units=chain.units,
         chunk=chain.chunk,
         reads=tuple(view for view in reads if view.address.buffer not in chain.between),
         barrier=True,
         seconds=sum(part.step.seconds for part in parts),
         parts=tuple(part.step for part in parts),
     )
-
-
-def _taps_of_phase(ctx: Context, step: Step, phases: int, row: int) -> Address:
-    """A depthwise convolution's table of taps, where the rows of a phase lie side by side."""
-    taps = step.params["taps"]
-    assert isinstance(taps, Address)
-    y, x = np.divmod(ctx.constants.find(taps).view(np.int64), phases * row)
-    return ctx.constants.add(y * row + x)

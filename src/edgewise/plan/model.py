@@ -212,15 +212,6 @@ class Constants:
         self._known[key] = address
         return address
 
-    def find(self, address: Address) -> npt.NDArray[np.uint8]:
-        """The bytes of the array that was placed there."""
-        at = 0
-        for data in self.arrays:
-            if at == address.offset:
-                return data
-            at = align(at + data.nbytes)
-        raise KeyError(address.offset)
-
     def join(self) -> npt.NDArray[np.uint8]:
         """All of them as kernels take them, read-only; each array is let go once it is copied."""
         out = aligned(self.size + SLACK)
