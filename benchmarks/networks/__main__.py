@@ -33,7 +33,7 @@ SCHEMA = 1
 ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("EDGEWISE_DATA", ROOT.parent / "shared"))
 PLOT = "images/benchmarks.svg"
-PICTURE = "data/images/squat.bmp"
+PICTURE = "data/images/portrait.jpg"
 """The input of networks of pictures, in the data folder: random numbers are no picture, and what
 they give may hang by a thread.
 """

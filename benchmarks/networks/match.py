@@ -16,7 +16,7 @@ from edgewise.tools import timing
 
 from . import agreement
 from .kinds import kind_of
-from .peers import CONTESTANTS, SUBJECT
+from .peers import CONTESTANTS, SUBJECT, Contestant
 from .worker import Opened, Worker
 
 REST_SECONDS = 0.005
@@ -51,12 +51,12 @@ def match(
     """
     ours: Sequence[Array] = ()
     opened: dict[str, Opened] = {}
-    shares: dict[str, float] = {}
+    found: dict[str, Facts] = {}
     missing: dict[str, str] = {}
     for key in sorted(workers, key=lambda k: k != SUBJECT):
         try:
-            found = _opened(key, workers[key], model, graph, threads, arrays, ours, isa)
-            opened[key], outputs, shares[key] = found
+            result = _opened(key, workers[key], model, graph, threads, arrays, ours, isa)
+            opened[key], outputs, found[key] = result
         except EdgewiseError as error:
             if key == SUBJECT:
                 raise
@@ -79,7 +79,7 @@ def match(
                 "path": opened[key].path,
                 "calls_per_sample": calls[key],
                 **_statistics(samples[key]),
-                "difference": float(f"{shares[key]:.2g}"),
+                **found[key],
                 "idle_cpu": round(watch.idle_share(key), 4),
             }
             for key in opened
@@ -98,9 +98,9 @@ def _opened(
     arrays: Sequence[Array],
     ours: Sequence[Array],
     isa: str | None,
-) -> tuple[Opened, Sequence[Array], float]:
+) -> tuple[Opened, Sequence[Array], Facts]:
     """Open a network in the first variant that computes it right; its outputs, and how far they
-    are from ``ours``.
+    are from ``ours``: a "difference" in numbers, or where they disagree in words.
     """
     contestant = CONTESTANTS[key]
     refusals = []
@@ -112,13 +112,25 @@ def _opened(
             opened = worker.open(model, threads, options)
             outputs = worker.run(arrays)
             if key == SUBJECT:
-                return opened, outputs, 0.0
-            share = agreement.check(graph, ours, outputs, contestant.approximate)
-            return opened, outputs, share
+                return opened, outputs, {}
+            found = _compared(graph, ours, outputs, contestant)
+            return opened, outputs, found
         except InputError as error:
             refusals.append(str(error))
     worker.close()
     raise InputError(refusals[0])
+
+
+def _compared(
+    graph: Graph, ours: Sequence[Array], outputs: Sequence[Array], contestant: Contestant
+) -> Facts:
+    try:
+        share = agreement.check(graph, ours, outputs, contestant.approximate)
+    except InputError as error:
+        if contestant.reads:
+            return {"disagrees": str(error)}
+        raise
+    return {"difference": float(f"{share:.2g}")}
 
 
 class Watch:

@@ -45,7 +45,7 @@ def section(document: Facts, plot: str | None) -> str:
             if chosen:
                 title = f"### {kind.capitalize()} networks, {_threads(threads)}"
                 parts += [title, network_table(chosen, keys)]
-    parts += ["### Why some have no figure", *_missing(results, keys)]
+    parts += ["### Why some have no figure, or a star", *_missing(results)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -85,10 +85,7 @@ def network_table(entries: Sequence[Facts], keys: Sequence[str]) -> str:
     heads += ["fastest peer", "times as fast"]
     rows = []
     for entry in entries:
-        cells = [
-            f"{entry['timings'][key]['median_ms']:.3f}" if key in entry["timings"] else "-"
-            for key in keys
-        ]
+        cells = [_figure(entry["timings"].get(key)) for key in keys]
         peer = best_peer(entry)
         if peer is None:
             rows.append([entry["network"], *cells, "-", "-"])
@@ -98,6 +95,13 @@ def network_table(entries: Sequence[Facts], keys: Sequence[str]) -> str:
         rows.append([entry["network"], *cells, CONTESTANTS[peer].title, interval])
     rows.append(_means(entries, keys))
     return table(heads, rows)
+
+
+def _figure(timing: Facts | None) -> str:
+    """Milliseconds, with a star where results differ."""
+    if timing is None:
+        return "-"
+    return f"{timing['median_ms']:.3f}" + ("*" if "disagrees" in timing else "")
 
 
 def _means(entries: Sequence[Facts], keys: Sequence[str]) -> list[str]:
@@ -146,12 +150,16 @@ def _slower(results: Sequence[Facts], counts: Sequence[int]) -> Iterator[str]:
             yield f"A peer is faster with {_threads(threads)} on {len(found)}: {named}."
 
 
-def _missing(results: Sequence[Facts], keys: Sequence[str]) -> Iterator[str]:
+def _missing(results: Sequence[Facts]) -> Iterator[str]:
     """For each contestant, its reasons and the networks they are given for."""
     reasons: dict[str, dict[str, dict[str, None]]] = {}
     for entry in results:
         for key, reason in entry["missing"].items():
             reasons.setdefault(key, {}).setdefault(reason, {})[entry["network"]] = None
+        for key, timing in entry["timings"].items():
+            if "disagrees" in timing:
+                reason = f"* {timing['disagrees']}"
+                reasons.setdefault(key, {}).setdefault(reason, {})[entry["network"]] = None
     rows = [
         [CONTESTANTS[key].title, reason.replace("|", "\\|"), _networks(names, results)]
         for key in CONTESTANTS

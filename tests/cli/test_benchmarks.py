@@ -8,14 +8,14 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from benchmarks.networks import agreement, match, page, plot, summary
 from benchmarks.networks.__main__ import app, inputs_of
 from benchmarks.networks.peers import CONTESTANTS
-from benchmarks.networks.worker import Worker
+from benchmarks.networks.worker import Opened, Worker
 from small_networks import classifier as classifier_file
 from typer.testing import CliRunner
 
@@ -114,6 +114,33 @@ def test_page() -> None:
     assert "| ncnn | has no such layer | all |" in text
     assert "| MNN | has no such layer | mobilenet_v2_1.0_224_int8, two |" in text
     assert "![How many times as fast Edgewise is as the fastest peer](plot.svg)" in text
+
+
+def test_page_stars_results_that_differ() -> None:
+    found = entry("one", "float", 1, edgewise=1.0, openvino=2.0)
+    found["timings"]["openvino"]["disagrees"] = "gives another result"
+    text = page.section({**DOCUMENT, "results": [found]}, None)
+    assert "| one | 1.000 | 2.000* | OpenVINO f32 | 2.00 (1.80 to 2.20) |" in text
+    assert "| OpenVINO f32 | * gives another result | one |" in text
+
+
+def test_a_peer_is_timed_with_other_results_where_it_reads_the_file() -> None:
+    class Wrong:
+        def open(self, model: Path, threads: int, options: dict[str, Any]) -> Opened:
+            return Opened("It 1", "its path")
+
+        def run(self, arrays: list[Any]) -> list[Any]:
+            return [np.array([0, 1], np.float32)]
+
+        def close(self) -> None:
+            pass
+
+    graph, ours = value((2,), DType.FLOAT32), [np.array([1, 0], np.float32)]
+    worker = cast(Worker, Wrong())
+    _, _, found = match._opened("litert", worker, Path(), graph, 1, ours, ours, None)
+    assert found == {"disagrees": "gives another result: largest difference 1 of its range"}
+    with pytest.raises(InputError, match="gives another result"):
+        match._opened("mnn", worker, Path(), graph, 1, ours, ours, None)
 
 
 def test_page_keeps_what_stands_around_the_results(tmp_path: Path) -> None:
@@ -249,7 +276,10 @@ def test_agreement_of_floats() -> None:
     assert share == pytest.approx(5e-4, rel=1e-3)
     with pytest.raises(InputError, match=r"largest difference 0.005\d* of its range"):
         agreement.check(graph, ours, [ours[0] + np.float32(0.01)])
-    agreement.check(graph, ours, [ours[0] + np.float32(0.01)], approximate=True)
+    share = agreement.check(graph, ours, [ours[0] + np.float32(0.01)], approximate=True)
+    assert share == pytest.approx(0.01 / np.std([0, 1, 2]), rel=1e-3)
+    with pytest.raises(InputError, match=r"rms difference 1\.\d+ of its spread"):
+        agreement.check(graph, ours, [ours[0] + np.float32(1)], approximate=True)
     with pytest.raises(InputError, match="not all of it is finite"):
         agreement.check(graph, ours, [ours[0] * np.float32(np.nan)])
     with pytest.raises(InputError, match=r"gives output x of shape \(2,\), not \(3,\)"):
@@ -284,7 +314,7 @@ def test_who_disturbs_is_noticed() -> None:
         def sample(self, calls: int) -> float:
             return 1.0
 
-    watch = match.Watch({"a": Fake(), "b": Fake()})  # type: ignore[dict-item]
+    watch = match.Watch({"a": Fake(), "b": Fake()})
     assert watch.idle_share("b") == 0
     assert watch.sample("a", 1) == 1.0
     assert watch.idle_share("b") > 0
@@ -300,10 +330,10 @@ def test_a_sample_waits_until_spinning_threads_sleep() -> None:
             return min(time.perf_counter(), self._end)
 
     start = time.perf_counter()
-    match.Watch({"a": Spinning(0.05)}).rest()  # type: ignore[dict-item]
+    match.Watch({"a": Spinning(0.05)}).rest()
     assert time.perf_counter() - start >= 0.05
     start = time.perf_counter()
-    match.Watch({"a": Spinning(1e9)}).rest()  # type: ignore[dict-item]
+    match.Watch({"a": Spinning(1e9)}).rest()
     assert time.perf_counter() - start >= match.PATIENCE_SECONDS
 
 

@@ -26,6 +26,8 @@ class Contestant:
         variants: options to open a network with, the fastest first; the first whose results are
             right is timed.
         approximate: whether it computes float networks in less than single precision.
+        reads: whether it reads .tflite files itself: then it is timed also where its results
+            differ, which are of its own making.
     """
 
     title: str
@@ -33,6 +35,7 @@ class Contestant:
     open: Opener
     variants: tuple[Mapping[str, Any], ...] = field(default=({},))
     approximate: bool = False
+    reads: bool = False
 
 
 def _edgewise(path: Path, graph: Graph, threads: int, **options: Any) -> Peer:
@@ -100,10 +103,10 @@ SUBJECT = "edgewise"
 CONTESTANTS = {
     SUBJECT: Contestant("Edgewise", "edgewise", _edgewise),
     "edgewise-bf16": Contestant("Edgewise bf16", "edgewise", _edgewise_bf16, approximate=True),
-    "litert": Contestant("LiteRT", "ai-edge-litert", _reader("litert")),
-    "openvino": Contestant("OpenVINO f32", "openvino", _reader("openvino")),
+    "litert": Contestant("LiteRT", "ai-edge-litert", _reader("litert"), reads=True),
+    "openvino": Contestant("OpenVINO f32", "openvino", _reader("openvino"), reads=True),
     "openvino-default": Contestant(
-        "OpenVINO default", "openvino", _openvino_default, approximate=True
+        "OpenVINO default", "openvino", _openvino_default, approximate=True, reads=True
     ),
     "onnxruntime": Contestant("ONNX Runtime", "onnxruntime", _onnxruntime, ({}, {"exact": True})),
     "ncnn": Contestant("ncnn", "ncnn", _ncnn),
