@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from edgewise.codegen import policy
-from edgewise.codegen.cpus import Cores, cores, cpu_list, cpu_text, find_cores, usable_cpus
+from edgewise.codegen import cpus
+from edgewise.codegen.cpus import Cores, cores, cpu_list, cpu_text, find_cores
 from edgewise.codegen.policy import decide
+from edgewise.codegen.target import usable_cpus
 from edgewise.errors import InputError
 
 EIGHT = tuple(range(8))
@@ -169,7 +170,7 @@ def test_affinities(affinity: str, cpus: tuple[int, ...]) -> None:
 
 
 def test_one_thread_anywhere_needs_no_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(policy, "cores", lambda: pytest.fail("looked"))
+    monkeypatch.setattr(cpus, "cores", lambda: pytest.fail("looked"))
     setting = decide()
     assert (setting.threads, setting.affinity, setting.power) == (1, "all", "balanced")
     assert setting.cpus == setting.usable == usable_cpus()

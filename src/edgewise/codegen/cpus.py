@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 import math
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError
+from .target import usable_cpus
 
 MAX_CPUS = 1024
 """As many as masks of affinity hold."""
@@ -104,13 +104,6 @@ def find_cores(root: Path = Path("/"), usable: tuple[int, ...] | None = None) ->
 def cores() -> Cores:
     """Those of this process, found once."""
     return find_cores()
-
-
-def usable_cpus() -> tuple[int, ...]:
-    """The CPUs that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return tuple(sorted(os.sched_getaffinity(0)))
-    return tuple(range(os.cpu_count() or 1))
 
 
 def cpu_list(text: str) -> tuple[int, ...]:

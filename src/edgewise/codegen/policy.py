@@ -3,15 +3,17 @@ in force."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import InputError
-from .cpus import Cores, cores, cpu_text, usable_cpus
 from .pool import MAX_THREADS
+from .target import usable_cpus
+
+if TYPE_CHECKING:
+    from .cpus import Cores
 
 
-@dataclass(frozen=True)
-class Policy:
+class Policy(NamedTuple):
     """A power policy.
 
     Attributes:
@@ -30,8 +32,7 @@ POLICIES = {
 }
 
 
-@dataclass(frozen=True)
-class Threading:
+class Threading(NamedTuple):
     """The threads of a program.
 
     Attributes:
@@ -79,6 +80,8 @@ def decide(
     if threads == 1 and asked == "all" and found is None:
         everywhere = usable_cpus()
         return Threading(1, asked, power, everywhere, policy.idle * 1e6, everywhere)
+    from .cpus import cores, cpu_text
+
     machine = found or cores()
     cpus = machine.choose(asked)
     able = machine.threads(cpus)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import platform
 import sys
 from collections.abc import Iterable
@@ -135,6 +136,13 @@ def from_cpuinfo(text: str, arch: str) -> Target:
     flags = set.intersection(*cores)
     found = (feature for flag, feature in names.items() if flag in flags)
     return Target(f"{arch}-unknown-linux-gnu", cpu, _ordered(found))
+
+
+def usable_cpus() -> tuple[int, ...]:
+    """The CPUs that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return tuple(sorted(os.sched_getaffinity(0)))
+    return tuple(range(os.cpu_count() or 1))
 
 
 def processor() -> str:

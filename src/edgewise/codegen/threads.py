@@ -16,7 +16,6 @@ import numpy.typing as npt
 
 from ..errors import CompileError, InputError
 from . import pool
-from .cpus import cores
 from .jit import Library
 from .pool import MAX_THREADS, POOL_ALIGN
 
@@ -94,6 +93,8 @@ class ThreadPool:
         ctypes.c_int32.from_address(self.address + pool.THREADS).value = self.threads
         ctypes.c_void_p.from_address(self.address + pool.BUSY).value = _busy[1]
         if self.threads > 1:
+            from .cpus import cores
+
             crew = _enter(self._setting, self._library, self.threads)
             ctypes.c_void_p.from_address(self.address + pool.CREW).value = crew.address
             for offset, number in (
@@ -121,6 +122,8 @@ class _Crew:
 
     def grow(self) -> None:
         """Start workers for the users that there are now."""
+        from .cpus import cores
+
         wanted = sum(threads - 1 for threads in self.users)
         wanted = max(max(self.users) - 1, min(wanted, cores().count - 1))
         call = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_int32, ctypes.c_void_p)
