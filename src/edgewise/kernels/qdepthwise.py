@@ -69,10 +69,10 @@ class QDepthwise:
         """The taps (row, column) of each dot step; None where a step has fewer."""
         kr = self.isa.depthwise.kr
         if self.stride and kr == 2:
-            last: list[list[tuple[int, int] | None]] = [[(2, 0), (2, 1)], [None, (2, 2)]]
-            if self.stride == 2:
-                last = [[(2, 1), (2, 2)], [None, (2, 0)]]
-            return [*([(0, x), (1, x)] for x in range(3)), *last]
+            pairs: list[list[tuple[int, int] | None]] = [[(0, x), (1, x)] for x in range(3)]
+            if self.stride == 1:
+                return [*pairs, [(2, 0), (2, 1)], [None, (2, 2)]]
+            return [*pairs, [(2, 1), (2, 2)], [None, (2, 0)]]
         if self.stride:
             sequences = [[(y, x) for y in range(rows)] for x in range(columns)]
         else:
@@ -243,6 +243,7 @@ class _Builder:
         there the one, with the other weight (and 0) the other.
         """
         k, v, block = self.k, self.v, self.isa.activation[self.v.block]
+        stride = v.stride or 1
         body = weights + v.head_bytes * v.block
         size = v.parts * v.nv * self.dot.taps.nbytes
         one, two, three, both, single = (body + i * size for i in range(5))
@@ -258,7 +259,7 @@ class _Builder:
         pair, third = column(source)
         a, low = add(self.bias(weights), pair, one), k.var(third)
         b: list[Var] = []
-        if v.stride == 1:
+        if stride == 1:
             pair, third = column(source + k["a_x"])
             a = add(add(a, pair, two), self.dot.interleave([low.value, third]), both)
             b = [k.var(s) for s in add(self.bias(weights), pair, one)]
@@ -266,17 +267,17 @@ class _Builder:
         else:
             a = add(a, self.dot.interleave([third, third]), single)
         sums = [k.var(s) for s in a]
-        at, out = k.var(source + k["a_x"] * (2 if v.stride == 1 else 1)), k.var(target)
+        at, out = k.var(source + k["a_x"] * (2 if stride == 1 else 1)), k.var(target)
         with k.loop(0, k["width"], once=True):
             done = values(sums)
-            if v.stride == 2:
+            if stride == 2:
                 pair, low.value = column(at.value)
                 done = add(done, pair, two)
-            pair, third = column(at.value + k["a_x"] * (v.stride - 1))
+            pair, third = column(at.value + k["a_x"] * (stride - 1))
             neighbours = self.dot.interleave([low.value, third])
             low.value = third
             done = add(done, pair, three)
-            if v.stride == 1:
+            if stride == 1:
                 done = add(done, neighbours, single)
                 assign(sums, add(add(values(b), pair, two), neighbours, both))
                 assign(b, add(self.bias(weights), pair, one))
@@ -284,7 +285,7 @@ class _Builder:
                 done = add(done, neighbours, both)
                 assign(sums, add(add(self.bias(weights), pair, one), neighbours, single))
             self.finish(done, weights, out.value)
-            at.value = at.value + k["a_x"] * v.stride
+            at.value = at.value + k["a_x"] * stride
             out.value = out.value + k["c_x"]
 
     def general(self, source: Value, target: Value, weights: Value) -> None:
