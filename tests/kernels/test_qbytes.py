@@ -52,7 +52,7 @@ def test_what_fits(case: int) -> None:
     v = QBytes(AVX2, 4, 2, False)
     weights = np.zeros((20, 1, 8), np.int8)
     weights[17, 0] = (*first, *second)
-    alone, joined = v.fits(v.groups(weights))
+    alone, joined = v.fits(qbytes.column_fits(weights))
     assert alone[0].all()
     assert joined[0].all()
     assert alone[1, 0] == (kind != NEITHER)
@@ -65,7 +65,7 @@ def test_shares_of_steps() -> None:
     w[3, 0, 8:10] = 64, 64
     w[3, 0, 12:14] = 1, 0
     w[5, 0, 16:18] = 127, 127
-    assert v.fits(v.groups(w)).share() == (2 / 7, 4 / 7)
+    assert v.fits(qbytes.column_fits(w)).share() == (2 / 7, 4 / 7)
 
 
 @pytest.mark.parametrize("v", variants())

@@ -39,8 +39,8 @@ Flags = npt.NDArray[np.bool_]
 
 
 class Fits(NamedTuple):
-    """Which groups of each panel fit: alone bool[panels, groups], with the next one of a pair of
-    them (0 and 1, 2 and 3, ...) bool[panels, groups // 2]."""
+    """Which groups fit, of each column or panel: alone bool[rows, groups], and with the next one
+    of a pair of them (0 and 1, 2 and 3, ...) bool[rows, groups // 2]."""
 
     alone: Flags
     joined: Flags
@@ -52,6 +52,35 @@ class Fits(NamedTuple):
         return two / self.alone.size, one / self.alone.size
 
 
+def in_groups(weights: npt.NDArray[np.int8], columns: int) -> npt.NDArray[np.int8]:
+    """int8[n, runs, kc] as int8[columns, groups, 4], zeros beyond."""
+    n, runs, kc = weights.shape
+    per = -(-kc // GROUP)
+    padded = np.zeros((columns, runs, per * GROUP), np.int8)
+    padded[:n, :, :kc] = weights
+    return padded.reshape(columns, runs * per, GROUP)
+
+
+def column_fits(weights: npt.NDArray[np.int8]) -> Fits:
+    """What pmaddubsw may sum of each column of int8[n, runs, kc].
+
+    Two weights of different signs always fit, so the sum of both tells whether a pair does.
+    """
+    groups = in_groups(weights, len(weights))
+    terms = [groups[..., i].astype(np.int16) for i in range(GROUP)]
+    even = groups.shape[1] // 2 * 2
+    alone = np.ones(groups.shape[:2], np.bool_)
+    joined = np.ones((len(groups), even // 2), np.bool_)
+    for first, second in (terms[:2], terms[2:]):
+        sums = first + second
+        above = np.maximum(first, 0) + np.maximum(second, 0)
+        below = above - sums
+        alone &= np.abs(sums) <= LIMIT
+        for part in (above, below):
+            joined &= part[:, :even:2] + part[:, 1:even:2] <= LIMIT
+    return Fits(alone, joined)
+
+
 @dataclass(frozen=True)
 class QBytes(QGemm):
     """A variant: a tile of ``mr`` pixels by ``nv`` vectors; ``general`` and ``real`` are False."""
@@ -60,30 +89,15 @@ class QBytes(QGemm):
     def kind(self) -> tuple[str, str]:
         return "qbytes", str(GROUP)
 
-    def groups(self, weights: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
-        """int8[n, runs, kc] as int8[panels, nr, groups, 4], zeros beyond; columns in ``order``."""
-        n, runs, kc = weights.shape
-        panels, per = -(-n // self.nr), -(-kc // GROUP)
-        padded = np.zeros((panels * self.nr, runs, per * GROUP), np.int8)
-        padded[:n, :, :kc] = weights
-        return padded.reshape(panels, self.nr, runs * per, GROUP)[:, self.order]
+    def fits(self, columns: Fits) -> Fits:
+        """Those of each panel, where all of its columns fit."""
+        return Fits(*(self._all(flags) for flags in columns))
 
-    def fits(self, groups: npt.NDArray[np.int8]) -> Fits:
-        """What pmaddubsw may sum of ``groups``, whose first two axes are panels and columns.
-
-        Two weights of different signs always fit, so the sum of both tells whether a pair does.
-        """
-        lanes = [groups[..., i].astype(np.int16) for i in range(GROUP)]
-        even = groups.shape[2] // 2 * 2
-        alone = np.ones(groups.shape[:3:2], np.bool_)
-        joined = np.ones((len(groups), even // 2), np.bool_)
-        for first, second in (lanes[:2], lanes[2:]):
-            alone &= np.abs(first + second).max(1) <= LIMIT
-            for part in (np.maximum, np.minimum):
-                sums = part(first, 0) + part(second, 0)
-                both = np.abs(sums[:, :, :even:2] + sums[:, :, 1:even:2])
-                joined &= both.max(1) <= LIMIT
-        return Fits(alone, joined & alone[:, :even:2] & alone[:, 1:even:2])
+    def _all(self, flags: Flags) -> Flags:
+        panels = -(-len(flags) // self.nr)
+        padded = np.ones((panels * self.nr, flags.shape[1]), np.bool_)
+        padded[: len(flags)] = flags
+        return np.asarray(padded.reshape(panels, self.nr, flags.shape[1]).all(1))
 
     def packed(
         self,
@@ -98,13 +112,14 @@ class QBytes(QGemm):
         panel: its head, the weights of its steps, then int32 offsets of its groups in a row of A.
         """
         n, _, kc = weights.shape
-        groups = self.groups(weights)
-        panels = len(groups)
+        panels = -(-n // self.nr)
+        groups = in_groups(weights, panels * self.nr)
+        groups = groups.reshape(panels, self.nr, *groups.shape[1:])[:, self.order]
         offsets = (runs[:, None] + np.arange(0, kc, GROUP)).ravel().astype(np.int32)
         head = np.zeros((1 + len(factors), panels * self.nr), np.int32)
         head[0, :n], head[1:, :n] = bias, np.array(factors).view(np.int32)
         head = head.reshape(-1, panels, self.nr)[:, :, self.order]
-        fits = self.fits(groups)
+        fits = self.fits(column_fits(weights))
         directory, parts, at = [], [], 32 * panels
         for p, (alone, joined) in enumerate(zip(*fits, strict=True)):
             two = np.flatnonzero(joined)[:, None] * 2 + np.arange(2)

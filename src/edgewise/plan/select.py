@@ -115,7 +115,8 @@ def qgemm(
     problem = f"qgemm {isa.name} {pixels}x{n} of {runs}x{kc}{flags}"
     if weights is not None and type(isa.gemm) is Pmaddwd:
         found = [QBytes(isa, mr, nv, False, weight_zero_point, add) for mr, nv in qbytes.TILES]
-        shares = [v.fits(v.groups(weights)).share() for v in found]
+        columns = qbytes.column_fits(weights)
+        shares = [v.fits(columns).share() for v in found]
         for v, share in zip(found, shares, strict=True):
             usual.append((v, bytes_cycles(v, pixels, n, kc, runs, share) / (GHZ * 1e9)))
         problem += " fits {:.0%} {:.0%}".format(*shares[0])
