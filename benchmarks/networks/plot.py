@@ -31,6 +31,8 @@ def write_plot(path: Path, document: Facts) -> None:
     rows = [kind for kind in KINDS if any(kind == k for k, _ in shown)]
     tallest = [max(len(shown.get((kind, n), ())) for n in columns) for kind in rows]
     figure = new_figure(5.2 * len(columns), 1.6 + 0.21 * sum(tallest))
+    from matplotlib.patches import Patch
+
     grid = figure.subplots(len(rows), len(columns), squeeze=False, height_ratios=tallest)
     colors = dict(zip(F32, COLORS, strict=True))
     for i, kind in enumerate(rows):
@@ -39,9 +41,7 @@ def write_plot(path: Path, document: Facts) -> None:
             _bars(grid[i][j], shown.get((kind, threads), []), title, colors)
             if j:
                 grid[i][j].tick_params(labelleft=False)
-    handles = [
-        grid[0][0].barh([], [], color=c, label=CONTESTANTS[k].title) for k, c in colors.items()
-    ]
+    handles = [Patch(color=c, label=CONTESTANTS[k].title) for k, c in colors.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(colors), fontsize=8)
     figure.suptitle("Times as fast as the fastest peer (its colour)", fontsize=11)
     path.parent.mkdir(parents=True, exist_ok=True)

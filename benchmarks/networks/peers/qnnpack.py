@@ -194,6 +194,8 @@ def clamp(node: Node, activation: Activation) -> Step:
     low, high = activation.value
     if high is None:
         return torch.relu
+    if len(out.shape) == 4:  # clamp takes images of channels last for others
+        return lambda x: torch.clamp(x.permute(TO_LAST), low, high).permute(TO_FIRST)
     return lambda x: torch.clamp(x, low, high)
 
 

@@ -43,7 +43,7 @@ def bench(
         typer.Option(
             "--against",
             metavar="PEER",
-            help="Another runtime, litert or openvino; may be repeated.",
+            help="Another runtime: litert, openvino or openvino-default; may be repeated.",
         ),
     ] = None,
     rounds: Annotated[int, typer.Option("--rounds", metavar="N", help="Interleaved rounds.")] = 40,
