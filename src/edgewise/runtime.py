@@ -148,7 +148,8 @@ class Program:
         between filling them and reading the outputs.
 
         The first use of views or of `invoke` plans the network anew, with inputs that no step
-        overwrites; activations then take more memory by at most the inputs' size.
+        overwrites; activations then take more memory by about the inputs' size. An input that is
+        padded lies amid its padding: its array then has gaps between rows.
 
         Raises:
             InputError: inputs or outputs have no memory of their own: the network takes strings, or
