@@ -322,7 +322,8 @@ class TestOpenVINO:
         graph = ew.load(convolver, shapes={"x": shape})
         array = np.random.default_rng(3).normal(size=shape).astype(np.float32)
         one, other = (
-            peers.open_peer(name, convolver, graph, 2).run([array])[0] for name in peers.PEERS
+            peers.open_peer(name, convolver, graph, 2).run([array])[0]
+            for name in ("litert", "openvino")
         )
         assert one.shape == (*shape[:3], 4)
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
@@ -362,9 +363,11 @@ def test_unknown_peers(classifier: Path, graph: Graph) -> None:
 def test_a_peer_that_is_not_installed(
     name: str, classifier: Path, graph: Graph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    extra = name.partition("-")[0]
+
     def absent(module: str) -> None:
         raise ImportError(module)
 
     monkeypatch.setattr(importlib, "import_module", absent)
-    with pytest.raises(MissingExtraError, match=rf"pip install 'edgewise\[{name}\]'"):
+    with pytest.raises(MissingExtraError, match=rf"pip install 'edgewise\[{extra}\]'"):
         peers.open_peer(name, classifier, graph)
