@@ -45,7 +45,9 @@ def test_measures_for_real(classifier: Path, facts: Facts, monkeypatch: pytest.M
     assert found["finished"]
     assert tuned.known() == ({1: found["measured"]} if found["saved"] else {})
     again = facts("tune", classifier)
-    assert again["measured"] == (0 if found["saved"] else found["problems"])
+    assert again["problems"] == found["problems"]
+    assert again["known"] == (found["measured"] if found["saved"] else 0)
+    assert again["measured"] == again["problems"] - again["known"]
 
 
 def test_facts(classifier: Path, facts: Facts, pretend: None) -> None:
@@ -120,10 +122,10 @@ def test_inspect_tells_what_is_in_force(
     assert "by measurements" not in edgewise("inspect", classifier).stdout
     facts("tune", classifier)
     after = facts("inspect", classifier)
-    assert after["measured_choices"] == after["choices"] == before["choices"]
+    measured, count = after["measured_choices"], after["choices"]
+    assert 0 < measured <= count
     assert after["kernels"] != before["kernels"]
-    count = after["choices"]
-    assert f"{count} of {count} choices by measurements" in edgewise("inspect", classifier).stdout
+    assert f"{measured} of {count} choices by" in edgewise("inspect", classifier).stdout
 
 
 @pytest.mark.parametrize(
