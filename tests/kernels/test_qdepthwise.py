@@ -180,7 +180,7 @@ WINDOWS = [
 
 @pytest.mark.parametrize("v", variants((None,)))
 def test_windows(v: QDepthwise) -> None:
-    sizes = [(1, 1, 1), (1, 2, 3), (2, 3, 1), (3, 1, 2)]
+    sizes = [(1, 1, 1), (1, 2, 3), (2, 3, 5), (3, 1, 9)]
     for i, (window, stride, dilation) in enumerate(WINDOWS):
         layer = Layer(channels(v)[i % 5], sizes[i % 4], window, stride, dilation)
         case(v, layer, rules(v.isa)[i % len(rules(v.isa))], i, tight=i % 2 == 0)

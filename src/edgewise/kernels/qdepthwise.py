@@ -45,6 +45,12 @@ class QDepthwise:
         return self.nv * self.isa.lanes
 
     @property
+    def pixels(self) -> int:
+        """Outputs that the general form computes at once: their sums take half the registers."""
+        few = self.isa.arch == "x86_64" and self.isa.bits < 512
+        return min(4, (8 if few else 16) // self.nv)
+
+    @property
     def symbol(self) -> str:
         act = str(self.isa.activation)
         window = f"3x3s{self.stride}" if self.stride else "any"
@@ -289,19 +295,27 @@ class _Builder:
             out.value = out.value + k["c_x"]
 
     def general(self, source: Value, target: Value, weights: Value) -> None:
+        k, pixels = self.k, self.v.pixels
+        at, out = k.var(source), k.var(target)
+        whole = k["width"] & -pixels
+        for count, start, stop in ((pixels, 0, whole), (1, whole, k["width"])):
+            with k.loop(start, stop, count):
+                self.gathered(at, out, weights, count)
+
+    def gathered(self, at: Var, out: Var, weights: Value, count: int) -> None:
+        """``count`` outputs, whose taps lie as the table says; a step's weights serve them all."""
         k, v, dot = self.k, self.v, self.dot
         block, step_bytes = self.isa.activation[v.block], v.parts * v.nv * dot.taps.nbytes
-        at, out = k.var(source), k.var(target)
-        with k.loop(0, k["width"], once=True):
-            sums = [k.var(s) for s in self.bias(weights)]
-            with k.loop(0, k["groups"], once=True) as group:
-                rows: list[Value | None] = []
-                for i in range(dot.kr):
-                    offset = (k["taps"] + (group * dot.kr + i) * 8).load(index, 8)
-                    rows.append((at.value + offset).load(block))
-                operands = dot.interleave(rows)
-                here = weights + v.head_bytes * v.block + group * step_bytes
+        pixels = [[k.var(s) for s in self.bias(weights)] for _ in range(count)]
+        with k.loop(0, k["groups"], once=True) as group:
+            table = k["taps"] + group * (dot.kr * 8)
+            offsets = [(table + 8 * i).load(index, 8) for i in range(dot.kr)]
+            here = weights + v.head_bytes * v.block + group * step_bytes
+            for i, sums in enumerate(pixels):
+                pixel = at.value + k["a_x"] * i
+                operands = dot.interleave([(pixel + offset).load(block) for offset in offsets])
                 assign(sums, self.accumulate(values(sums), [operands], here))
+        for sums in pixels:
             self.finish(values(sums), weights, out.value)
             at.value = at.value + k["a_x"]
             out.value = out.value + k["c_x"]
