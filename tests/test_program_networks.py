@@ -11,6 +11,7 @@ import pytest
 
 import edgewise as ew
 from edgewise.graph import Array, Graph
+from edgewise.plan import Step
 from edgewise.runtime import Program
 from edgewise.tools.images import choose_normalization, load_input, takes_pictures
 from edgewise.tools.peers import LiteRT
@@ -89,10 +90,13 @@ def test_answers_of_litert_and_of_the_references(name: str, data: Path) -> None:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_arena_lies_between_the_largest_layer_and_the_sum(name: str, data: Path) -> None:
     plan = ew.compile(ew.load(model_path(data, name))).plan
+    names = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "FUSED", "RESIZE_BILINEAR")
+    native = [step for step in plan.steps if isinstance(step, Step) and step.reads]
+    steps = [[plan.nodes[number] for number in step.nodes] for step in native]
     layers = [
-        node.inputs[0].type.nbytes + node.outputs[0].type.nbytes
-        for node in plan.nodes
-        if node.op.name in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "FUSED")
+        nodes[0].inputs[0].type.nbytes + nodes[-1].outputs[0].type.nbytes
+        for nodes in steps
+        if nodes[-1].op.name in names
     ]
     together = sum(-(-buffer.nbytes // 64) * 64 for buffer in plan.offsets) + 64
     assert max(layers) <= plan.arena_bytes <= together
