@@ -10,7 +10,7 @@ import pytest
 
 import edgewise as ew
 from edgewise.codegen.build import regions
-from edgewise.codegen.pool import SLOTS
+from edgewise.codegen.pool_layout import SLOTS
 from edgewise.dtype import DType
 from edgewise.kernels.isa import ISAS
 from edgewise.plan import context, division

@@ -17,7 +17,7 @@ import pytest
 
 import edgewise as ew
 from edgewise.codegen.build import generate, objects
-from edgewise.codegen.pool import POOL_ALIGN, POOL_BYTES
+from edgewise.codegen.pool_layout import POOL_ALIGN, POOL_BYTES
 from edgewise.dtype import DType
 from edgewise.execution import Options
 from edgewise.graph import Array, Graph

@@ -17,7 +17,7 @@ import pytest
 import edgewise as ew
 from edgewise import ops
 from edgewise.codegen import build
-from edgewise.codegen.pool import MAX_THREADS
+from edgewise.codegen.pool_layout import MAX_THREADS
 from edgewise.dtype import DType, QParams
 from edgewise.errors import CompileError, InputError
 from edgewise.graph import Array, Graph, TensorType

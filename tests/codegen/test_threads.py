@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from edgewise.codegen import jit, objects, pool
+from edgewise.codegen import pool_layout as layout
 from edgewise.codegen.cpus import cores
 from edgewise.codegen.jit import Library
 from edgewise.codegen.target import Target, host
@@ -21,7 +22,7 @@ from edgewise.codegen.threads import ThreadPool, _system_functions
 from edgewise.errors import CompileError, InputError
 
 N = 1001
-LAST = pool.SLOTS - 1
+LAST = layout.SLOTS - 1
 BODIES = f"""\
 declare void @ew_pool_run(ptr, ptr, ptr)
 declare void @ew_pool_region(ptr, ptr, ptr, i32)
@@ -125,7 +126,7 @@ define void @divided(ptr %pool, ptr %context, i64 %side) {{
 }}
 
 define void @steps(ptr %pool, ptr %context) {{
-  call void @ew_pool_region(ptr %pool, ptr @divided, ptr %context, i32 {pool.SLOTS})
+  call void @ew_pool_region(ptr %pool, ptr @divided, ptr %context, i32 {layout.SLOTS})
   call void @mirror(ptr %context, i64 0, i64 {N})
   ret void
 }}
@@ -197,7 +198,7 @@ def system_threads() -> int:
 
 def test_one_thread(library: Library) -> None:
     threads = ThreadPool(library)
-    assert threads.address % pool.POOL_ALIGN == 0
+    assert threads.address % layout.POOL_ALIGN == 0
     check_steps(library, threads, 100)
 
 
@@ -295,7 +296,7 @@ def test_several_pools_at_once(library: Library) -> None:
 @threaded
 def test_barriers_are_counted_beyond_32_bits(library: Library) -> None:
     threads = ThreadPool(library, 2)
-    state = ctypes.c_uint64.from_address(threads.address + pool._STATE)
+    state = ctypes.c_uint64.from_address(threads.address + layout.STATE)
     state.value = (2**32 - 3) << 32
     check_steps(library, threads, 200)
     assert state.value >> 32 < 2**31
@@ -380,7 +381,7 @@ def test_process_ends_with_threads_running(compiled: list[bytes], tmp_path: Path
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
-@pytest.mark.parametrize("count", [0, -1, pool.MAX_THREADS + 1])
+@pytest.mark.parametrize("count", [0, -1, layout.MAX_THREADS + 1])
 def test_thread_count(library: Library, count: int) -> None:
     with pytest.raises(InputError, match=rf"threads={count}; a pool has 1..256"):
         ThreadPool(library, count)

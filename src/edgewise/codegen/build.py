@@ -23,7 +23,7 @@ from .compiler import KernelCompiler
 from .jit import Library
 from .module import SOURCES, Module, Place, Segment, target_for, try_shared
 from .objects import link_shared, undefined
-from .pool import SLOTS
+from .pool_layout import SLOTS
 from .target import Target
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import InputError
-from .pool import MAX_THREADS
+from .pool_layout import MAX_THREADS
 from .target import usable_cpus
 
 if TYPE_CHECKING:

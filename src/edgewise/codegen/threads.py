@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import CompileError, InputError
-from . import pool
+from . import pool_layout as layout
 from .jit import Library
-from .pool import MAX_THREADS, POOL_ALIGN
+from .pool_layout import MAX_THREADS, POOL_ALIGN
 
 BARRIER_SECONDS = 10e-6
 """How long a thread that waits for others spins before it yields its core each time."""
@@ -66,7 +66,7 @@ class ThreadPool:
         self.lock = threading.Lock()
         self._library, self._setting = library, (cpus, idle)
         self.started = False
-        self._memory, self.address = _aligned(pool.POOL_BYTES)
+        self._memory, self.address = _aligned(layout.POOL_BYTES)
         self.start()
         _pools.add(self)
 
@@ -90,16 +90,16 @@ class ThreadPool:
             CompileError: the system has no threads for us.
         """
         self._memory.fill(0)
-        ctypes.c_int32.from_address(self.address + pool.THREADS).value = self.threads
-        ctypes.c_void_p.from_address(self.address + pool.BUSY).value = _busy[1]
+        ctypes.c_int32.from_address(self.address + layout.THREADS).value = self.threads
+        ctypes.c_void_p.from_address(self.address + layout.BUSY).value = _busy[1]
         if self.threads > 1:
             from .cpus import cores
 
             crew = _enter(self._setting, self._library, self.threads)
-            ctypes.c_void_p.from_address(self.address + pool.CREW).value = crew.address
+            ctypes.c_void_p.from_address(self.address + layout.CREW).value = crew.address
             for offset, number in (
-                (pool.CORES, cores().count),
-                (pool.SPINS, _spins(self._library, BARRIER_SECONDS)),
+                (layout.CORES, cores().count),
+                (layout.SPINS, _spins(self._library, BARRIER_SECONDS)),
             ):
                 ctypes.c_int32.from_address(self.address + offset).value = number
         self.started = True
@@ -114,10 +114,10 @@ class _Crew:
     def __init__(self, setting: Setting, library: Library) -> None:
         self._library = library
         self._affinity, idle = setting
-        self._memory, self.address = _aligned(pool.CREW_BYTES)
+        self._memory, self.address = _aligned(layout.CREW_BYTES)
         self._workers = 0
         self.users: list[int] = []
-        spins = ctypes.c_int32.from_address(self.address + pool.IDLE_SPINS)
+        spins = ctypes.c_int32.from_address(self.address + layout.IDLE_SPINS)
         spins.value = _spins(library, idle)
 
     def grow(self) -> None:
@@ -166,7 +166,7 @@ class _Crew:
             )
 
     def _handle(self, worker: int) -> ctypes.c_void_p:
-        offset = pool.WORKERS + pool.WORKER_BYTES * worker + pool.HANDLE
+        offset = layout.WORKERS + layout.WORKER_BYTES * worker + layout.HANDLE
         return ctypes.c_void_p.from_address(self.address + offset)
 
 
