@@ -126,13 +126,13 @@ define float @f(float %x) {
 
 
 def linked(target: Target, *texts: str) -> bytes:
-    return objects.link_shared(jit.compile_many(texts, target))
+    return objects.link_shared([jit.compile_ir(text, target) for text in texts])
 
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_linked_code_runs(name: str) -> None:
     with machine_or_skip(name) as machine:
-        machine.load(jit.compile_many([FIRST, SECOND, THIRD], TARGETS[name]))
+        machine.load([jit.compile_ir(text, TARGETS[name]) for text in [FIRST, SECOND, THIRD]])
         assert machine.call("loads") == 2 + 30 + 400 + 2000 + 8
         assert machine.call("calls", 5) & 0xFFFFFFFF == 145
         assert machine.call("counts") & 0xFFFFFFFF == 70006
@@ -195,7 +195,7 @@ def test_symbol_defined_twice() -> None:
 @pytest.mark.parametrize("texts", [(SECOND, THIRD), (THIRD, SECOND)])
 def test_strong_symbol_beats_weak(texts: tuple[str, str]) -> None:
     with machine_or_skip("aarch64") as machine:
-        machine.load(jit.compile_many(texts, TARGETS["aarch64"]))
+        machine.load([jit.compile_ir(text, TARGETS["aarch64"]) for text in texts])
         assert machine.call("common") & 0xFF == 2
 
 
