@@ -15,9 +15,11 @@ import edgewise as ew
 from edgewise import ops
 from edgewise.dtype import DType, QParams
 from edgewise.errors import CompileError
+from edgewise.execution import Options
 from edgewise.graph import Graph, TensorType, Value
 from edgewise.kernels.bands import Banded
-from edgewise.kernels.isa import AVX2, Isa
+from edgewise.kernels.gemm_bf16 import PairGemm
+from edgewise.kernels.isa import AVX2, NEONBF16, Isa
 from edgewise.ops import Activation
 from edgewise.plan import Plan, Step, bands
 from edgewise.plan.bands import Chain
@@ -147,6 +149,21 @@ def test_every_isa(name: str, dtype: DType, isa: Isa, eager: pytest.MonkeyPatch)
         arrays = random_inputs(graph)
         (found,) = emulated.run(arrays, guard)
         assert_matches(found, *reference(graph, arrays))
+
+
+def test_bfloat16(eager: pytest.MonkeyPatch) -> None:
+    """Products of bfloat16, on ARM: the results of the steps one by one."""
+    graph, options = BLOCKS["block"].graph(DType.FLOAT32), Options(precision="bf16")
+    arrays = random_inputs(graph)
+    together = Emulated(graph, NEONBF16, options)
+    (step,) = fused(together.plan)
+    assert isinstance(step.parts[0].kernel, PairGemm)
+    (found,) = together.run(arrays)
+    with eager.context() as patch:
+        patch.setattr(bands, "_gains", lambda chain: False)
+        single = Emulated(graph, NEONBF16, options)
+    assert not fused(single.plan)
+    np.testing.assert_array_equal(found, single.run(arrays)[0])
 
 
 def blocks() -> st.SearchStrategy[Block]:
