@@ -43,6 +43,9 @@ WORTHWHILE, WORTHWHILE_INSIDE = 0.98, 0.99
 """Of the time of the cost model's choice, alone and within the network: what takes longer than that
 does not replace it."""
 
+TYPICAL = 0.25
+"""The quantile of times that counts: what disturbs a machine only adds to them."""
+
 SHORTEST = 1e-9
 """Seconds: what takes less than a tick of the clock is told to take that."""
 
@@ -226,7 +229,9 @@ class _Search:
             once = float(timer.run(1).sum())
             found = timer.run(max(PROBLEM_ROUNDS, int(PROBLEM_SECONDS / max(once, SHORTEST))))
         return {
-            symbol: max(float(np.median(found[:, part].sum(axis=1))) / len(part), SHORTEST)
+            symbol: max(
+                float(np.quantile(found[:, part].sum(axis=1), TYPICAL)) / len(part), SHORTEST
+            )
             for symbol, part in zip(symbols, parts, strict=True)
         }
 
@@ -273,7 +278,7 @@ class _Search:
         ):
             before.run(1), after.run(1)
             rounds = self.turns(lambda: (before.run(1)[0], after.run(1)[0]))
-        times = [np.median(found, axis=0) for found in zip(*rounds, strict=True)]
+        times = [np.quantile(found, TYPICAL, axis=0) for found in zip(*rounds, strict=True)]
         parts = [_native(self.plan), _native(other)]
         found = []
         for change in changes:
