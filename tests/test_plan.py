@@ -150,7 +150,7 @@ def test_a_convolution_finds_its_padding_around_its_input() -> None:
     assert v.address.buffer.nbytes == 10 * 10 * 16
     assert v.strides == (10 * 10 * 16, 10 * 16, 16, 1)
     assert v.address.offset == 11 * 16
-    assert kernels(p) == ["fill", "qconv"]
+    assert kernels(p) == ["fill", "qwinograd"]
     assert view(p, y).contiguous
 
 
@@ -254,7 +254,7 @@ def test_producers_write_straight_into_what_is_joined(axis: int) -> None:
     parts = [convolution(b, x, 1, 0), convolution(b, x, 3, 1)]
     joined = b.node(ops.Concatenation(axis), parts, Q)
     p = plan(b.graph(joined))
-    assert kernels(p) == ["fill", "qconv", "qconv"]
+    assert kernels(p) == ["fill", "qconv", "qwinograd"]
     whole = view(p, joined)
     writes = [s.writes[0] for s in p.steps if isinstance(s, Step)][1:]
     starts = [v.address.offset - whole.address.offset for v in writes]
@@ -322,7 +322,7 @@ class TestCheck:
         for moved in (x.address + -1, x.address + 1):
             wrong = dataclasses.replace(x, address=moved)
             with pytest.raises(
-                CompileError, match=r"step 1, qconv_.* of CONV_2D 'node0': uint8\[1x10x10x16\]"
+                CompileError, match=r"step 1, qwinograd_.* of CONV_2D 'node0': uint8\[1x10x10x16\]"
             ):
                 check(changed(good, 1, reads=(wrong,)))
 
