@@ -90,7 +90,9 @@ def test_slower_networks_are_told(
     classifier: Path, edgewise: Edgewise, pretend: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tuner._Search, "whole", lambda self: ((2e-3, 3e-3),) * 5)
-    assert "not kept the whole network is not faster" in edgewise("tune", classifier).stdout
+    result = edgewise("tune", classifier)
+    assert "not kept the whole network is not faster" in result.stdout
+    assert result.stdout.count("not kept") > 1, "rows say it too"
     assert tuned.known() == {}
 
 
@@ -113,6 +115,17 @@ def test_reset_before_a_model(classifier: Path, facts: Facts, pretend: None) -> 
     assert facts("tune", classifier, "--again")["measured"] == found["problems"]
 
 
+@pytest.mark.parametrize("words", [("--budget", "-1"), ("--threads", "x"), ("--dry-run",)])
+def test_what_fails_deletes_nothing(
+    classifier: Path, edgewise: Edgewise, facts: Facts, pretend: None, words: tuple[str, ...]
+) -> None:
+    facts("tune", classifier)
+    before = tuned.known()
+    assert edgewise("tune", classifier, "--reset", *words).exit_code == 2
+    assert edgewise("tune", classifier.with_name("none.tflite"), "--reset").exit_code == 2
+    assert tuned.known() == before != {}
+
+
 def test_inspect_tells_what_is_in_force(
     classifier: Path, edgewise: Edgewise, facts: Facts, pretend: None
 ) -> None:
@@ -132,7 +145,8 @@ def test_inspect_tells_what_is_in_force(
     ("words", "message"),
     [
         ((), "MODEL is missing; only --reset does without"),
-        (("--budget", "0"), "budget=0.0; it is a number of seconds above 0"),
+        (("--budget", "0"), "--budget 0: a number of seconds above 0"),
+        (("--reset", "--dry-run"), "give one of the two"),
         (("--threads", "x"), "--threads x: a whole number"),
         (("--isa", "neon"), "isa='neon': this machine runs"),
     ],

@@ -76,6 +76,8 @@ def main(
       edgewise run mobilenet.tflite cat.jpg
       edgewise inspect mobilenet.tflite
       edgewise bench mobilenet.tflite --threads 1,2 --against litert
+      edgewise profile mobilenet.tflite --top 10
+      edgewise tune mobilenet.tflite
       edgewise doctor
     """
 

@@ -77,16 +77,21 @@ def tune(
 
     if model is None and not reset:
         raise InputError("MODEL is missing; only --reset does without")
+    if reset and dry_run:
+        raise InputError("--reset deletes measurements, --dry-run keeps them: give one of the two")
+    if not budget > 0:
+        raise InputError(f"--budget {budget:g}: a number of seconds above 0")
+    count = parse_threads(threads)
+    graph = None if model is None else ew.load(model, signature, parse_shapes(shape))
     forgotten = tuned.reset() if reset else None
     facts: Facts = {}
-    if model is not None:
-        graph = ew.load(model, signature, parse_shapes(shape))
+    if model is not None and graph is not None:
         with _progress(model.name) as report:
             facts = tuning.tune(
                 model,
                 graph,
                 budget=budget,
-                threads=parse_threads(threads),
+                threads=count,
                 isa=isa,
                 requantization=requantization,
                 precision=precision,

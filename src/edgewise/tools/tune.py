@@ -55,14 +55,15 @@ def tune(
         "known": found.known,
         "measured": found.measured,
         "finished": found.finished,
-        "changes": [_change_facts(change) for change in found.changes],
+        "changes": [_change_facts(change, found.kept) for change in found.changes],
         "network": _network_facts(found),
         "saved": found.kept and save,
         "kept": found.kept,
     }
 
 
-def _change_facts(change: Change) -> Facts:
+def _change_facts(change: Change, kept: bool) -> Facts:
+    """``kept``: whether anything of the network's is."""
     inside = change.in_network
     return {
         "problem": change.problem,
@@ -71,7 +72,7 @@ def _change_facts(change: Change) -> Facts:
         "after": change.after,
         "alone_us": {"before": change.seconds[0] * 1e6, "after": change.seconds[1] * 1e6},
         "network_us": inside and {"before": inside[0] * 1e6, "after": inside[1] * 1e6},
-        "kept": change.kept,
+        "kept": change.kept and kept,
     }
 
 
