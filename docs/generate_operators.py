@@ -30,7 +30,7 @@ from edgewise.kernels.copy import FillBorder
 from edgewise.kernels.isa import ISAS, Isa
 from edgewise.ops import Fused, Interpreted, Op
 from edgewise.passes import PIPELINE
-from edgewise.passes.fuse_epilogue import EPILOGUES, REAL_EPILOGUES, TABLE_EPILOGUES
+from edgewise.passes.fuse_epilogue import EPILOGUES, REAL_EPILOGUES
 from edgewise.plan import Plan, Step
 from edgewise.runtime import plan_for
 
@@ -290,18 +290,14 @@ def page() -> str:
         "",
         "## Epilogues",
         "",
-        "What one kernel computes together, as `EPILOGUES`, `TABLE_EPILOGUES` and `REAL_EPILOGUES`",
-        "in `passes/fuse_epilogue.py` list it.",
+        "What one kernel computes together, as `EPILOGUES` and, of float32 alone,",
+        "`REAL_EPILOGUES` in `passes/fuse_epilogue.py` list it.",
         "",
         *table(
             ["operator", "then", "of"],
             (
                 [head.name, tail.name, types]
-                for pairs, types in (
-                    (EPILOGUES, "8 bits, float32"),
-                    (TABLE_EPILOGUES, "8 bits"),
-                    (REAL_EPILOGUES, "float32"),
-                )
+                for pairs, types in ((EPILOGUES, "8 bits, float32"), (REAL_EPILOGUES, "float32"))
                 for head, tail in pairs
             ),
         ),

@@ -109,11 +109,3 @@ def bytes_of(
 def wrapped(acc: Array) -> Array:
     """int64 sums as int32 registers hold them."""
     return acc.astype(np.uint64).astype(np.uint32).view(np.int32)
-
-
-def looked_up(
-    rng: np.random.Generator, results: Array, dtype: npt.DTypeLike
-) -> tuple[Array, Array]:
-    """A table of 256 bytes, all different, and what stands in it for 8-bit results."""
-    table = rng.permutation(256).astype(np.uint8)
-    return table, table[results.astype(dtype).view(np.uint8)].view(dtype)

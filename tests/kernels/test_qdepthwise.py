@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,17 +19,7 @@ from networks import Builder, quantized
 
 from .harness import Buffer, run
 from .images import View, activation
-from .qproducts import (
-    MULTIPLICATIONS,
-    Array,
-    Rule,
-    bytes_of,
-    factors,
-    looked_up,
-    rules,
-    scales,
-    wrapped,
-)
+from .qproducts import MULTIPLICATIONS, Array, Rule, bytes_of, factors, rules, scales, wrapped
 
 Pair = tuple[int, int]
 
@@ -111,13 +101,8 @@ def check(
     if not v.stride:
         values["taps"] = Buffer(v.offsets(rows, columns, dh * row, dw * pixel))
         values["groups"] = len(v.groups(rows, columns))
-    dtype = activation(v.isa).numpy
-    expected = rule.apply(acc, scale, v.rounding)
-    if v.table:
-        table, expected = looked_up(np.random.default_rng(7), expected, dtype)
-        values["table"] = Buffer(table)
     run(v, layer.size[0] * layer.size[1], values, [c.buffer])
-    c.check(expected.astype(dtype))
+    c.check(rule.apply(acc, scale, v.rounding).astype(activation(v.isa).numpy))
 
 
 def case(
@@ -245,21 +230,6 @@ def test_rules(v: QDepthwise) -> None:
     bias = rng.choice(np.array([2**31 - 1, -(2**31), 2**31 - 20000, 0, 77], np.int32), c)
     for rule in rules(v.isa):
         check(v, layer, rule, x, w, bias)
-
-
-def with_tables() -> list[Any]:
-    """Each form, its results looked up in a table."""
-    found = [p.values[0] for p in (*variants((1, 2, None)), *partial())]
-    chosen = [replace(v, table=True) for v in found if v.parts == 1]
-    return [pytest.param(v, id=v.symbol, marks=pytest.mark.isa) for v in chosen]
-
-
-@pytest.mark.parametrize("v", with_tables())
-def test_tables(v: QDepthwise) -> None:
-    stride = v.stride or 1
-    for i, c in enumerate([v.block - 1] if v.partial else [v.block, v.block + 3]):
-        layer = Layer(c, (1, 2, 5), stride=(stride, stride))
-        case(v, layer, rules(v.isa)[i], i, tight=i == 0)
 
 
 def fixed_point() -> list[Any]:

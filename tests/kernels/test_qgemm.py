@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,17 +20,7 @@ from edgewise.plan import select
 from .harness import SLACK, Buffer, isas, run
 from .images import View, activation
 from .layers import CONVOLUTIONS, Layer, matrix, pixels_of
-from .qproducts import (
-    MULTIPLICATIONS,
-    Array,
-    Rule,
-    bytes_of,
-    factors,
-    looked_up,
-    rules,
-    scales,
-    wrapped,
-)
+from .qproducts import MULTIPLICATIONS, Array, Rule, bytes_of, factors, rules, scales, wrapped
 
 
 @dataclass(frozen=True)
@@ -138,9 +128,6 @@ def check(
             "add_lo": added.lo,
             "add_hi": added.hi,
         }
-    if v.table:
-        table, expected = looked_up(rng, expected, dtype)
-        values["table"] = Buffer(table)
     run(v, -(-pixels // v.mr) * blocks, values, [c.buffer])
     c.check(expected.reshape(shape).astype(dtype))
 
@@ -259,24 +246,6 @@ def test_columns_divided_over_units(v: QGemm) -> None:
     given = operands(v, layer, np.random.default_rng(4))
     for block_panels in (1, 2, 3):
         check(v, layer, rules(v.isa)[0], given, tight=False, block_panels=block_panels)
-
-
-def with_tables() -> list[Any]:
-    """Every tile, its results looked up in a table."""
-    return [
-        pytest.param(v, id=v.symbol, marks=pytest.mark.isa)
-        for v in (replace(p.values[0], table=True) for p in variants(add=False))
-        if not v.weight_zero_point
-    ]
-
-
-@pytest.mark.parametrize("v", with_tables())
-def test_tables(v: QGemm) -> None:
-    """Whole panels and parts of them, one pixel and several tiles."""
-    for i, (m, n) in enumerate([(1, 1), (v.mr, v.nr), (2 * v.mr + 1, v.nr + 3), (3, 2 * v.nr)]):
-        layer = matrix(m, n, 20)
-        given = operands(v, layer, np.random.default_rng(i))
-        check(v, layer, rules(v.isa)[i], given, tight=i % 2 == 0, seed=i)
 
 
 def fixed_point() -> list[Any]:

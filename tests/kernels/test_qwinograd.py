@@ -16,7 +16,7 @@ from edgewise.kernels.views import SLACK
 from .harness import Buffer, run
 from .images import View
 from .layers import Layer
-from .qproducts import Rule, bytes_of, looked_up, rules, scales
+from .qproducts import Rule, bytes_of, rules, scales
 from .test_qgemm import residual_rule
 
 SIZES = (
@@ -95,9 +95,6 @@ def convolve(
             "add_lo": added.lo,
             "add_hi": added.hi,
         }
-    if v.table:
-        table, expected = looked_up(rng, expected, np.uint8)
-        values["table"] = Buffer(table)
     run(v, -(-tiles // block), values, [c.buffer])
     c.check(expected.reshape(shape).astype(np.uint8))
 
@@ -127,10 +124,3 @@ def test_rules() -> None:
     v = QWinograd(AVX2, 4, nv=2)
     for i, rule in enumerate(rules(AVX2)):
         convolve(replace(v, add=i % 2 == 1), (1, 5, 4, 8, 20), rule, seed=i)
-
-
-@pytest.mark.parametrize("nv", [1, 2])
-def test_tables(nv: int) -> None:
-    v = QWinograd(AVX2, 4, nv=nv, table=True)
-    for i, size in enumerate(SIZES):
-        convolve(v, size, rules(AVX2)[i], tight=i % 2 == 0, seed=i)

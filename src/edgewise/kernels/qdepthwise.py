@@ -18,7 +18,6 @@ import numpy.typing as npt
 
 from .ir import Kernel, Type, Value, Var, f32, i16, i32, index, ptr
 from .isa import Clamp, Isa
-from .qgemm import looked_up
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class QDepthwise:
         parts: weights less their zero point are sums of so many of the dot product's weights: 2,
             or 3 with a weight of 255, where they do not fit 8 bits.
         partial: fewer channels than a block holds.
-        rounding, table: as in `QGemm`.
+        rounding: as in `QGemm`.
     """
 
     isa: Isa
@@ -39,7 +38,6 @@ class QDepthwise:
     parts: int = 1
     partial: bool = False
     rounding: str = ""
-    table: bool = False
 
     @property
     def block(self) -> int:
@@ -58,7 +56,6 @@ class QDepthwise:
         window = f"3x3s{self.stride}" if self.stride else "any"
         tail = ("p" if self.partial else "") + (f"w{self.parts}" if self.parts > 1 else "")
         tail += f"_{self.rounding}" if self.rounding else ""
-        tail += "_table" * self.table
         kr = self.isa.depthwise.kr
         return f"qdepthwise{tail}_{act}i8{act}_{window}_{self.block}c{kr}__{self.isa.name}"
 
@@ -72,8 +69,6 @@ class QDepthwise:
         }
         if not self.stride:
             fields |= {"taps": ptr, "groups": index}
-        if self.table:
-            fields |= {"table": ptr}
         return fields
 
     def groups(self, rows: int, columns: int) -> list[list[tuple[int, int] | None]]:
@@ -202,8 +197,6 @@ class _Builder:
             scales = [(factors + 4 * lanes * j).load(f32[lanes]) for j in range(v.nv)]
             rounded = self.isa.rounded(acc, scales, self.clamp)
         q = self.isa.pack(rounded, self.clamp, bounded=True)
-        if v.table:
-            (q,) = looked_up(self.isa, self.k["table"], [q])
         if v.partial:
             target.store_partial(q, self.k["channels"].min(v.block))
         else:

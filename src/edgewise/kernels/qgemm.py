@@ -17,7 +17,6 @@ pixel of an operand ``d``: sum (a - z)*w = sum a*w - z * sum w. Its result is fl
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -28,7 +27,6 @@ from .dot import Dot
 from .ir import Kernel, Type, Value, Var, f32, i32, index, ptr
 from .isa import Clamp, Isa
 from .pixels import FIELDS, pixel_fields, tiles
-from .shuffles import joined, split
 from .stages import FLOAT, Place, placed, stage_fields, stage_operands, store_all, store_part
 from .views import SLACK
 
@@ -49,7 +47,6 @@ class QGemm:
         gather: rows of A are gathered into a scratch first (``qconv``).
         weight_zero_point: weights are asymmetric.
         add: a residual is added to the result (TFLite's ADD in XNNPACK's fixed point).
-        table: results go through a table, 256 bytes at the field of that name.
         general: the dot product is ``Dot.general``; see ``suited``.
         real: the result is float32.
         stages: what follows a real product; see ``stages``.
@@ -66,7 +63,6 @@ class QGemm:
     real: bool = False
     stages: tuple[str, ...] = ()
     rounding: str = ""
-    table: bool = False
 
     @property
     def dot(self) -> Dot:
@@ -86,7 +82,7 @@ class QGemm:
     def symbol(self) -> str:
         act = str(self.isa.activation)
         op, kr = self.kind
-        op += "_add" * self.add + "_table" * self.table
+        op += "_add" if self.add else ""
         weights = "u8" if self.weight_zero_point else "i8"
         op = "_".join((op, *([self.rounding] if self.rounding else []), *self.stages))
         out = "f32" if self.real else act
@@ -110,8 +106,6 @@ class QGemm:
             fields |= {"w_zero": i32, "ones": ptr}
         if self.add:
             fields |= pixel_fields("r") | ADDITION
-        if self.table:
-            fields |= {"table": ptr}
         return fields
 
     def layout(self, kc: int, runs: int) -> tuple[int, int]:
@@ -350,25 +344,15 @@ class QGemmBuilder:
     ) -> list[Value]:
         """The 8-bit results of each row."""
         residuals = [row + column for row in rows["r"]] if self.v.add else None
-        table = self.k["table"] if self.v.table else None
-        return results(self.isa, self.clamp, rounded, residuals, table)
+        return results(self.isa, self.clamp, rounded, residuals)
 
 
 def results(
-    isa: Isa,
-    clamp: Clamp,
-    rounded: list[list[Value]],
-    residuals: list[Value] | None,
-    table: Value | None = None,
+    isa: Isa, clamp: Clamp, rounded: list[list[Value]], residuals: list[Value] | None
 ) -> list[Value]:
-    """The 8-bit results of rows of ``Isa.rounded``.
-
-    What lies at ``residuals`` is added; where there is none, ``table`` is the address of 256 bytes
-    that stand for the results.
-    """
+    """The 8-bit results of rows of ``Isa.rounded``; what lies at ``residuals`` is added."""
     if residuals is None:
-        packed = isa.pack_rows(rounded, clamp, bounded=True)
-        return packed if table is None else looked_up(isa, table, packed)
+        return isa.pack_rows(rounded, clamp, bounded=True)
     k, wide = clamp.k, i32[isa.lanes]
     c_mult, r_mult, bias, shift = (
         k.once(name, partial(k[name].splat, isa.lanes))
@@ -381,15 +365,3 @@ def results(
         pairs = zip(floored, residual, strict=True)
         sums.append([(q * c_mult + r * r_mult + bias) >> shift for q, r in pairs])
     return isa.pack_rows(sums, Clamp(k, "add_"))
-
-
-def looked_up(isa: Isa, table: Value, rows: Sequence[Value]) -> list[Value]:
-    """The bytes of a table at each byte of rows of one length, as many rows a lookup as fit."""
-    width, n = isa.bits // 8, rows[0].ty.lanes
-    parts, per, out = isa.load_table(table), max(1, width // n), []
-    for i in range(0, len(rows), per):
-        group = list(rows[i : i + per])
-        together = joined(group + group[-1:] * (per - len(group)))
-        found = joined([isa.lookup(parts, piece) for (piece,) in split(together, width)])
-        out += [found.part(j, n) for j in range(len(group))]
-    return out

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .image import view
-from .ir import Type, Value, f32, i16, i32, ptr
+from .ir import Type, Value, f32, i16, i32
 from .isa import Clamp
 from .qgemm import ADDITION, results
 from .tiled import TiledBuilder, TiledConv
@@ -40,12 +40,11 @@ class QWinograd(TiledConv):
     """A variant: products of ``mr`` tiles by ``nv`` vectors of channels; weights int8.
 
     Attributes:
-        add, table: as in `QGemm`; the residual has the fields of ``image.view``.
+        add: as in `QGemm`; the residual has the fields of ``image.view``.
     """
 
     nv: int = 2
     add: bool = False
-    table: bool = False
 
     @property
     def nr(self) -> int:
@@ -61,13 +60,12 @@ class QWinograd(TiledConv):
 
     @property
     def symbol(self) -> str:
-        act, op = self.isa.activation, "qwinograd" + "_add" * self.add + "_table" * self.table
+        act, op = self.isa.activation, "qwinograd_add" if self.add else "qwinograd"
         return f"{op}_f2x3_{act}i8{act}_{self.mr}x{self.nr}__{self.isa.name}"
 
     @property
     def fields(self) -> dict[str, Type]:
-        fields = super().fields | Clamp.FIELDS | (view("r") | ADDITION if self.add else {})
-        return fields | ({"table": ptr} if self.table else {})
+        return super().fields | Clamp.FIELDS | (view("r") | ADDITION if self.add else {})
 
     def pitch(self, channels: int) -> int:
         return 2 * (-(-channels // LANES) * LANES)
@@ -211,8 +209,7 @@ class _Builder(TiledBuilder):
         """Addresses and 8-bit results of pixels, so many rows and columns from ``here``."""
         rounded = [self.isa.rounded(row, scales, self.clamp) for row in sums]
         at = {name: [a + self.steps(name, *p) for p in places] for name, a in here.items()}
-        table = self.k["table"] if self.v.table else None
-        return at["c"], results(self.isa, self.clamp, rounded, at.get("r"), table)
+        return at["c"], results(self.isa, self.clamp, rounded, at.get("r"))
 
 
 def _inner(d: Sequence[Value]) -> list[Value]:

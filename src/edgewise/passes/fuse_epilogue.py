@@ -10,31 +10,19 @@ from ..ops import (
     Add,
     Conv2D,
     DepthwiseConv2D,
-    Elu,
-    FullyConnected,
     Fused,
-    Gelu,
     HardSwish,
     LeakyRelu,
-    Logistic,
     Op,
     PRelu,
     Rounding,
     Stage,
-    Tanh,
 )
 from .requantization import rounding_of
 from .rewrite import Sweep, fuse_origins, rewrite
 
 EPILOGUES: tuple[tuple[type[Op], type[Op]], ...] = ((Conv2D, Add),)
 """The (head, tail) pairs that the kernels have, for 8-bit and for float32 values."""
-
-TABLE_EPILOGUES: tuple[tuple[type[Op], type[Op]], ...] = tuple(
-    (head, tail)
-    for head in (Conv2D, DepthwiseConv2D, FullyConnected)
-    for tail in (Elu, Gelu, HardSwish, LeakyRelu, Logistic, Tanh)
-)
-"""Those for 8-bit values alone: functions of one element, which are tables."""
 
 REAL_EPILOGUES: tuple[tuple[type[Op], type[Op]], ...] = (
     (DepthwiseConv2D, Add),
@@ -47,15 +35,15 @@ REAL_EPILOGUES: tuple[tuple[type[Op], type[Op]], ...] = (
 )
 """Those for float32 values alone. Several tails of float32 may follow one head."""
 
-TAILS = tuple({tail for _, tail in (*EPILOGUES, *TABLE_EPILOGUES, *REAL_EPILOGUES)})
+TAILS = tuple({tail for _, tail in (*EPILOGUES, *REAL_EPILOGUES)})
 
 
 def fuse_epilogue(graph: Graph) -> Graph:
     """Run what alone reads the result of a heavy operator in that operator's epilogue.
 
-    EPILOGUES, TABLE_EPILOGUES and REAL_EPILOGUES list the pairs. All computed values are 8-bit
-    quantized or float32, and of one shape; the slopes of a PRELU are constants, one or one a
-    channel. Where both operands of an ADD could be fused, the one computed last is.
+    EPILOGUES and REAL_EPILOGUES list the pairs. All computed values are 8-bit quantized or float32,
+    and of one shape; the slopes of a PRELU are constants, one or one a channel. Where both operands
+    of an ADD could be fused, the one computed last is.
 
     Given:
         %b = CONV_2D(%a, @w, @bias) : int8[1x8x8x16]
@@ -106,7 +94,8 @@ def _can_be_head(value: Value, node: Node, sweep: Sweep) -> bool:
     head = sweep.producer(value)
     if head is None or node.inputs.count(value) != 1 or not sweep.has_one_user(value):
         return False
-    real = value.type.dtype is DType.FLOAT32
-    pairs = (*EPILOGUES, *(REAL_EPILOGUES if real else TABLE_EPILOGUES))
-    before = head.op.head if real and isinstance(head.op, Fused) else head.op
+    pairs, before = EPILOGUES, head.op
+    if value.type.dtype is DType.FLOAT32:
+        pairs = (*EPILOGUES, *REAL_EPILOGUES)
+        before = before.head if isinstance(before, Fused) else before
     return (type(before), type(node.op)) in pairs

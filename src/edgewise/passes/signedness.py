@@ -196,8 +196,7 @@ class _Conversion:
     def _convert_stage(self, stage: Stage) -> Stage:
         if stage.type.dtype is not self.source:
             return stage
-        op = self._convert_op(stage.op)
-        return replace(stage, op=op, type=_shift_type(stage.type, self.target))
+        return replace(stage, type=_shift_type(stage.type, self.target))
 
     def _require_shifted(self, value: Value) -> Value:
         if value not in self.shifted:

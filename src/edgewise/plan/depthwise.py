@@ -32,7 +32,7 @@ UNIT_BYTES = 128
 
 
 def lower_depthwise(ctx: Context, node: Node) -> None:
-    """DEPTHWISE_CONV_2D, alone or with what runs in its epilogue.
+    """DEPTHWISE_CONV_2D; of float32 alone or with what runs in its epilogue.
 
     "Hybrid" ones multiply real numbers, so that their results are rounded otherwise than the
     reference's, but no further off than those of float32.
@@ -45,7 +45,7 @@ def lower_depthwise(ctx: Context, node: Node) -> None:
     elif x.dtype is DType.FLOAT32:
         _lower_real(ctx, node, op)
     else:
-        _lower_quantized(ctx, node, op)
+        _lower_quantized(ctx, node)
 
 
 def _product(ctx: Context, node: Node, op: DepthwiseConv2D) -> tuple[Product, Epilogue]:
@@ -137,10 +137,12 @@ def _lower_real(ctx: Context, node: Node, op: DepthwiseConv2D) -> None:
     ctx.emit(v, params, n * parts * height, seconds=seconds, reads=reads, writes=(c,))
 
 
-def _lower_quantized(ctx: Context, node: Node, op: DepthwiseConv2D) -> None:
-    x, w, out = node.inputs[0].type, node.inputs[1].type, node.outputs[0].type
+def _lower_quantized(ctx: Context, node: Node) -> None:
+    op, out = node.op, node.outputs[0].type
+    assert isinstance(op, DepthwiseConv2D)
+    x, w = node.inputs[0].type, node.inputs[1].type
     channels = w.shape[3]
-    p, epilogue = _product(ctx, node, op)
+    p = product(ctx, node.inputs, out, op, channels)
     a, c = ctx.view(node.inputs[0]), ctx.view(node.outputs[0])
     halo = conv_halo(op, x, w, out)
     if channels != x.shape[3]:
@@ -148,13 +150,10 @@ def _lower_quantized(ctx: Context, node: Node, op: DepthwiseConv2D) -> None:
     whole = around(a, halo)
     v: QDepthwise | WDepthwise
     if isinstance(p, WideProduct):
-        ctx.require(not epilogue.stages)
         v, params = _wide(ctx, op, p, whole)
     else:
         assert isinstance(p, IntegerProduct)
         v, params = _eight_bit(ctx, op, p, whole, out.shape)
-        ctx.require(not epilogue.add)
-        v = replace(v, table=epilogue.table)
     image, row, _, _ = whole.strides
     params |= {
         "a": whole.address,
@@ -171,7 +170,6 @@ def _lower_quantized(ctx: Context, node: Node, op: DepthwiseConv2D) -> None:
         "zero_point": p.requant.zero_point,
         "lo": p.requant.lo,
         "hi": p.requant.hi,
-        **epilogue.params,
     }
     seconds, units = node.macs / 15e9, out.shape[0] * out.shape[1]
     ctx.emit(v, params, units, seconds=seconds, reads=(whole,), writes=(c,))

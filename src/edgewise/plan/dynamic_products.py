@@ -103,6 +103,7 @@ class DynamicProduct:
             kc,
             run_count,
             weight_zero_point=False,
+            add=False,
             rounding=" ".join(("real", *epilogue.stages)),
             choose=ctx.choose,
         )

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..graph import Value
-from ..ops import Add, Unary
+from ..ops import Add
 from ..ops.fixed_point import (
     multiply_once_rounded,
     multiply_ties_up,
@@ -90,16 +90,11 @@ class IntegerProduct:
     def epilogue(
         self, ctx: Context, tail: Sequence[Stage], others: Sequence[Value], out: Value
     ) -> Epilogue:
-        """ADD's fixed-point rule for (result less its zero point, the other operand); a table."""
+        """ADD's fixed-point rule for (result less its zero point, the other operand)."""
         if not tail:
             return Epilogue()
-        ctx.require(len(tail) == 1)
-        (stage,) = tail
-        if isinstance(stage.op, Unary):
-            ctx.activations(stage.type, out.type)
-            table = stage.op.table(stage.type, out.type)
-            return Epilogue(("table",), {"table": ctx.constants.add(table)})
-        (other,) = others
+        ctx.require(len(tail) == len(others) == 1)
+        (stage,), (other,) = tail, others
         ctx.require(isinstance(stage.op, Add) and other.type.shape == out.type.shape)
         ctx.require(rounding_of(stage.op) is Rounding.FLOAT)
         ctx.activations(other.type, out.type)
@@ -144,8 +139,7 @@ class IntegerProduct:
             kc,
             run_count,
             weight_zero_point=self.zero != 0,
-            add=epilogue.add,
-            table=epilogue.table,
+            add=bool(epilogue.stages),
             rounding=self.rounding,
             weights=weights,
             choose=ctx.choose,

@@ -33,8 +33,8 @@ def winograd_for(
     usable = (kh, kw) == (3, 3) and op.stride == op.dilation == (1, 1) and channels <= MAX_CHANNELS
     if not usable or p.zero or p.rounding or type(isa.gemm) is not Pmaddwd:
         return None
-    nv = 2 if n > isa.lanes else 1
-    v = QWinograd(isa, 4, nv=nv, add=epilogue.add, table=epilogue.table)
+    add = bool(epilogue.stages)
+    v = QWinograd(isa, 4, nv=2 if n > isa.lanes else 1, add=add)
     if v.scratch_bytes(channels, BLOCK) > MAX_SCRATCH:
         return None
     direct = select.qgemm(
@@ -44,15 +44,14 @@ def winograd_for(
         3 * channels,
         3,
         weight_zero_point=False,
-        add=epilogue.add,
-        table=epilogue.table,
+        add=add,
         weights=p.weights.reshape(n, 3, -1),
     )
     ways: list[tuple[QWinograd | Way, float]] = [(v, winograd_seconds(v, target.shape, channels))]
     if direct is not None:
         ways.insert(0, (Way("product"), direct[1]))
     sizes = f"{'x'.join(map(str, target.shape))} of 3x3x{channels}"
-    best, _ = ctx.choose(" ".join(("qconv", isa.name, sizes, *epilogue.stages)), ways)
+    best, _ = ctx.choose(f"qconv {isa.name} {sizes}{' add' * add}", ways)
     return best if isinstance(best, QWinograd) else None
 
 

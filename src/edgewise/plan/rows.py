@@ -100,16 +100,6 @@ class Epilogue:
     vectors: Mapping[str, npt.NDArray[np.float32]] = field(default_factory=dict)
     rows: Mapping[str, Rows] = field(default_factory=dict)
 
-    @property
-    def add(self) -> bool:
-        """Whether a residual of 8 bits is added."""
-        return "add" in self.stages
-
-    @property
-    def table(self) -> bool:
-        """Whether results of 8 bits go through a table."""
-        return "table" in self.stages
-
     def channels(self, first: int, count: int) -> Epilogue:
         """That of ``count`` channels of the same pixels."""
         return replace(

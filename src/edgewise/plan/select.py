@@ -88,8 +88,7 @@ def qgemm(
     runs: int,
     *,
     weight_zero_point: bool,
-    add: bool = False,
-    table: bool = False,
+    add: bool,
     rounding: str = "",
     weights: npt.NDArray[np.int8] | None = None,
     choose: Choose = cheapest,
@@ -101,9 +100,7 @@ def qgemm(
     gather = runs > 1 or isa.gemm.element.bits == 16
 
     def variants(tiles: Sequence[Tile]) -> list[tuple[QGemm, float]]:
-        found = (
-            QGemm(isa, mr, nv, gather, weight_zero_point, add, table=table) for mr, nv in tiles
-        )
+        found = (QGemm(isa, mr, nv, gather, weight_zero_point, add) for mr, nv in tiles)
         return [
             (v, cycles(v, pixels, n, kc, runs) / (GHZ * 1e9))
             for v in found
@@ -114,14 +111,10 @@ def qgemm(
     usual = variants(listed)
     if not usual:
         return None
-    names = {"zero": weight_zero_point, "add": add, "table": table, rounding: bool(rounding)}
-    flags = "".join(f" {name}" for name, given in names.items() if given)
+    flags = "".join([" zero" * weight_zero_point, " add" * add, f" {rounding}" * bool(rounding)])
     problem = f"qgemm {isa.name} {pixels}x{n} of {runs}x{kc}{flags}"
     if weights is not None and type(isa.gemm) is Pmaddwd:
-        found = [
-            QBytes(isa, mr, nv, False, weight_zero_point, add, table=table)
-            for mr, nv in qbytes.TILES
-        ]
+        found = [QBytes(isa, mr, nv, False, weight_zero_point, add) for mr, nv in qbytes.TILES]
         columns = qbytes.column_fits(weights)
         shares = [v.fits(columns).share() for v in found]
         for v, share in zip(found, shares, strict=True):

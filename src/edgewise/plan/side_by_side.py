@@ -58,7 +58,9 @@ def pixels_together(ctx: Context, p: IntegerProduct, op: Conv2D, source: View, t
             kc = (kw + (group.width - 1) * op.stride[1]) * depth
             columns = group.width * n
             zero = p.zero != 0
-            found = select.qgemm(ctx.isa, pixels, columns, kc, kh, weight_zero_point=zero)
+            found = select.qgemm(
+                ctx.isa, pixels, columns, kc, kh, weight_zero_point=zero, add=False
+            )
             total += found[1] if found else np.inf
         return total
 
