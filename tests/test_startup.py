@@ -8,6 +8,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -194,6 +195,26 @@ def test_late_graph_is_the_graph(where: Path, content: bytes) -> None:
     inputs = random_inputs(whole)
     results = [ew.compile(ew.optimize(graph))(*inputs) for graph in (late, whole)]
     np.testing.assert_array_equal(*results)
+
+
+def test_late_graph_is_read_once_by_many_threads(where: Path, tmp_path: Path) -> None:
+    path = tmp_path / "two.tflite"
+    path.write_bytes(two_networks())
+    ew.compile(ew.load(path))
+    for _ in range(5):
+        late = ew.load(path)
+        assert isinstance(late, LateGraph)
+        with ThreadPoolExecutor(6) as threads:
+            found = list(threads.map(lambda late: late.nodes, [late] * 6))
+        values = {node.outputs for nodes in found for node in nodes}
+        assert len(values) == len(found[0])
+
+
+def test_late_graph_is_read_only(where: Path) -> None:
+    late = load_late(accumulator())
+    assert late.states
+    for state in late.states:
+        assert not state.initial.flags.writeable
 
 
 def test_late_graph_takes_other_shapes(where: Path) -> None:

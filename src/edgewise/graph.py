@@ -7,6 +7,7 @@ by identity: two values of the same name and type are different tensors.
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -263,6 +264,10 @@ class Outline(NamedTuple):
     open: Mapping[str, tuple[int, ...]]
 
 
+_LATE = threading.RLock()
+"""Held while a file is read, so that no two threads read it, each with values of its own."""
+
+
 class LateGraph(Graph):
     """The graph of a file that was read before: what is no part of its outline is read when it is
     asked for, and then refers to the values of the outline.
@@ -279,9 +284,13 @@ class LateGraph(Graph):
         graph.__dict__.update(outline._asdict(), digest=digest, _read=read, _again=again)
         return graph
 
-    @cached_property
+    @property
     def _whole(self) -> Graph:
-        return self._read()
+        with _LATE:
+            if "_found" not in self.__dict__:
+                self.__dict__["_found"] = self._read()
+            found: Graph = self.__dict__["_found"]
+        return found
 
     @cached_property
     def name(self) -> str:

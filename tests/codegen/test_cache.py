@@ -207,7 +207,7 @@ def test_folder_that_cannot_be_read(where: Path, monkeypatch: pytest.MonkeyPatch
 @posix
 def test_folder_that_others_can_write_to(where: Path) -> None:
     cache.put("a", ".so", b"code")
-    where.chmod(0o777)
+    where.chmod(0o770)
     with pytest.warns(CacheWarning, match="other users can write"):
         assert cache.get("a", ".so") is None
     where.chmod(0o700)
@@ -239,9 +239,12 @@ def test_temporary_files_left_behind_go(where: Path) -> None:
     old, young = where / ".x.so.1.ab", where / ".y.so.1.ab"
     for file in (old, young):
         file.write_bytes(b"half")
-    os.utime(old, (0, 0))
+    lock = where / ".tuning.lock"
+    lock.touch()
+    for file in (old, lock):
+        os.utime(file, (0, 0))
     cache.put("b", ".so", b"code")
-    assert (old.exists(), young.exists()) == (False, True)
+    assert (old.exists(), young.exists(), lock.exists()) == (False, True, True)
 
 
 def write_and_read(worker: int) -> int:

@@ -80,3 +80,17 @@ def test_error_in_between_ends_the_threads() -> None:
         raise ZeroDivisionError
     with pytest.raises(RuntimeError, match="shutdown"):
         compiler.add(Constant("late"))
+
+
+def test_where_no_thread_starts_the_caller_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after the end of Python's main thread."""
+
+    def refuse(*args: object) -> None:
+        raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+
+    kernel = Constant("late")
+    expected = [jit.compile_ir(text, host()) for text in (pool_text(host()), kernel.build())]
+    monkeypatch.setattr("concurrent.futures.ThreadPoolExecutor.submit", refuse)
+    assert objects([kernel], []) == expected
+    monkeypatch.setattr("concurrent.futures.ThreadPoolExecutor", refuse)
+    assert objects([Constant("later")], []) != expected

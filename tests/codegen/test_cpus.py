@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from edgewise.codegen import cpus
+from edgewise.codegen import cpus, policy
 from edgewise.codegen.cpus import Cores, cores, cpu_list, cpu_text, find_cores
 from edgewise.codegen.policy import decide
-from edgewise.codegen.target import usable_cpus
+from edgewise.codegen.target import Target, usable_cpus
 from edgewise.errors import InputError
 
 EIGHT = tuple(range(8))
@@ -213,3 +213,13 @@ def test_notes() -> None:
 def test_wrong_settings(arguments: dict[str, str], message: str) -> None:
     with pytest.raises(InputError, match=message):
         decide(**arguments, found=PHONE)
+
+
+def test_a_system_whose_pool_has_no_threads_gets_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(policy, "host", lambda: Target("arm64-apple-macosx11.0.0", "apple-m1"))
+    assert decide("auto", found=EQUAL).threads == 1
+
+
+def test_a_bool_is_no_number_of_threads() -> None:
+    with pytest.raises(InputError, match="threads=True"):
+        decide(True)

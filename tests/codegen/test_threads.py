@@ -17,7 +17,7 @@ from edgewise.codegen import jit, objects, pool
 from edgewise.codegen import pool_layout as layout
 from edgewise.codegen.cpus import cores
 from edgewise.codegen.jit import Library
-from edgewise.codegen.target import Target, host
+from edgewise.codegen.target import Target, host, supports_threads
 from edgewise.codegen.threads import ThreadPool, _system_functions
 from edgewise.errors import CompileError, InputError
 
@@ -146,7 +146,7 @@ done:
 """
 
 threaded = pytest.mark.skipif(
-    not pool.supports_threads(host()), reason="threads need Linux on x86-64 or AArch64"
+    not supports_threads(host()), reason="threads need Linux on x86-64 or AArch64"
 )
 
 
@@ -281,6 +281,18 @@ def test_forgotten_pool_ends_its_threads(library: Library) -> None:
     with pytest.raises(KeyError):
         fail()
     gc.collect()
+    assert system_threads() == before
+
+
+@threaded
+def test_runs_after_the_end_are_the_callers_own(library: Library) -> None:
+    """As of a daemon thread, or of a function called at exit."""
+    before = system_threads()
+    threads = ThreadPool(library, 3)
+    check_steps(library, threads, 1)
+    threads._finalizer()
+    assert system_threads() == before
+    check_steps(library, threads, 2)
     assert system_threads() == before
 
 

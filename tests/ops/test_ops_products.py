@@ -307,3 +307,17 @@ def test_macs() -> None:
     t = TensorType((2, 3, 3, 6), DType.FLOAT32)
     back = TransposeConv(output_size=(6, 6))
     assert back.macs([x, t], back.infer([x, t])) == 16 * 6 * 9 * 2
+
+
+@pytest.mark.parametrize(("batch", "channels"), [(0, 2), (1, 0)])
+def test_convolutions_of_nothing_give_nothing(batch: int, channels: int) -> None:
+    x = TensorType((batch, 6, 6, 3), DType.FLOAT32)
+    for op, window in (
+        (Conv2D(), (channels, 3, 3, 3)),
+        (TransposeConv((8, 8)), (channels, 3, 3, 3)),
+    ):
+        types = [x, TensorType(window, DType.FLOAT32)]
+        (out,) = op.infer(types)
+        (y,) = op.reference([np.zeros(t.shape, np.float32) for t in types], types, [out])
+        assert y.shape == out.shape
+        assert y.size == 0

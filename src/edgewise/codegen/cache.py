@@ -144,7 +144,7 @@ def check_private(where: Path) -> None:
     if os.name != "posix":
         return
     status = where.stat()
-    if status.st_uid not in (os.geteuid(), 0) or status.st_mode & stat.S_IWOTH:
+    if status.st_uid not in (os.geteuid(), 0) or status.st_mode & (stat.S_IWOTH | stat.S_IWGRP):
         raise PermissionError(f"{where}: other users can write to this folder")
 
 
@@ -155,6 +155,8 @@ def _prune(newest: Path) -> None:
         for entry in found:
             with contextlib.suppress(FileNotFoundError):
                 status = entry.stat()
+                if entry.name.endswith(".lock"):
+                    continue
                 if entry.name.startswith("."):
                     if status.st_mtime < time.time() - _STALE:
                         os.unlink(entry.path)

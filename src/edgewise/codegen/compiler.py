@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -13,9 +13,11 @@ from ..plan.model import Variant
 from . import cache, jit
 from .module import SOURCES
 from .pool import pool_text
-from .target import Target
+from .target import Target, usable_cpus
 
 if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
     from typing_extensions import Self
 
 POOL = "ew_pool"
@@ -29,7 +31,7 @@ class KernelCompiler:
 
     def __init__(self, target: Target) -> None:
         self._target = target
-        self._threads = ThreadPoolExecutor(os.cpu_count() or 1)
+        self._threads = _executor()
         self._objects: dict[str, bytes | Future[bytes]] = {}
         self._add(POOL, partial(pool_text, target))
 
@@ -42,7 +44,8 @@ class KernelCompiler:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._threads.shutdown(cancel_futures=True)
+        if self._threads is not None:
+            self._threads.shutdown(cancel_futures=True)
 
     def add(self, kernel: Variant) -> None:
         """Begin to compile ``kernel``."""
@@ -63,7 +66,13 @@ class KernelCompiler:
     def _add(self, name: str, text: Callable[[], str]) -> None:
         if name not in self._objects:
             known = cache.read(self._key(name), ".o")
-            self._objects[name] = known or self._threads.submit(self._compile, text)
+            self._objects[name] = known or self._begin(text)
+
+    def _begin(self, text: Callable[[], str]) -> bytes | Future[bytes]:
+        if self._threads is not None:
+            with contextlib.suppress(RuntimeError):  # as in _executor
+                return self._threads.submit(self._compile, text)
+        return self._compile(text)
 
     def _compile(self, text: Callable[[], str]) -> bytes:
         return jit.compile_ir(text(), self._target)
@@ -78,3 +87,13 @@ class KernelCompiler:
 
     def _key(self, name: str) -> str:
         return cache.key("object", SOURCES, str(self._target), name)
+
+
+def _executor() -> ThreadPoolExecutor | None:
+    """A thread for each core; None where Python starts no more, as its main thread has ended."""
+    try:
+        from concurrent.futures import ThreadPoolExecutor
+
+        return ThreadPoolExecutor(len(usable_cpus()))
+    except RuntimeError:
+        return None

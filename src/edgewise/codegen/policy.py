@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import InputError
 from .pool_layout import MAX_THREADS
-from .target import usable_cpus
+from .target import host, supports_threads, usable_cpus
 
 if TYPE_CHECKING:
     from .cpus import Cores
@@ -77,14 +77,14 @@ def decide(
         raise InputError(f"power={power!r}; it is one of {', '.join(POLICIES)}")
     policy = POLICIES[power]
     asked = policy.affinity if affinity is None else affinity
-    if threads == 1 and asked == "all" and found is None:
+    if threads == 1 and threads is not True and asked == "all" and found is None:
         everywhere = usable_cpus()
         return Threading(1, asked, power, everywhere, policy.idle * 1e6, everywhere)
     from .cpus import cores, cpu_text
 
     machine = found or cores()
     cpus = machine.choose(asked)
-    able = machine.threads(cpus)
+    able = machine.threads(cpus) if supports_threads(host()) else 1
     count = able if threads == "auto" else threads
     if not isinstance(count, int) or isinstance(count, bool):
         raise InputError(f"threads={threads!r}; it is a number or 'auto'")

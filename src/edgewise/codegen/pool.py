@@ -46,7 +46,7 @@ from __future__ import annotations
 
 from .crew import CREW
 from .pool_layout import NUMBERS
-from .target import Target
+from .target import Target, supports_threads
 
 _LINUX = {
     "x86_64": {
@@ -431,11 +431,6 @@ done:
   ret void
 }}
 """
-
-
-def supports_threads(target: Target) -> bool:
-    """Whether `pool_text` can start workers there: Linux on x86-64 and AArch64."""
-    return target.is_linux and target.arch in _LINUX
 
 
 def pool_text(target: Target) -> str:

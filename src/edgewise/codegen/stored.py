@@ -114,7 +114,14 @@ def save_outline(graph: Graph) -> None:
 def outline(digest: str) -> Outline | None:
     """The outline of the graph of this digest, where it is kept."""
     data = cache.view(_outline_key(digest), ".outline")
-    return None if data is None else pickle.loads(data)
+    if data is None:
+        return None
+    found: Outline = pickle.loads(data)
+    held = [value.data for value in (*found.inputs, *found.outputs)]
+    for array in (*held, *(state.initial for state in found.states)):
+        if array is not None:
+            array.setflags(write=False)
+    return found
 
 
 def _outline_key(digest: str) -> str:

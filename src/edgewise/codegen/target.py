@@ -138,6 +138,11 @@ def from_cpuinfo(text: str, arch: str) -> Target:
     return Target(f"{arch}-unknown-linux-gnu", cpu, _ordered(found))
 
 
+def supports_threads(target: Target) -> bool:
+    """Whether the pool can start workers there: Linux on x86-64 and AArch64."""
+    return target.is_linux and target.arch in ("x86_64", "aarch64")
+
+
 def usable_cpus() -> tuple[int, ...]:
     """The CPUs that this process may run on."""
     if hasattr(os, "sched_getaffinity"):

@@ -184,7 +184,7 @@ def _enter(setting: Setting, library: Library, threads: int) -> _Crew:
         _crews[setting] = crew
         try:
             crew.grow()
-        except CompileError:
+        except BaseException:
             _leave(setting, threads)
             raise
         return crew
@@ -195,8 +195,7 @@ def _leave(setting: Setting, threads: int) -> None:
     with _crews_lock:
         crew = _crews[setting]
         crew.users.remove(threads)
-        if not crew.users:
-            del _crews[setting]
+        if not crew.users and _crews.pop(setting, None) is crew:
             crew.stop()
 
 
@@ -220,10 +219,12 @@ def _end(
 ) -> None:
     """Leave the crew of a pool that nobody uses, or at exit, where a daemon thread still may.
 
-    ``memory`` is held until no run can use it; a forked child has no threads to wait for.
+    A run that comes later still, from such a thread, finds ``memory`` zero: it is the caller's own.
+    A forked child has no threads to wait for.
     """
     if process == os.getpid() and threads > 1 and lock.acquire(timeout=_PATIENCE):
         try:
+            memory.fill(0)
             _leave(setting, threads)
         finally:
             lock.release()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 import weakref
 from io import FileIO
 
@@ -13,7 +14,7 @@ REGISTERED: list[bytes] = []
 """A number drawn for every custom operator of a user: what a file means depends on them."""
 
 HEAD = 64
-_BLOCK = 2**16
+_BLOCK, _PART = 2**16, 2**30
 
 
 class Content:
@@ -30,6 +31,7 @@ class Content:
 
     def __init__(self, source: str | bytes) -> None:
         self._data: bytes | None = None
+        self._reading = threading.Lock()
         if isinstance(source, bytes):
             self._data, self.head = source, source[:HEAD]
             self.digest = hashlib.sha256(source).digest()
@@ -50,14 +52,23 @@ class Content:
         Raises:
             InputError: the file was changed since.
         """
-        if self._data is None:
+        with self._reading:
+            if self._data is None:
+                data = self._whole()
+                if hashlib.sha256(data).digest() != self.digest:
+                    raise InputError("the file was changed after it was loaded; load it again")
+                self._data = data
+                self._close()
+            return self._data
+
+    def _whole(self) -> bytes:
+        if not hasattr(os, "pread"):
             with self._opened() as file:
-                data = file.read()
-            if hashlib.sha256(data).digest() != self.digest:
-                raise InputError("the file was changed after it was loaded; load it again")
-            self._data = data
-            self._close()
-        return self._data
+                return file.read()
+        parts: list[bytes] = []  # not by the file's position, which forked processes share
+        while part := os.pread(self._descriptor, _PART, sum(map(len, parts))):
+            parts.append(part)
+        return b"".join(parts)
 
     def _opened(self) -> FileIO:
         """The file from its start."""

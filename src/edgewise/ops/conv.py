@@ -87,10 +87,9 @@ class Conv2D(_Conv):
         for g in range(groups):
             patches = view[:, :, :, g * depth : (g + 1) * depth].transpose(0, 1, 2, 4, 5, 3)
             channels = slice(g * per_group, (g + 1) * per_group)
-            columns = w[channels].reshape(per_group, -1).T
-            acc[..., channels] = matmul(patches.reshape(n * oh * ow, -1), columns).reshape(
-                n, oh, ow, per_group
-            )
+            columns = w[channels].reshape(per_group, kh * kw * depth).T
+            rows = patches.reshape(n * oh * ow, kh * kw * depth)
+            acc[..., channels] = matmul(rows, columns).reshape(n, oh, ow, per_group)
         return [self.finish(acc, given, inputs, outputs)]
 
     def group(self, w: TensorType) -> tuple[int, ...]:
@@ -198,8 +197,9 @@ class TransposeConv(Product):
         out_channels, kh, kw, _ = w.shape
         (sh, sw), (top, _, left, _) = self.stride, self.padding
         oh, ow = self.output_size
-        columns = w.transpose(3, 1, 2, 0).reshape(depth, -1)
-        taps = matmul(x.reshape(-1, depth), columns).reshape(n, h, width, kh, kw, out_channels)
+        columns = w.transpose(3, 1, 2, 0).reshape(depth, kh * kw * out_channels)
+        taps = matmul(x.reshape(n * h * width, depth), columns)
+        taps = taps.reshape(n, h, width, kh, kw, out_channels)
         tall = max((h - 1) * sh + kh, top + oh)
         wide = max((width - 1) * sw + kw, left + ow)
         full = np.zeros((n, tall, wide, out_channels), np.float64)
