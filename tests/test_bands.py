@@ -195,7 +195,8 @@ def test_random_blocks(eager: pytest.MonkeyPatch, block: Block, dtype: DType, ba
     with eager.context() as patch:
         patch.setattr(Chain, "band", property(lambda chain: band))
         program = ew.compile(graph, threads=2)
-        assert fused(program.plan)
+        transformed = any("winograd" in name or "fft" in name for name in program.plan.kernels)
+        assert fused(program.plan) or transformed
         check_accesses(program.plan)
         found = program(*arrays)
         patch.setattr(bands, "_gains", lambda chain: False)

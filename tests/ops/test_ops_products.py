@@ -314,7 +314,7 @@ def test_convolutions_of_nothing_give_nothing(batch: int, channels: int) -> None
     x = TensorType((batch, 6, 6, 3), DType.FLOAT32)
     for op, window in (
         (Conv2D(), (channels, 3, 3, 3)),
-        (TransposeConv((8, 8)), (channels, 3, 3, 3)),
+        (TransposeConv(output_size=(8, 8)), (channels, 3, 3, 3)),
     ):
         types = [x, TensorType(window, DType.FLOAT32)]
         (out,) = op.infer(types)
