@@ -12,11 +12,10 @@ from ..ops import Conv2D
 from . import select
 from .choices import Way
 from .context import Context
-from .images import image_fields
 from .integer_products import IntegerProduct
 from .model import Params, View
 from .rows import Epilogue
-from .tiled import MAX_SCRATCH
+from .tiled import MAX_SCRATCH, Tiled, emit_tiled
 
 BLOCK = 8
 """Tiles whose transformed inputs a unit holds."""
@@ -74,39 +73,12 @@ def emit_winograd(
     epilogue: Epilogue,
 ) -> None:
     """The convolution of ``source``, which has its padding."""
-    n, channels = p.weights.shape[0], p.weights.shape[3]
-    images, height, width, _ = target.shape
-    tall, wide = -(-height // 2), -(-width // 2)
     bias = p.bias - p.input_zero * p.weights.sum(axis=(1, 2, 3), dtype=p.bias.dtype)
-    params: Params = {
-        **epilogue.params,
-        **image_fields("a", source),
-        **image_fields("c", target),
-        "w": ctx.constants.add(v.packed(p.weights, bias, p.factors[0].astype(np.float32))),
-        "height": height,
-        "width": width,
-        "in_height": source.shape[1],
-        "in_width": source.shape[2],
-        "channels": channels,
-        "n": n,
-        "tiles_y": tall,
-        "tiles_x": wide,
-        "tiles": images * tall * wide,
-        "block": BLOCK,
-        "panels": -(-n // v.nr),
-        "panel_bytes": v.panel_bytes(channels),
-        "pitch": v.pitch(channels),
+    packed = v.packed(p.weights, bias, p.factors[0].astype(np.float32))
+    seconds = winograd_seconds(v, target.shape, p.weights.shape[3])
+    more: Params = {
         "zero_point": p.requant.zero_point,
         "lo": p.requant.lo,
         "hi": p.requant.hi,
     }
-    for name, operand in epilogue.rows.items():
-        params |= image_fields(name, operand.view)
-    ctx.emit(
-        v,
-        params,
-        -(-images * tall * wide // BLOCK),
-        seconds=winograd_seconds(v, target.shape, channels),
-        reads=(source, *(r.view for r in epilogue.rows.values())),
-        writes=(target,),
-    )
+    emit_tiled(ctx, Tiled(v, BLOCK), seconds, source, target, packed, epilogue, more)

@@ -110,7 +110,7 @@ def lower_conv(ctx: Context, node: Node) -> None:
     if isinstance(p, RealProduct) and groups == 1 and op.stride == op.dilation == (1, 1):
         v, seconds = _choose_conv(ctx, p, whole, c, epilogue.stages)
         if isinstance(v, Tiled):
-            emit_tiled(ctx, v, seconds, whole, c, p.weights, p.bias, epilogue)
+            emit_tiled(ctx, v, seconds, whole, c, v.kernel.pack(p.weights, p.bias), epilogue)
             return
         p = replace(p, variant=(v, seconds))
     p, whole = p.prepared(ctx, whole, min(op.group(inputs[1].type)))

@@ -79,16 +79,17 @@ def emit_tiled(
     seconds: float,
     source: View,
     target: View,
-    weights: npt.NDArray[np.float32],
-    bias: npt.NDArray[np.float32],
+    packed: npt.NDArray[np.uint8],
     epilogue: Epilogue,
+    more: Params | None = None,
 ) -> None:
     """Emit the convolution by a transform.
 
-    ``source`` is the input with its padding, ``weights`` float32[n, kh, kw, channels].
+    ``source`` is the input with its padding, ``packed`` the weights as the kernel has them;
+    ``more`` are fields that it has besides those of `TiledConv`.
     """
-    n, _, _, channels = weights.shape
-    images, height, width, _ = target.shape
+    channels = source.shape[3]
+    images, height, width, n = target.shape
     chosen = v.kernel
     tall, wide = -(-height // chosen.out[0]), -(-width // chosen.out[1])
     tiles = images * tall * wide
@@ -97,7 +98,7 @@ def emit_tiled(
         **{name: ctx.constants.add(x) for name, x in epilogue.vectors.items()},
         **image_fields("a", source),
         **image_fields("c", target),
-        "w": ctx.constants.add(chosen.pack(weights, bias)),
+        "w": ctx.constants.add(packed),
         "height": height,
         "width": width,
         "in_height": source.shape[1],
@@ -111,6 +112,7 @@ def emit_tiled(
         "panels": -(-n // chosen.nr),
         "panel_bytes": chosen.panel_bytes(channels),
         "pitch": chosen.pitch(channels),
+        **(more or {}),
     }
     for name, operand in epilogue.rows.items():
         params |= image_fields(name, operand.view)
