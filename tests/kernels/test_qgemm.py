@@ -60,6 +60,19 @@ def residual_rule(isa: Isa, zero_point: int, rng: np.random.Generator) -> FixedP
     return FixedPoint(a, b, wrapped(np.array(bias)).item(), shift, out, lo, hi)
 
 
+def addition(added: FixedPoint, zero_point: int) -> dict[str, int]:
+    """The fields of `qgemm.ADDITION`, for results less ``zero_point``."""
+    return {
+        "c_mult": added.a_multiplier,
+        "r_mult": added.b_multiplier,
+        "add_bias": added.bias + added.a_multiplier * zero_point,
+        "shift": added.shift,
+        "add_zero_point": added.zero_point,
+        "add_lo": added.lo,
+        "add_hi": added.hi,
+    }
+
+
 def check(
     v: QGemm,
     layer: Layer,
@@ -119,15 +132,8 @@ def check(
         added = residual_rule(v.isa, rule.zero_point, rng)
         other = bytes_of(rng, shape, dtype, "mixed")
         expected = added.apply(expected, other.reshape(expected.shape))
-        values |= pixels_of(layer, View.around(other, tight), "r") | {
-            "c_mult": added.a_multiplier,
-            "r_mult": added.b_multiplier,
-            "add_bias": added.bias + added.a_multiplier * rule.zero_point,
-            "shift": added.shift,
-            "add_zero_point": added.zero_point,
-            "add_lo": added.lo,
-            "add_hi": added.hi,
-        }
+        fields = addition(added, rule.zero_point)
+        values |= pixels_of(layer, View.around(other, tight), "r") | fields
     run(v, -(-pixels // v.mr) * blocks, values, [c.buffer])
     c.check(expected.reshape(shape).astype(dtype))
 

@@ -17,7 +17,7 @@ from .harness import Buffer, run
 from .images import View
 from .layers import Layer
 from .qproducts import Rule, bytes_of, rules, scales
-from .test_qgemm import residual_rule
+from .test_qgemm import addition, residual_rule
 
 SIZES = (
     (1, 12, 12, 16, 32),
@@ -86,15 +86,7 @@ def convolve(
         added = residual_rule(v.isa, rule.zero_point, rng)
         other = bytes_of(rng, shape, np.uint8, "mixed")
         expected = added.apply(expected, other.reshape(expected.shape))
-        values |= View.around(other, tight).values("r") | {
-            "c_mult": added.a_multiplier,
-            "r_mult": added.b_multiplier,
-            "add_bias": added.bias + added.a_multiplier * rule.zero_point,
-            "shift": added.shift,
-            "add_zero_point": added.zero_point,
-            "add_lo": added.lo,
-            "add_hi": added.hi,
-        }
+        values |= View.around(other, tight).values("r") | addition(added, rule.zero_point)
     run(v, -(-tiles // block), values, [c.buffer])
     c.check(expected.reshape(shape).astype(np.uint8))
 
