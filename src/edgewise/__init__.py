@@ -33,7 +33,7 @@ from .runtime import Program
 from .version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from .tuner import Tuned
 
@@ -66,6 +66,9 @@ def load(
     source: str | os.PathLike[str] | bytes,
     signature: str | None = None,
     shapes: Shapes | None = None,
+    *,
+    dims: Mapping[str, int] | None = None,
+    weights: str | os.PathLike[str] | None = None,
 ) -> Graph:
     """Read a trained network from a file or its bytes; the format is found by content.
 
@@ -75,13 +78,15 @@ def load(
         signature: which of the networks that the file names (``graph.metadata["signatures"]``),
             instead of its first.
         shapes: shapes of inputs, by name, instead of the file's.
+        dims: sizes of symbolic dimensions (``graph.metadata["dims"]``), by name; 1 where not given.
+        weights: the file of weights, where a format has two files and they differ in name.
 
     Raises:
         InputError: the file cannot be read, has no such signature or input, or cannot take the
             shapes.
         ModelError: it is broken; ``UnsupportedError``: it uses what Edgewise does not have yet.
     """
-    return importers.load(source, signature, shapes, stored.outline)
+    return importers.load(source, signature, shapes, dims, weights, stored.outline)
 
 
 def optimize(graph: Graph) -> Graph:

@@ -2,35 +2,63 @@
 
 from __future__ import annotations
 
+import importlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import NamedTuple, TypeAlias
+from dataclasses import replace
+from typing import NamedTuple, SupportsIndex, TypeAlias
 
 from ..errors import InputError, ModelError
 from ..graph import Graph, LateGraph, Outline, Shapes, checked_shapes, digest_of
-from .content import REGISTERED, Content
+from .content import REGISTERED, Content, Source
 
 
 class Format(NamedTuple):
     """A file format: how its content and its files' names show it, and its reader.
 
-    ``read`` takes the bytes, a name, a signature or None, and shapes of inputs or None.
+    ``options`` are those of `load` that it knows, besides shapes.
     """
 
     name: str
     matches: Callable[[bytes], bool]
     suffixes: tuple[str, ...]
-    read: Callable[[bytes, str, str | None, Shapes | None], Graph]
+    module: str
+    reader: str
+    options: tuple[str, ...] = ()
+
+    def read(self, source: Source) -> Graph:
+        """The graph of a file; the reader is imported when one is read.
+
+        Raises:
+            InputError: an option is given that the format does not know.
+        """
+        for option in ("signature", "dims", "weights"):
+            if getattr(source, option) and option not in self.options:
+                raise InputError(f"{option}: {self.name} files have none")
+        reader = getattr(importlib.import_module(f"{__name__}.{self.module}"), self.reader)
+        graph: Graph = reader(source)
+        return graph
 
 
-def _tflite(data: bytes, name: str, signature: str | None, shapes: Shapes | None) -> Graph:
-    from .tflite import read_tflite
-
-    return read_tflite(data, name, signature, shapes)
-
-
-FORMATS = (Format("TensorFlow Lite", lambda data: data[4:8] == b"TFL3", (".tflite",), _tflite),)
+FORMATS = (
+    Format(
+        "TensorFlow Lite",
+        lambda head: head[4:8] == b"TFL3",
+        (".tflite",),
+        "tflite",
+        "read_source",
+        ("signature",),
+    ),
+    Format(
+        "ONNX",
+        lambda head: head[:1] == b"\x08" and head[2:3] in (b"\x12", b"\x1a", b"\x3a"),
+        (".onnx",),
+        "onnx",
+        "read_onnx",
+        ("dims",),
+    ),
+)
 """A reader is imported when a file is read that was not compiled before."""
 
 Known: TypeAlias = "Callable[[str], Outline | None]"
@@ -41,6 +69,8 @@ def load(
     source: str | os.PathLike[str] | bytes,
     signature: str | None = None,
     shapes: Shapes | None = None,
+    dims: Mapping[str, int] | None = None,
+    weights: str | os.PathLike[str] | None = None,
     known: Known | None = None,
 ) -> Graph:
     """Read a model file, or the bytes of one.
@@ -48,6 +78,8 @@ def load(
     Args:
         signature: which of the networks that the file names, instead of its first.
         shapes: shapes of inputs, by name, instead of the file's.
+        dims: sizes of symbolic dimensions, by name.
+        weights: the file of weights, where a format has two files and they differ in name.
         known: outlines of graphs that were read before; theirs are read when they are asked for.
 
     Raises:
@@ -58,9 +90,17 @@ def load(
 
     Errors of a file begin with its path.
     """
+    chosen = Source(
+        b"",
+        signature=signature,
+        shapes=checked_shapes(shapes or {}),
+        dims=_checked_dims(dims or {}),
+        weights=None if weights is None else os.fspath(weights),
+    )
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return _read(Content(bytes(source)), "", signature, shapes, known)
+        return _read(Content(bytes(source)), chosen, known)
     path = os.fspath(source)
+    chosen = replace(chosen, path=path)
     try:
         if os.path.isdir(path):
             raise InputError(f"{path}: a folder; a model is one file")
@@ -70,7 +110,7 @@ def load(
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: it cannot be read: {error}") from error
     with _errors_of(path):
-        return _read(content, path, signature, shapes, known)
+        return _read(content, chosen, known)
 
 
 @contextmanager
@@ -82,33 +122,44 @@ def _errors_of(path: str) -> Iterator[None]:
         raise type(error)(f"{path}: {error}" if path else str(error)) from error
 
 
-def _read(
-    content: Content,
-    path: str,
-    signature: str | None,
-    shapes: Shapes | None,
-    known: Known | None,
-) -> Graph:
+def _checked_dims(dims: Mapping[str, SupportsIndex]) -> dict[str, int]:
+    """Sizes of dimensions as whole numbers from 0 on."""
+    sizes = {}
+    for name, size in dims.items():
+        sizes[name] = checked_shapes({name: (size,)})[name][0]
+        if sizes[name] < 0:
+            raise InputError(f"dimension {name!r}: {sizes[name]}; it cannot be negative")
+    return sizes
+
+
+def _read(content: Content, chosen: Source, known: Known | None) -> Graph:
+    path = chosen.path
     name, suffix = os.path.splitext(os.path.basename(path))
     format = _format(content.head, suffix.lower())
-    chosen = checked_shapes(shapes or {})
-    which = repr((signature, sorted(chosen.items())))
-    digest = digest_of(format.name, content.digest, which, *REGISTERED)
+    options = (sorted(chosen.shapes.items()), sorted(chosen.dims.items()), chosen.weights)
+    which = repr((chosen.signature, *options))
 
-    def read() -> Graph:
-        return format.read(content.read(), name, signature, chosen)
+    def digest_with(files: Mapping[str, bytes]) -> str:
+        return digest_of(format.name, content.digest, which, *files.values(), *REGISTERED)
+
+    def read() -> tuple[Graph, str]:
+        source = replace(chosen, data=content.read(), name=name, read={})
+        graph = format.read(source)
+        return graph, digest_with(source.read)
 
     def read_late() -> Graph:
         with _errors_of(path):
-            return read()
+            return read()[0]
 
     def again(shapes: Shapes) -> Graph:
-        return _read(content, path, signature, shapes, known)
+        return _read(content, replace(chosen, shapes=checked_shapes(shapes)), known)
 
+    digest = digest_with({})
     outline = None if known is None else known(digest)
     if outline is not None:
         return LateGraph.of(outline, digest, read_late, again)
-    return read().read_from(digest, again)
+    graph, digest = read()
+    return graph.read_from(digest, again)
 
 
 def _format(head: bytes, suffix: str) -> Format:

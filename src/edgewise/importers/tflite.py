@@ -16,6 +16,7 @@ from ..errors import InputError, ModelError, RunError, UnsupportedError
 from ..graph import Array, Graph, Node, Shapes, State, TensorType, Value
 from ..ops import Interpreted
 from . import tflite_schema as schema
+from .content import Source
 from .flatbuffer import UINT32, Table
 from .tflite_evaluate import constant
 from .tflite_metadata import FileMetadata
@@ -32,6 +33,11 @@ class Signature(NamedTuple):
     subgraph: int
     inputs: dict[int, str]
     outputs: dict[int, str]
+
+
+def read_source(source: Source) -> Graph:
+    """`read_tflite` of what a caller chose."""
+    return read_tflite(source.data, source.name, source.signature, source.shapes)
 
 
 def read_tflite(

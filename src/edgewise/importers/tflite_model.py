@@ -10,6 +10,7 @@ from ..errors import ModelError, UnsupportedError
 from ..graph import Value
 from . import tflite_schema as schema
 from .flatbuffer import INT8, INT32, UINT8, UINT32, UINT64, Flatbuffer, Table, no_fields
+from .names import Names
 from .tflite_call import Row, type_name
 from .tflite_tensors import MAX_RANK, Declared, declare
 
@@ -72,28 +73,6 @@ class ModelFile:
                 row = self._builtin(builtin)
             self._rows[index] = row
         return self._rows[index]
-
-
-class Names:
-    """Names of values, each given once."""
-
-    def __init__(self) -> None:
-        self._taken: dict[str, int] = {}
-
-    def reserve(self, name: str) -> None:
-        self._taken.setdefault(name, 1)
-
-    def unique(self, label: str, index: int) -> str:
-        """``label``, or where it is taken one with the tensor's number, and then a count."""
-        name = label or f"tensor_{index}"
-        if name in self._taken:
-            name = f"{name}_{index}"
-        base = name
-        while name in self._taken:
-            self._taken[base] += 1
-            name = f"{base}.{self._taken[base]}"
-        self._taken[name] = 1
-        return name
 
 
 class Subgraph:

@@ -1,0 +1,243 @@
+"""The one way in which the importers of ONNX, Caffe, ncnn and PyTorch make graphs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..dtype import DType, QParams
+from ..errors import GraphError, ModelError, RunError, UnsupportedError
+from ..graph import Array, Graph, Node, TensorType, Value
+from ..ops import Op, Reshape, Transpose
+from .names import Names
+from .tflite_call import ComputedError
+from .tflite_evaluate import BY_TYPE, MAX_FOLDED_TOTAL, constant, evaluate, worth
+from .tflite_reading import COMPUTED, MAX_ACTIVATION_BYTES, MAX_OPERATORS
+
+MAX_RANK = 8
+"""The most dimensions that a tensor of a file may have."""
+
+
+class Builder:
+    """Nodes in the order in which an importer adds them.
+
+    What depends on constants alone is a constant: it is evaluated when it is added, where that is
+    little work. With ``eager`` everything is evaluated; all values are constants then.
+
+    Attributes:
+        nodes: what was added and not evaluated.
+        names: names of values that are taken.
+        what: the object of the file that is read, for errors: "node 'conv1' (Conv)".
+        origin: its name, for the nodes that it becomes.
+    """
+
+    def __init__(self, eager: bool = False) -> None:
+        self.eager = eager
+        self.nodes: list[Node] = []
+        self.names = Names()
+        self.what = self.origin = "network"
+        self._inputs: list[Value] = []
+        self._reserved: set[str] = set()
+        self._folded = self._bytes = 0
+
+    def at(self, kind: str, name: str, type: str) -> None:
+        """Name the object of the file that is read next, as in `at("node", "conv1", "Conv")`."""
+        self.what, self.origin = f"{kind} {name!r} ({type})", name
+
+    def reserve(self, names: Iterable[str]) -> None:
+        """Keep names for the graph's outputs."""
+        for name in names:
+            self._reserved.add(name)
+            self.names.reserve(name)
+
+    def input(self, name: str, type: TensorType) -> Value:
+        """A new input of the graph; its name is the file's.
+
+        Raises:
+            ModelError: a dimension is negative, or the shape has too many dimensions.
+        """
+        if len(type.shape) > MAX_RANK or min(type.shape, default=1) < 0:
+            raise ModelError(
+                f"input {name!r}: shape {list(type.shape)}; at most {MAX_RANK} dimensions, none "
+                "negative"
+            )
+        self._charge(type, f"input {name!r}")
+        value = Value(self.names.unique(name), type)
+        self._inputs.append(value)
+        return value
+
+    def constant(self, data: Any, name: str = "constant", quant: QParams | None = None) -> Value:
+        """A constant of ``data``'s dtype, which is a `DType`."""
+        array = np.asarray(data)
+        return constant(self.names.unique(name), _type_of(array, quant), array)
+
+    def add(
+        self,
+        op: Op,
+        operands: Sequence[Value],
+        quants: Sequence[QParams | None] = (),
+    ) -> tuple[Value, ...]:
+        """The results of an operator: constants, or the outputs of a new node.
+
+        Args:
+            quants: quantization of the results, where the operator does not fix it.
+
+        Raises:
+            ComputedError: the shape of a result depends on values that only a call knows.
+            ModelError: the operator does not take these operands.
+        """
+        types, what = [v.type for v in operands], self.what
+        try:
+            inferred = op.infer(types)
+        except GraphError as error:
+            sound = all(t.dtype in COMPUTED for t in types)
+            raise (ModelError if sound else UnsupportedError)(f"{what}: {error}") from error
+        known = all(v.is_constant for v in operands) and (op.deterministic or self.eager)
+        unknown = any(-1 in t.shape for t in inferred)
+        if unknown and not known:
+            raise ComputedError(f"{what}: the shape of its result depends on computed values")
+        try:
+            op.check_values([v.data for v in operands], types)
+        except RunError as error:
+            raise ModelError(f"{what}: {error}") from error
+        outputs = list(inferred)
+        for i, quant in enumerate(quants):
+            outputs[i] = replace(outputs[i], quant=quant)
+        names = [self.names.unique(f"{self.origin}/{op.name.lower()}") for _ in outputs]
+        arrays = self._evaluated(op, operands, outputs, known, unknown)
+        if arrays is not None:
+            values = zip(names, outputs, arrays, strict=True)
+            return tuple(constant(n, t, a) for n, t, a in values)
+        for type in outputs:
+            self._charge(type, what)
+        if len(self.nodes) >= MAX_OPERATORS:
+            raise UnsupportedError(f"{what}: the network takes more than {MAX_OPERATORS} operators")
+        results = tuple(Value(n, t) for n, t in zip(names, outputs, strict=True))
+        self.nodes.append(Node(op, tuple(operands), results, self.origin))
+        return results
+
+    def one(self, op: Op, operands: Sequence[Value], quant: QParams | None = None) -> Value:
+        """The result of an operator that has one; see `add`."""
+        (result,) = self.add(op, operands, () if quant is None else (quant,))
+        return result
+
+    def transpose(self, x: Value, perm: Sequence[int]) -> Value:
+        """``x`` with its axes in the order ``perm``; of a constant, at once."""
+        if tuple(perm) == tuple(range(len(x.type.shape))):
+            return x
+        if x.data is None:
+            return self.one(Transpose(tuple(perm)), [x])
+        data = np.ascontiguousarray(x.data.transpose(perm))
+        quant = x.type.quant
+        if quant is not None and quant.axis is not None:
+            quant = replace(quant, axis=tuple(perm).index(quant.axis))
+        return self.constant(data, x.name, quant)
+
+    def reshape(self, x: Value, shape: Sequence[int]) -> Value:
+        """The elements of ``x`` in another shape; of a constant, at once."""
+        if tuple(shape) == x.type.shape:
+            return x
+        if x.data is None or x.data.size != math.prod(shape):
+            return self.one(Reshape(tuple(shape)), [x])
+        return self.constant(x.data.reshape(shape), x.name, x.type.quant)
+
+    def retype(self, x: Value, quant: QParams | None) -> Value:
+        """The elements of ``x``, to be read with other quantization."""
+        if quant == x.type.quant:
+            return x
+        if x.data is not None:
+            return self.constant(x.data, x.name, quant)
+        return self.one(Reshape(x.type.shape), [x], quant)
+
+    def rename(self, names: Mapping[Value, str], since: int) -> dict[Value, Value]:
+        """Give results of the nodes from the number ``since`` on the names of the file.
+
+        Returns:
+            The new value for each; only nodes from ``since`` on may have used the old ones.
+        """
+        computed = {v for node in self.nodes[since:] for v in node.outputs}
+        new = {v: Value(self.claim(name), v.type) for v, name in names.items() if v in computed}
+        for i in range(since, len(self.nodes) if new else since):
+            node = self.nodes[i]
+            self.nodes[i] = replace(
+                node,
+                inputs=tuple(new.get(v, v) for v in node.inputs),
+                outputs=tuple(new.get(v, v) for v in node.outputs),
+            )
+        return new
+
+    def graph(
+        self,
+        outputs: Sequence[tuple[str, Value]],
+        name: str,
+        metadata: Mapping[str, Any] | None = None,
+        open: Mapping[str, tuple[int, ...]] | None = None,
+    ) -> Graph:
+        """The graph of what was added, whose outputs have these names.
+
+        Raises:
+            ModelError: there is no output.
+        """
+        if not outputs:
+            raise ModelError("the network has no outputs; it must have at least one")
+        results = [self._output(label, value) for label, value in outputs]
+        return Graph(
+            inputs=tuple(self._inputs),
+            outputs=tuple(results),
+            nodes=tuple(self.nodes),
+            name=name or "main",
+            metadata={"signatures": {}, **(metadata or {})},
+            open=dict(open or {}),
+        )
+
+    def _output(self, label: str, value: Value) -> Value:
+        """A value of the graph's own under the output's name."""
+        if value.name == label and value not in self._inputs:
+            return value
+        result = Value(self.claim(label), value.type)
+        self.nodes.append(Node(Reshape(value.type.shape), (value,), (result,), label))
+        return result
+
+    def claim(self, name: str) -> str:
+        """``name``, or one like it where another value has it."""
+        if name in self._reserved:
+            self._reserved.remove(name)
+            return name
+        return self.names.unique(name)
+
+    def _evaluated(
+        self,
+        op: Op,
+        operands: Sequence[Value],
+        outputs: Sequence[TensorType],
+        known: bool,
+        unknown: bool,
+    ) -> list[Array] | None:
+        """The results, if the operator is evaluated now."""
+        if not unknown and all(0 in t.shape for t in outputs):
+            return [np.zeros(t.shape, t.dtype.numpy) for t in outputs]
+        if op.name in BY_TYPE or (known and (self.eager or unknown)):
+            return evaluate(op, operands, outputs, self.what)
+        if not known:
+            return None
+        work = worth(op, [v.type for v in operands], outputs, MAX_FOLDED_TOTAL - self._folded)
+        if work is None:
+            return None
+        self._folded += work
+        return evaluate(op, operands, outputs, self.what)
+
+    def _charge(self, type: TensorType, what: str) -> None:
+        self._bytes += type.nbytes
+        if self._bytes > MAX_ACTIVATION_BYTES:
+            raise ModelError(
+                f"{what}: computed tensors add up to {self._bytes} bytes; at most "
+                f"{MAX_ACTIVATION_BYTES}"
+            )
+
+
+def _type_of(array: Array, quant: QParams | None) -> TensorType:
+    return TensorType(array.shape, DType.of(array), quant)

@@ -1,0 +1,25 @@
+"""Names of values, each given once."""
+
+from __future__ import annotations
+
+
+class Names:
+    """Names that are taken, and new ones."""
+
+    def __init__(self) -> None:
+        self._taken: dict[str, int] = {}
+
+    def reserve(self, name: str) -> None:
+        self._taken.setdefault(name, 1)
+
+    def unique(self, label: str, index: int | None = None) -> str:
+        """``label``, or where it is taken one with the tensor's number and then a count."""
+        name = label or f"tensor_{index or 0}"
+        if name in self._taken and index is not None:
+            name = f"{name}_{index}"
+        base = name
+        while name in self._taken:
+            self._taken[base] += 1
+            name = f"{base}.{self._taken[base]}"
+        self._taken[name] = 1
+        return name

@@ -1,0 +1,148 @@
+"""Reads ONNX files: graphs of the standard domain, opset 7 and later.
+
+The file is data from strangers: everything read from it is checked before use, and a file that
+breaks a rule raises ModelError naming the object, the value and the rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import InputError, ModelError, RunError, UnsupportedError
+from ..graph import Graph, Node, Shapes, TensorType, Value
+from ..ops import Interpreted
+from .builder import Builder
+from .content import Source
+from .onnx_model import parse, tensor_type
+from .onnx_reading import Reading, Region, Session
+
+OLDEST = 7
+"""The first opset whose operators are read."""
+
+
+def read_onnx(source: Source) -> Graph:
+    """The network of an ONNX file.
+
+    Symbolic dimensions have the sizes that ``source.dims`` gives; others, and those without a
+    name, are 1.
+
+    Raises:
+        ModelError: the file breaks a rule of its format.
+        UnsupportedError: it uses what Edgewise does not have yet.
+        InputError: there is no such input or dimension, or the network cannot take the shapes.
+        MissingExtraError: the `onnx` package is not installed.
+    """
+    model = parse(source.data)
+    opsets = {("" if o.domain == "ai.onnx" else o.domain): o.version for o in model.opset_import}
+    if opsets.get("", OLDEST) < OLDEST:
+        raise UnsupportedError(f"opset {opsets['']}; supported are {OLDEST} and later")
+    functions = {(f.domain, f.name): f for f in model.functions}
+    session = Session(opsets, functions, source.inside)
+    try:
+        return _Network(model, session, source.shapes, source.dims).graph(source.name)
+    except RunError as error:
+        raise ModelError(f"{error}") from error
+    except ModelError as error:
+        if not source.shapes and not source.dims:
+            raise
+        given = {k: list(v) for k, v in source.shapes.items()} | dict(source.dims)
+        raise InputError(f"the network cannot take inputs of shapes {given}: {error}") from error
+
+
+class _Network:
+    """A model's graph, with what must wait until a call."""
+
+    def __init__(
+        self, model: Any, session: Session, shapes: Shapes, dims: Mapping[str, int]
+    ) -> None:
+        self.model, self.session = model, session
+        self.shapes, self.dims = shapes, dims
+        self.open: dict[str, tuple[int, ...]] = {}
+        self.symbols: dict[str, int] = {}
+
+    def graph(self, name: str) -> Graph:
+        graph, b = self.model.graph, Builder()
+        b.reserve(o.name for o in graph.output)
+        reading = Reading(self.session, b, {})
+        reading.late = []
+        reading.initializers(graph)
+        for declared in graph.input:
+            if declared.name not in reading.scope:
+                reading.scope[declared.name] = self._input(b, declared)
+        self._check_names(b)
+        reading.run(graph.node)
+        outputs = self._interpreted(reading, graph)
+        for output in graph.output:
+            if output.name not in outputs:
+                outputs[output.name] = reading.result(output.name)
+        metadata = {
+            "description": self.model.doc_string,
+            "dims": dict(self.symbols),
+            **{entry.key: entry.value for entry in self.model.metadata_props},
+        }
+        pairs = [(o.name, outputs[o.name]) for o in graph.output]
+        return b.graph(pairs, graph.name or name, metadata, self.open)
+
+    def _input(self, b: Builder, declared: Any) -> Value:
+        """An input, with sizes for the dimensions that the file leaves open."""
+        what = f"input {declared.name!r}"
+        if declared.type.WhichOneof("value") != "tensor_type":
+            kind = declared.type.WhichOneof("value") or "of no type"
+            raise UnsupportedError(f"{what} is {kind}; supported are tensors")
+        tensor = declared.type.tensor_type
+        dtype = tensor_type(tensor.elem_type, what)
+        shape, opened = [], []
+        for d in tensor.shape.dim:
+            kind = d.WhichOneof("value")
+            if kind == "dim_value":
+                shape.append(d.dim_value)
+                opened.append(d.dim_value)
+                continue
+            size = self.dims.get(d.dim_param, 1) if kind == "dim_param" else 1
+            if kind == "dim_param":
+                self.symbols[d.dim_param] = size
+            shape.append(size)
+            opened.append(-1)
+        given = self.shapes.get(declared.name)
+        if given is not None:
+            if tensor.HasField("shape") and len(given) != len(shape):
+                raise InputError(f"{what}: shape {list(given)} in place of {shape}; the rank stays")
+            shape = list(given)
+        if -1 in opened:
+            self.open[declared.name] = tuple(opened)
+        return b.input(declared.name, TensorType(tuple(shape), dtype))
+
+    def _check_names(self, b: Builder) -> None:
+        inputs = {i.name for i in self.model.graph.input}
+        for given, known, kind in (
+            (self.shapes, inputs, "input"),
+            (self.dims, set(self.symbols), "symbolic dimension"),
+        ):
+            unknown = sorted(set(given) - known)
+            if unknown:
+                raise InputError(
+                    f"no {kind} is named {unknown[0]!r}; the file has {sorted(known) or 'none'}"
+                )
+
+    def _interpreted(self, reading: Reading, graph: Any) -> dict[str, Value]:
+        """A last node for the nodes that wait for a call: its outputs by name."""
+        if not reading.late:
+            return {}
+        late, b = reading.late, reading.b
+        declared = {o.name: o for o in graph.output}
+        names = [n for n in declared if n in reading.waiting]
+        if not names:
+            return {}
+        region = Region(reading, late, names)
+        outputs = []
+        for name in names:
+            tensor = declared[name].type.tensor_type
+            rank = len(tensor.shape.dim) if tensor.HasField("shape") else 1
+            dtype = tensor_type(tensor.elem_type, f"output {name!r}")
+            outputs.append(Value(b.claim(name), TensorType((-1,) * rank, dtype)))
+        op = Interpreted(
+            tuple(v.type for v in outputs), tuple(n.op_type for n in late), region.evaluate
+        )
+        b.nodes.append(Node(op, tuple(region.inputs), tuple(outputs), "interpreted"))
+        return dict(zip(names, outputs, strict=True))

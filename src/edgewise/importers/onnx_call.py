@@ -1,0 +1,182 @@
+"""One node of an ONNX graph, as the function that reads it sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from ..dtype import DType
+from ..errors import ModelError, UnsupportedError
+from ..graph import Array, Value
+from ..ops import Op
+from .builder import Builder
+from .onnx_model import DTYPES, Attributes
+from .tflite_call import ComputedError
+
+if TYPE_CHECKING:
+    from .onnx_reading import Reading
+
+Results: TypeAlias = "Value | Sequence[Value]"
+"""The outputs of a node, in order; those that nobody reads may be left out at the end."""
+
+
+class Call:
+    """A node's attributes and inputs (None where one is left out).
+
+    Methods raise ModelError when the file breaks a rule, and ComputedError where a value must be
+    constant and is computed.
+
+    Attributes:
+        b: what nodes are added to.
+        op_type: the operator's name.
+        opset: the version of its domain that the file imports.
+        outputs: names of the outputs; "" for one that is left out.
+        reading: what reads the graph, for operators that hold graphs.
+    """
+
+    def __init__(
+        self,
+        reading: Reading,
+        op_type: str,
+        opset: int,
+        inputs: Sequence[Value | None],
+        outputs: Sequence[str],
+        attributes: Attributes,
+    ) -> None:
+        self.reading, self.b = reading, reading.b
+        self.op_type, self.opset = op_type, opset
+        self.inputs, self.outputs = inputs, outputs
+        self.attributes = attributes
+
+    @property
+    def what(self) -> str:
+        """Names the node in errors."""
+        return self.b.what
+
+    def error(self, text: str) -> ModelError:
+        return ModelError(f"{self.what}: {text}")
+
+    def unsupported(self, text: str) -> UnsupportedError:
+        return UnsupportedError(f"{self.what}: {text}")
+
+    def optional(self, i: int) -> Value | None:
+        """Input ``i``, or None where it is left out."""
+        return self.inputs[i] if i < len(self.inputs) else None
+
+    def value(self, i: int) -> Value:
+        """Input ``i``."""
+        value = self.optional(i)
+        if value is None:
+            raise self.error(f"input {i} is left out; it is required")
+        return value
+
+    def values(self, since: int = 0) -> list[Value]:
+        """All inputs from ``since`` on; none may be left out."""
+        return [self.value(i) for i in range(since, len(self.inputs))]
+
+    def shape(self, i: int) -> tuple[int, ...]:
+        return self.value(i).type.shape
+
+    def rank(self, i: int) -> int:
+        return len(self.shape(i))
+
+    def constant(self, i: int) -> Array:
+        """The elements of input ``i``, which must be known."""
+        value = self.value(i)
+        if value.data is None:
+            raise ComputedError(f"{self.what}: input {i} {value.name!r} must be a constant")
+        return value.data
+
+    def integers(self, i: int) -> tuple[int, ...]:
+        """The elements of input ``i``, constant whole numbers."""
+        data = self.constant(i)
+        if data.dtype.kind not in "iu":
+            raise self.error(f"input {i} is {data.dtype}; it must be integers")
+        return tuple(int(n) for n in data.ravel())
+
+    def scalar(self, i: int) -> Any:
+        """The one element of input ``i``, a constant, as a Python number."""
+        data = self.constant(i)
+        if data.size != 1:
+            raise self.error(f"input {i} has {data.size} elements; it must have 1")
+        return data.reshape(()).item()
+
+    def has(self, i: int) -> bool:
+        """Whether input ``i`` is given."""
+        return self.optional(i) is not None
+
+    def wants(self, i: int) -> bool:
+        """Whether output ``i`` has a name."""
+        return i < len(self.outputs) and bool(self.outputs[i])
+
+    def integer(self, name: str, default: int | None = None) -> int:
+        return int(self.attributes.get(name, "INT", default))
+
+    def flag(self, name: str, default: bool = False) -> bool:
+        return bool(self.attributes.get(name, "INT", int(default)))
+
+    def real(self, name: str, default: float | None = None) -> float:
+        return float(self.attributes.get(name, "FLOAT", default))
+
+    def text(self, name: str, default: str | None = None) -> str:
+        found = self.attributes.get(name, "STRING", default)
+        return found.decode(errors="replace") if isinstance(found, bytes) else str(found)
+
+    def ints(self, name: str, default: Sequence[int] | None = None) -> tuple[int, ...]:
+        return tuple(int(n) for n in self.attributes.get(name, "INTS", default))
+
+    def reals(self, name: str, default: Sequence[float] | None = None) -> tuple[float, ...]:
+        return tuple(float(n) for n in self.attributes.get(name, "FLOATS", default))
+
+    def texts(self, name: str, default: Sequence[str] | None = None) -> tuple[str, ...]:
+        found = self.attributes.get(name, "STRINGS", default)
+        return tuple(s.decode(errors="replace") if isinstance(s, bytes) else s for s in found)
+
+    def dtype(self, code: int) -> DType:
+        """The element type of a number of ONNX's TensorProto.DataType."""
+        if code not in DTYPES:
+            raise self.unsupported(f"element type {code}")
+        return DTYPES[code]
+
+    def axis(self, axis: int, rank: int) -> int:
+        """``axis`` counted from 0."""
+        if not -rank <= axis < rank:
+            raise self.error(f"axis {axis}; it lies between {-rank} and {rank - 1}")
+        return axis % rank
+
+    def axes(self, axes: Sequence[int], rank: int) -> tuple[int, ...]:
+        """``axes`` counted from 0, each once."""
+        found = tuple(self.axis(axis, rank) for axis in axes)
+        if len(set(found)) != len(found):
+            raise self.error(f"axes {list(axes)}; an axis is named once")
+        return found
+
+    def one(self, op: Op, *operands: Value) -> Value:
+        """The result of an operator that has one."""
+        return self.b.one(op, operands)
+
+    def number(self, value: float, like: Value) -> Value:
+        """A constant scalar of the dtype of ``like``."""
+        return self.b.constant(np.array(value, like.type.dtype.numpy))
+
+    def only(self, *dtypes: DType) -> None:
+        """Refuse a first input of another dtype as unsupported."""
+        found = self.value(0).type.dtype
+        if found not in dtypes:
+            known = ", ".join(map(str, dtypes))
+            raise self.unsupported(f"input 0 is {found}; supported are {known}")
+
+
+Reader: TypeAlias = "Callable[[Call], Results]"
+
+
+class Row(NamedTuple):
+    """How an operator is read: its reader, and the least and greatest number of its inputs."""
+
+    read: Reader
+    inputs: tuple[int, int] = (1, 1)
+
+
+__all__ = ["Builder", "Call", "Results", "Row"]

@@ -1,0 +1,28 @@
+"""How every ONNX operator is read: one row an operator, by families; imported when one is met."""
+
+from __future__ import annotations
+
+import importlib
+from functools import cache
+
+from ..onnx_call import Row
+
+FAMILIES = ("arithmetic", "movement")
+"""The modules of this package; each has ``OPERATORS``, rows by name."""
+
+
+@cache
+def operators() -> dict[str, Row]:
+    """The rows of the standard domain, by operator."""
+    found: dict[str, Row] = {}
+    for family in FAMILIES:
+        found.update(importlib.import_module(f"{__name__}.{family}").OPERATORS)
+    return found
+
+
+def row_of(domain: str, op_type: str) -> Row | None:
+    """How an operator is read; None where it is not."""
+    return None if domain else operators().get(op_type)
+
+
+__all__ = ["FAMILIES", "operators", "row_of"]

@@ -1,0 +1,316 @@
+"""Reads the nodes of an ONNX graph into a builder; what only a call can shape waits for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import ModelError, RunError, UnsupportedError
+from ..graph import Array, Graph, TensorType, Value
+from .builder import Builder
+from .onnx_call import Call
+from .onnx_model import Attributes, External, array_of
+from .onnx_ops import row_of
+from .tflite_call import ComputedError
+from .tflite_reading import MAX_BODIES, MAX_DEPTH, MAX_OPERATORS
+
+MAX_UNROLLED = 4096
+"""The most nodes that a loop may become."""
+
+Scope = dict[str, "Value | None"]
+"""What names hold; None for an empty optional."""
+
+
+@dataclass
+class Session:
+    """What the readings of one load share.
+
+    Attributes:
+        opsets: the version of each domain that the file imports.
+        functions: the file's own functions, by domain and name.
+        external: reads the files that hold tensors' data.
+        limit: the most turns of a loop that is evaluated.
+    """
+
+    opsets: Mapping[str, int]
+    functions: Mapping[tuple[str, str], Any]
+    external: External
+    limit: int = 2**12
+    nodes: int = 0
+    depth: int = 0
+    bodies: int = 0
+    constants: dict[int, Value] = field(default_factory=dict)
+
+    def count(self, what: str) -> None:
+        """Count a node as read."""
+        self.nodes += 1
+        if self.nodes > MAX_OPERATORS:
+            raise UnsupportedError(
+                f"{what}: loops and functions take more than {MAX_OPERATORS} nodes"
+            )
+
+
+class Reading:
+    """One pass through the nodes of a graph or a function.
+
+    Attributes:
+        b: what nodes are added to.
+        scope: the values of names; ``outer`` has those of the graph around this one.
+        late: nodes that wait for a call; None where they raise `ComputedError`.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        b: Builder,
+        scope: Scope,
+        outer: Reading | None = None,
+        attributes: Mapping[str, Any] | None = None,
+        opsets: Mapping[str, int] | None = None,
+    ) -> None:
+        self.session, self.b, self.scope, self.outer = session, b, scope, outer
+        self.attributes = attributes or {}
+        self.opsets = opsets or session.opsets
+        self.late: list[Any] | None = None
+        self.waiting: set[str] = set()
+
+    def lookup(self, name: str) -> Value | None:
+        """The value of a name, here or in the graphs around.
+
+        Raises:
+            ModelError: nothing has that name yet.
+        """
+        reading: Reading | None = self
+        while reading is not None:
+            if name in reading.scope:
+                return reading.scope[name]
+            if name in reading.waiting:
+                raise ComputedError(f"{self.b.what}: {name!r} is computed in a call")
+            reading = reading.outer
+        raise ModelError(f"{self.b.what}: input {name!r} is used before it is computed")
+
+    def initializers(self, graph: Any) -> None:
+        """Define the constants of a graph."""
+        for tensor in graph.initializer:
+            array = array_of(tensor, self.session.external)
+            self.scope[tensor.name] = self.b.constant(array, tensor.name)
+
+    def run(self, nodes: Iterable[Any]) -> None:
+        """Read nodes, in order."""
+        session, b = self.session, self.b
+        session.depth += 1
+        if session.depth > MAX_DEPTH:
+            raise ModelError(f"{b.what}: graphs and functions nest more than {MAX_DEPTH} deep")
+        for i, node in enumerate(nodes):
+            b.at("node", node.name or f"{node.op_type}_{i}", node.op_type)
+            session.count(b.what)
+            if self.late is not None and not self.waiting.isdisjoint(names_read(node)):
+                self._defer(node)
+                continue
+            mark = len(b.nodes)
+            try:
+                self._read(node)
+            except ComputedError:
+                if self.late is None:
+                    raise
+                del b.nodes[mark:]
+                self._defer(node)
+        session.depth -= 1
+
+    def inline(self, graph: Any, arguments: Sequence[Value | None]) -> list[Value]:
+        """The results of a graph of an attribute, read here for ``arguments``."""
+        if len(graph.input) != len(arguments):
+            raise ModelError(
+                f"{self.b.what}: its graph {graph.name!r} takes {len(graph.input)} inputs; it is "
+                f"given {len(arguments)}"
+            )
+        names = [i.name for i in graph.input]
+        inner = Reading(
+            self.session,
+            self.b,
+            dict(zip(names, arguments, strict=True)),
+            self,
+            self.attributes,
+            self.opsets,
+        )
+        at = self.b.what, self.b.origin
+        inner.initializers(graph)
+        inner.run(graph.node)
+        self.b.what, self.b.origin = at
+        return [inner.result(output.name) for output in graph.output]
+
+    def body(self, graph: Any, arguments: Sequence[TensorType]) -> tuple[Graph, list[Value]]:
+        """A graph of an attribute as a graph of its own, and the outer values that it reads.
+
+        Its inputs are those of ``arguments``, then the outer values.
+        """
+        session = self.session
+        session.bodies += 1
+        if session.bodies > MAX_BODIES:
+            raise UnsupportedError(
+                f"{self.b.what}: conditions and loops hold more than {MAX_BODIES} graphs"
+            )
+        b = Builder()
+        b.what, b.origin = self.b.what, self.b.origin
+        b.reserve(o.name for o in graph.output)
+        if len(graph.input) != len(arguments):
+            raise ModelError(
+                f"{b.what}: its graph {graph.name!r} takes {len(graph.input)} inputs; it is given "
+                f"{len(arguments)}"
+            )
+        given = [b.input(i.name, t) for i, t in zip(graph.input, arguments, strict=True)]
+        names = [i.name for i in graph.input]
+        inner = Reading(
+            session, b, dict(zip(names, given, strict=True)), None, self.attributes, self.opsets
+        )
+        captured: list[Value] = []
+        for name in dict.fromkeys(free_names(graph)):
+            value = self.lookup(name)
+            if value is None or value.is_constant:
+                inner.scope[name] = value
+                continue
+            captured.append(value)
+            inner.scope[name] = b.input(name, value.type)
+        inner.initializers(graph)
+        inner.run(graph.node)
+        outputs = [(o.name, inner.result(o.name)) for o in graph.output]
+        return b.graph(outputs, graph.name), captured
+
+    def result(self, name: str) -> Value:
+        """The value of an output."""
+        value = self.lookup(name)
+        if value is None:
+            raise UnsupportedError(f"output {name!r} is an empty optional")
+        return value
+
+    def _defer(self, node: Any) -> None:
+        assert self.late is not None
+        self.late.append(node)
+        self.waiting.update(name for name in node.output if name)
+
+    def _read(self, node: Any) -> None:
+        b, domain = self.b, node.domain if node.domain != "ai.onnx" else ""
+        inputs = [self.lookup(name) if name else None for name in node.input]
+        attributes = Attributes(node, b.what, self.attributes)
+        mark = len(b.nodes)
+        function = self.session.functions.get((domain, node.op_type))
+        if function is not None:
+            results = self._call(function, inputs, attributes)
+        else:
+            if domain not in self.opsets:
+                raise ModelError(f"{b.what}: the file imports no version of domain {domain!r}")
+            opset = self.opsets[domain]
+            row = row_of(domain, node.op_type)
+            if row is None:
+                where = f"domain {domain!r}, " if domain else ""
+                raise UnsupportedError(
+                    f"{b.what}: the operator is not supported ({where}opset {opset})"
+                )
+            least, most = row.inputs
+            if not least <= len(inputs) <= most:
+                raise ModelError(f"{b.what}: {len(inputs)} inputs; it takes {least} to {most}")
+            call = Call(self, node.op_type, opset, inputs, list(node.output), attributes)
+            found = row.read(call)
+            results = [found] if isinstance(found, Value) else list(found)
+        self._define(node, results, mark)
+
+    def _define(self, node: Any, results: Sequence[Value | None], mark: int) -> None:
+        """Make results the values of a node's outputs, under the file's names."""
+        b = self.b
+        pairs = [(n, v) for n, v in zip(node.output, results, strict=False) if n]
+        given = sum(bool(n) for n in node.output[len(results) :])
+        if given:
+            raise ModelError(f"{b.what}: {len(node.output)} outputs; it has {len(results)}")
+        names: dict[Value, str] = {}
+        for name, value in pairs:
+            if name in self.scope:
+                raise ModelError(
+                    f"{b.what}: output {name!r} is already defined; a name is used once"
+                )
+            if value is not None:
+                names.setdefault(value, name)
+        renamed = b.rename(names, mark)
+        for name, value in pairs:
+            self.scope[name] = None if value is None else renamed.get(value, value)
+
+    def _call(
+        self, function: Any, inputs: Sequence[Value | None], attributes: Attributes
+    ) -> list[Value | None]:
+        """The results of a function of the file, read in place of its node."""
+        if len(inputs) > len(function.input):
+            raise ModelError(
+                f"{self.b.what}: {len(inputs)} inputs; its function takes {len(function.input)}"
+            )
+        given = [*inputs, *[None] * (len(function.input) - len(inputs))]
+        messages = {a.name: a for a in function.attribute_proto} | dict(attributes.messages)
+        opsets = {
+            ("" if o.domain == "ai.onnx" else o.domain): o.version for o in function.opset_import
+        }
+        scope: Scope = dict(zip(function.input, given, strict=True))
+        inner = Reading(self.session, self.b, scope, None, messages, opsets)
+        at = self.b.what, self.b.origin
+        inner.run(function.node)
+        self.b.what, self.b.origin = at
+        return [inner.lookup(name) for name in function.output]
+
+
+@dataclass
+class Region:
+    """Nodes that are read again in every call, when all that they need is known."""
+
+    reading: Reading
+    nodes: Sequence[Any]
+    outputs: Sequence[str]
+    known: dict[str, Value | None] = field(default_factory=dict)
+    inputs: list[Value] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        computed = {name for node in self.nodes for name in node.output}
+        for name in dict.fromkeys(n for node in self.nodes for n in names_read(node)):
+            if name not in computed:
+                self.known[name] = self.reading.lookup(name)
+        values = (v for v in self.known.values() if v is not None and not v.is_constant)
+        self.inputs = list(dict.fromkeys(values))
+
+    def evaluate(self, arrays: Sequence[Array], limit: int) -> list[Array]:
+        """The results for the inputs' arrays.
+
+        Raises:
+            RunError: a node cannot take what was computed, or a loop does not end.
+        """
+        b = Builder(eager=True)
+        given = {
+            v: b.constant(array, v.name, v.type.quant)
+            for v, array in zip(self.inputs, arrays, strict=True)
+        }
+        outer = self.reading.session
+        session = Session(outer.opsets, outer.functions, outer.external, limit)
+        scope: Scope = {
+            name: given.get(value, value) if value is not None else None
+            for name, value in self.known.items()
+        }
+        reading = Reading(session, b, scope)
+        try:
+            reading.run(self.nodes)
+            results = [reading.result(name).data for name in self.outputs]
+        except ModelError as error:
+            raise RunError(f"{error}") from error
+        return [array for array in results if array is not None]
+
+
+def names_read(node: Any) -> Iterator[str]:
+    """The names that a node reads, those that its graphs read of what is around them too."""
+    yield from (name for name in node.input if name)
+    for attribute in node.attribute:
+        for graph in (*([attribute.g] if attribute.HasField("g") else ()), *attribute.graphs):
+            yield from free_names(graph)
+
+
+def free_names(graph: Any) -> Iterator[str]:
+    """The names that a graph reads and does not define."""
+    own = {i.name for i in graph.input} | {t.name for t in graph.initializer}
+    for node in graph.node:
+        yield from (name for name in names_read(node) if name not in own)
+        own.update(node.output)
+    yield from (o.name for o in graph.output if o.name not in own)

@@ -1,0 +1,434 @@
+"""How operators run on operands whose axes are stored in another order.
+
+A node has a *space*: the axes that its operands share. An order of the space gives every operand
+an order of its own axes, and the operator new attributes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from ..graph import Array, Node, TensorType, Value
+from ..ops import (
+    AddN,
+    ArgExtreme,
+    Binary,
+    BroadcastTo,
+    Cast,
+    Concatenation,
+    Cumsum,
+    Densify,
+    FakeQuant,
+    FullyConnected,
+    LastAxis,
+    MirrorPad,
+    Op,
+    Pack,
+    Pad,
+    ReduceProd,
+    Reduction,
+    Reshape,
+    Reverse,
+    ReverseSequence,
+    Select,
+    Split,
+    SplitV,
+    StridedSlice,
+    Tile,
+    Unary,
+    Unpack,
+)
+
+Perm: TypeAlias = "tuple[int, ...]"
+"""Axes in the order in which they are stored."""
+
+Axes: TypeAlias = "tuple[int, ...] | None"
+"""For each axis of an operand its axis of the space; None: the operand stays as it is."""
+
+
+class Config(NamedTuple):
+    """One way to run a node: the order of its space, and of the axes of each operand."""
+
+    order: Perm
+    inputs: tuple[Perm, ...]
+    outputs: tuple[Perm, ...]
+
+
+@dataclass(frozen=True)
+class Form:
+    """What orders a node can run in.
+
+    Attributes:
+        inputs, outputs: how the axes of operands lie in the space. Several axes of an operand may
+            be one of the space: they stay together, in their order.
+        sizes: of the axes of the space.
+        permuted: the operator for an order.
+        admit: an order as the operator takes it, or None where it cannot.
+        completes: an operand that lacks axes of the space still says an order of all.
+        broadcasts: operands have size 1, or no axis, where they repeat.
+        constants: constant operands, by position, as an order wants them, where that is more
+            than their axes.
+    """
+
+    inputs: tuple[Axes, ...]
+    outputs: tuple[Axes, ...]
+    sizes: tuple[int, ...]
+    permuted: Callable[[Perm], Op]
+    admit: Callable[[Perm], Perm | None] = lambda order: order
+    completes: bool = False
+    broadcasts: bool = False
+    constants: Callable[[Perm], dict[int, Value]] = lambda order: {}
+
+    def config(self, order: Perm, node: Node) -> Config:
+        place = {axis: i for i, axis in enumerate(order)}
+
+        def perm(axes: Axes, value: Value) -> Perm:
+            rank = range(len(value.type.shape))
+            return tuple(rank) if axes is None else tuple(sorted(rank, key=lambda a: place[axes[a]]))
+
+        return Config(
+            order,
+            tuple(perm(a, v) for a, v in zip(self.inputs, node.inputs, strict=True)),
+            tuple(perm(a, v) for a, v in zip(self.outputs, node.outputs, strict=True)),
+        )
+
+    def order(self, axes: Axes, shape: tuple[int, ...], perm: Perm) -> Perm | None:
+        """The order of the space in which an operand of ``shape`` and ``axes`` is in ``perm``."""
+        if axes is None:
+            return None
+        found: list[int] = []
+        last = -1
+        for axis in perm:
+            own = axes[axis]
+            if shape[axis] == 1 != self.sizes[own]:
+                continue
+            if own in found:
+                if found[-1] != own or axis < last:
+                    return None
+            else:
+                found.append(own)
+            last = axis
+        for own in reversed(range(len(self.sizes))):
+            if own not in found:
+                if self.sizes[own] != 1 and not self.completes:
+                    return None
+                found.insert(found.index(own + 1) if own + 1 in found else len(found), own)
+        return self.admit(tuple(found))
+
+
+def permuted_type(t: TensorType, perm: Perm) -> TensorType:
+    """A type with its axes in another order."""
+    quant = t.quant
+    if quant is not None and quant.axis is not None:
+        quant = replace(quant, axis=perm.index(quant.axis))
+    return replace(t, shape=tuple(t.shape[a] for a in perm), quant=quant)
+
+
+def permuted_constant(value: Value, perm: Perm) -> Value:
+    """A constant with its axes in another order."""
+    assert value.data is not None
+    if perm == tuple(range(len(perm))):
+        return value
+    return constant(value, permuted_type(value.type, perm), value.data.transpose(perm))
+
+
+def constant(like: Value, t: TensorType, data: Array) -> Value:
+    """A constant of the name of another."""
+    packed = np.array(data, order="C").reshape(t.shape)
+    packed.setflags(write=False)
+    return Value(like.name, t, packed)
+
+
+def presented(form: Form, axes: Axes, t: TensorType, order: Perm, shortest: bool) -> TensorType:
+    """The type in which an operand that is in its order broadcasts in the order of the space.
+
+    Axes of 1 in front are left out where ``shortest``.
+    """
+    if axes is None or not axes or not form.broadcasts:
+        return t
+    place = {own: i for i, own in enumerate(sorted(axes, key=order.index))}
+    full = [t.shape[place[own]] if own in place else 1 for own in order]
+    cut = next((i for i, d in enumerate(full) if d != 1), len(full) - 1)
+    rank = len(t.shape)
+    if all(d == 1 for d in full[: len(full) - rank]) and tuple(full[-rank:]) == t.shape:
+        return t
+    cut = cut if shortest else 0
+    quant = t.quant
+    if quant is not None and quant.axis is not None:
+        own = next(own for own, i in place.items() if i == quant.axis)
+        if order.index(own) < cut:
+            cut = order.index(own)
+        quant = replace(quant, axis=order.index(own) - cut)
+    return replace(t, shape=tuple(full[cut:]), quant=quant)
+
+
+Rule: TypeAlias = "Callable[[Any, Node], Form | None]"
+
+
+def _whole(value: Value) -> Perm:
+    return tuple(range(len(value.type.shape)))
+
+
+def _without(axes: Perm, dropped: Sequence[int]) -> Perm:
+    return tuple(a for a in axes if a not in dropped)
+
+
+def _each(op: Op, node: Node) -> Form | None:
+    """Operands and result of one shape, element by element."""
+    axes = _whole(node.outputs[0])
+    shape = node.outputs[0].type.shape
+    return Form((axes,) * len(node.inputs), (axes,), shape, lambda order: op)
+
+
+def _broadcast(op: Op, node: Node) -> Form | None:
+    """Operands aligned at their last axes."""
+    if isinstance(op, Select) and op.rows:
+        return None
+    shape = node.outputs[0].type.shape
+    rank = len(shape)
+    inputs = tuple(tuple(range(rank - len(v.type.shape), rank)) for v in node.inputs)
+
+    def permuted(order: Perm) -> Op:
+        if isinstance(op, BroadcastTo):
+            return BroadcastTo(tuple(shape[a] for a in order))
+        return op
+
+    return Form(inputs, (tuple(range(rank)),), shape, permuted, broadcasts=True)
+
+
+def _keeps_last(op: Op, node: Node) -> Form | None:
+    axes, sizes = _whole(node.inputs[0]), node.inputs[0].type.shape
+    return Form((axes,), (axes,), sizes, lambda order: op, _last_stays(sizes))
+
+
+def _last_stays(sizes: Perm) -> Callable[[Perm], Perm | None]:
+    last = len(sizes) - 1
+
+    def admit(order: Perm) -> Perm | None:
+        behind = order[order.index(last) + 1 :]
+        if any(sizes[a] != 1 for a in behind):
+            return None
+        return (*_without(order, (last,)), last)
+
+    return admit
+
+
+def _along_axis(op: Any, node: Node) -> Form | None:
+    """All operands have the axes of the first, and the operator an attribute ``axis``."""
+    axes = _whole(node.inputs[0])
+    return Form(
+        (axes,) * len(node.inputs),
+        (axes,) * len(node.outputs),
+        # the longest of what is joined or split
+        (node.outputs if isinstance(op, Concatenation) else node.inputs)[0].type.shape,
+        lambda order: replace(op, axis=order.index(op.axis)),
+        completes=True,
+    )
+
+
+def _by_axis(op: Any, node: Node) -> Form | None:
+    """Operators with one attribute that has an entry an axis."""
+    axes = _whole(node.inputs[0])
+    name = "multiples" if isinstance(op, Tile) else "paddings"
+
+    def permuted(order: Perm) -> Op:
+        entries = getattr(op, name)
+        return replace(op, **{name: tuple(entries[a] for a in order)})
+
+    return Form((axes,), (axes,), node.outputs[0].type.shape, permuted, completes=True)
+
+
+def _reversed(op: Reverse, node: Node) -> Form | None:
+    axes = _whole(node.inputs[0])
+
+    def permuted(order: Perm) -> Op:
+        return Reverse(tuple(sorted(order.index(a) for a in op.axes)))
+
+    return Form((axes,), (axes,), node.inputs[0].type.shape, permuted)
+
+
+def _reversed_rows(op: ReverseSequence, node: Node) -> Form | None:
+    axes = _whole(node.inputs[0])
+
+    def permuted(order: Perm) -> Op:
+        return ReverseSequence(order.index(op.seq_axis), order.index(op.batch_axis))
+
+    return Form((axes, None), (axes,), node.inputs[0].type.shape, permuted)
+
+
+def _pack(op: Pack, node: Node) -> Form | None:
+    axes = _whole(node.outputs[0])
+    inputs = (_without(axes, (op.axis,)),) * len(node.inputs)
+    shape = node.outputs[0].type.shape
+    return Form(
+        inputs, (axes,), shape, lambda order: Pack(order.index(op.axis)), completes=True
+    )
+
+
+def _unpack(op: Unpack, node: Node) -> Form | None:
+    axes, sizes = _whole(node.inputs[0]), node.inputs[0].type.shape
+    outputs = (_without(axes, (op.axis,)),) * len(node.outputs)
+    return Form(
+        (axes,), outputs, sizes, lambda order: Unpack(order.index(op.axis)), completes=True
+    )
+
+
+def _slice(op: StridedSlice, node: Node) -> Form | None:
+    axes, sizes = _whole(node.inputs[0]), node.inputs[0].type.shape
+
+    def permuted(order: Perm) -> Op:
+        begin, size, strides = (
+            tuple(entries[a] for a in order) for entries in (op.begin, op.size, op.strides)
+        )
+        shrunk = tuple(sorted(order.index(a) for a in op.shrink_axes))
+        return StridedSlice(begin, size, strides, shrunk)
+
+    outputs = (_without(axes, op.shrink_axes),)
+    return Form((axes,), outputs, sizes, permuted, completes=True)
+
+
+def _reduce(op: Reduction, node: Node) -> Form | None:
+    if isinstance(op, ReduceProd) and not node.inputs[0].type.dtype.is_float:
+        return None  # rounded after each factor
+    axes, sizes = _whole(node.inputs[0]), node.inputs[0].type.shape
+    kept = axes if op.keep_dims else _without(axes, op.axes)
+
+    def permuted(order: Perm) -> Op:
+        return replace(op, axes=tuple(sorted(order.index(a) for a in op.axes)))
+
+    return Form((axes,), (kept,), sizes, permuted)
+
+
+def _arg(op: ArgExtreme, node: Node) -> Form | None:
+    axes, sizes = _whole(node.inputs[0]), node.inputs[0].type.shape
+
+    def permuted(order: Perm) -> Op:
+        return replace(op, axis=order.index(op.axis))
+
+    return Form((axes,), (_without(axes, (op.axis,)),), sizes, permuted)
+
+
+def _gather(op: Any, node: Node) -> Form | None:
+    indices = len(node.inputs[1].type.shape)
+    if op.batch_dims or indices > 1:
+        return None
+    axes, sizes = _whole(node.inputs[0]), node.inputs[0].type.shape
+    kept = axes if indices else _without(axes, (op.axis,))
+
+    def permuted(order: Perm) -> Op:
+        return replace(op, axis=order.index(op.axis))
+
+    return Form((axes, None), (kept,), sizes, permuted, completes=True)
+
+
+def _reshape(op: Reshape, node: Node) -> Form | None:
+    """Whole groups of axes that become whole groups of axes; those of size 1 are free."""
+    before, after = node.inputs[0].type.shape, node.outputs[0].type.shape
+    if 0 in before:
+        return None
+    sizes: list[int] = []
+    axes: tuple[list[int], list[int]] = ([], [])
+    while len(axes[0]) < len(before) or len(axes[1]) < len(after):
+        ones = [
+            len(own) < len(shape) and shape[len(own)] == 1
+            for own, shape in zip(axes, (before, after), strict=True)
+        ]
+        group = len(sizes)
+        if any(ones):
+            for own, one in zip(axes, ones, strict=True):
+                own += [group] * one
+            sizes.append(1)
+            continue
+        products = [1, 1]
+        while products[0] != products[1] or products[0] == 1:
+            side = 0 if products[0] <= products[1] else 1
+            products[side] *= (before, after)[side][len(axes[side])]
+            axes[side].append(group)
+        sizes.append(products[0])
+
+    def permuted(order: Perm) -> Op:
+        perm = sorted(range(len(after)), key=lambda a: (order.index(axes[1][a]), a))
+        return Reshape(tuple(after[a] for a in perm))
+
+    return Form((tuple(axes[0]),), (tuple(axes[1]),), tuple(sizes), permuted)
+
+
+def _fully_connected(op: FullyConnected, node: Node) -> Form | None:
+    if op.keep_num_dims:
+        axes, sizes = _whole(node.inputs[0]), node.inputs[0].type.shape
+        inputs = (axes, *(None,) * (len(node.inputs) - 1))
+        return Form(inputs, (axes,), sizes, lambda order: op, _last_stays(sizes), completes=True)
+    return _flattens(op, node)
+
+
+def _flattens(op: FullyConnected, node: Node) -> Form | None:
+    """Constant weights take the last axes of their input, which are summed, in any order."""
+    x, weights = node.inputs[:2]
+    sizes, data = x.type.shape, weights.data
+    depth = weights.type.shape[1]
+    first = next((i for i in range(len(sizes)) if math.prod(sizes[i:]) == depth), None)
+    if data is None or first is None:
+        return None
+    rows = [a for a in range(first) if sizes[a] != 1]
+
+    def admit(order: Perm) -> Perm | None:
+        moved = [a for a in order if sizes[a] != 1]
+        return order if moved[: len(rows)] == rows else None
+
+    def constants(order: Perm) -> dict[int, Value]:
+        summed = [a for a in order if a >= first]
+        if summed == sorted(summed):
+            return {}
+        columns = np.arange(depth).reshape(sizes[first:]).transpose([a - first for a in summed])
+        return {1: constant(weights, weights.type, data[:, columns.reshape(-1)])}
+
+    axes = _whole(x)
+    inputs = (axes, *(None,) * (len(node.inputs) - 1))
+    return Form(inputs, (None,), sizes, lambda order: op, admit, constants=constants)
+
+
+FORMS: dict[type[Op], Rule] = {
+    AddN: _each,
+    ArgExtreme: _arg,
+    Binary: _broadcast,
+    BroadcastTo: _broadcast,
+    Cast: _each,
+    Concatenation: _along_axis,
+    Cumsum: _along_axis,
+    Densify: _each,
+    FakeQuant: _each,
+    FullyConnected: _fully_connected,
+    LastAxis: _keeps_last,
+    MirrorPad: _by_axis,
+    Pack: _pack,
+    Pad: _by_axis,
+    Reduction: _reduce,
+    Reshape: _reshape,
+    Reverse: _reversed,
+    ReverseSequence: _reversed_rows,
+    Select: _broadcast,
+    Split: _along_axis,
+    SplitV: _along_axis,
+    StridedSlice: _slice,
+    Tile: _by_axis,
+    Unary: _each,
+    Unpack: _unpack,
+}
+"""How operators, or bases of operators, run in other orders; all others run in the file's."""
+
+RARE_FORMS: dict[str, Rule] = {"GATHER": _gather, "ZEROS_LIKE": _each}
+"""By the names of operators that are imported when they are used."""
+
+
+def form_of(node: Node) -> Form | None:
+    """What orders a node can run in; None: as it is only."""
+    for kind in type(node.op).__mro__:
+        rule = FORMS.get(kind) or RARE_FORMS.get(kind.__dict__.get("name", ""))
+        if rule is not None:
+            return rule(node.op, node)
+    return None
