@@ -7,7 +7,25 @@ from functools import cache
 
 from ..onnx_call import Row
 
-FAMILIES = ("arithmetic", "movement")
+FAMILIES = (
+    "arithmetic",
+    "reductions",
+    "normalization",
+    "products",
+    "images",
+    "recurrent",
+    "vision",
+    "signal",
+    "movement",
+    "indexing",
+    "shapes",
+    "conversions",
+    "control",
+    "quantized",
+    "attention",
+    "generate",
+    "loss",
+)
 """The modules of this package; each has ``OPERATORS``, rows by name."""
 
 

@@ -1,0 +1,7 @@
+"""Convolutions and matrix products."""
+
+from __future__ import annotations
+
+from ..onnx_call import Row
+
+OPERATORS: dict[str, Row] = {}

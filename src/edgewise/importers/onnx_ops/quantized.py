@@ -1,0 +1,7 @@
+"""Quantized operators."""
+
+from __future__ import annotations
+
+from ..onnx_call import Row
+
+OPERATORS: dict[str, Row] = {}

@@ -1,0 +1,7 @@
+"""Operators that make tensors: shapes, constants, ranges."""
+
+from __future__ import annotations
+
+from ..onnx_call import Row
+
+OPERATORS: dict[str, Row] = {}
