@@ -38,9 +38,14 @@ if TYPE_CHECKING:
 def compare(
     model: Model,
     against: Annotated[
-        str,
-        typer.Option("--against", metavar="PEER", help="The other runtime: litert or openvino."),
-    ] = "litert",
+        str | None,
+        typer.Option(
+            "--against",
+            metavar="PEER",
+            help="The other runtime: litert, onnxruntime, ncnn, opencv, torch or openvino. "
+            "Default: that of the file's format.",
+        ),
+    ] = None,
     inputs: Annotated[
         list[Path] | None,
         typer.Option("--inputs", metavar="FILE", help="A picture, .npy or .npz; may be repeated."),
@@ -87,6 +92,7 @@ def compare(
     """
     from ..tools import compare as comparing
     from ..tools.facts import Compiling
+    from ..tools.peers import native_peer
 
     if inputs and random:
         raise InputError("--inputs and --random: give one of them")
@@ -96,7 +102,7 @@ def compare(
         facts = comparing.compare(
             graph,
             model,
-            against,
+            against or native_peer(model),
             comparing.comparison_inputs(graph, inputs or [], count, seed),
             tolerance=tolerance,
             alone=alone,

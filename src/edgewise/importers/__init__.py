@@ -11,7 +11,7 @@ from typing import NamedTuple, SupportsIndex, TypeAlias
 
 from ..errors import InputError, ModelError
 from ..graph import Graph, LateGraph, Outline, Shapes, checked_shapes, digest_of
-from .content import REGISTERED, Content, Source
+from .content import HEAD, REGISTERED, Content, Source
 
 
 class Format(NamedTuple):
@@ -162,6 +162,22 @@ def _read(content: Content, chosen: Source, known: Known | None) -> Graph:
     return graph.read_from(digest, again)
 
 
+def format_of(path: str | os.PathLike[str]) -> Format:
+    """The format of a file, by its content, then by its suffix.
+
+    Raises:
+        InputError: it cannot be read.
+        ModelError: its format is unknown.
+    """
+    try:
+        with open(path, "rb") as file:
+            head = file.read(HEAD)
+    except OSError as error:
+        raise InputError(f"{path}: it cannot be read: {error}") from error
+    with _errors_of(os.fspath(path)):
+        return _format(head, os.path.splitext(path)[1].lower())
+
+
 def _format(head: bytes, suffix: str) -> Format:
     for format in FORMATS:
         if format.matches(head):
@@ -173,4 +189,4 @@ def _format(head: bytes, suffix: str) -> Format:
     raise ModelError(f"unknown format; Edgewise reads {known}")
 
 
-__all__ = ["FORMATS", "Format", "load"]
+__all__ = ["FORMATS", "Format", "format_of", "load"]

@@ -33,12 +33,11 @@ def compare(
         EdgewiseError: the model, the peer or an option does not fit.
     """
     peer = peers.open_peer(against, model, graph, signature=signature)
-    tensors: differences.Tensors = lambda arrays: {}  # noqa: E731
-    if isinstance(peer, peers.LiteRT):
-        names, shapes = [v.name for v in graph.outputs], [v.type.shape for v in graph.inputs]
-        tensors = peers.LiteRTTensors(model, names, shapes=shapes).run
-    elif alone:
+    named = signature is not None and len(graph.metadata["signatures"]) > 1
+    shown = None if named else peers.open_tensors(against, model, graph)
+    if alone and shown is None:
         raise InputError(f"--alone: {peer.name} does not show its tensors")
+    tensors: differences.Tensors = (lambda arrays: {}) if shown is None else shown.run
     with contextlib.closing(compiling.program(graph, threads)) as program:
         fixed = compiling.requantization == "fixed_point"
         outcome = differences.compare(

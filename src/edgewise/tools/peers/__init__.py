@@ -8,16 +8,34 @@ from pathlib import Path
 
 from ...errors import InputError
 from ...graph import Graph
-from .base import Peer, peer_version
+from ...importers import format_of
+from .base import Peer, PeerTensors, peer_version
 from .litert import LiteRT, LiteRTSignature, LiteRTTensors, with_all_outputs
+from .onnxruntime import ONNXRuntime, ONNXRuntimeTensors
 from .openvino import OpenVINO
 
 PEERS: dict[str, Callable[..., Peer]] = {
     "litert": LiteRT,
+    "onnxruntime": ONNXRuntime,
     "openvino": OpenVINO,
     "openvino-default": functools.partial(OpenVINO, precision=None),
 }
-"""By the names that ``--against`` takes."""
+"""By the names that ``--against`` takes; each takes a model, threads and the inputs' shapes."""
+
+TENSORS: dict[str, Callable[..., PeerTensors]] = {
+    "litert": LiteRTTensors,
+    "onnxruntime": ONNXRuntimeTensors,
+}
+"""Of the peers that show every tensor, what gives them; takes a model, names of the graph's
+outputs, threads and the inputs' shapes."""
+
+NATIVE = {"TensorFlow Lite": "litert", "ONNX": "onnxruntime"}
+"""The peer that a format's networks are compared with, where none is named."""
+
+
+def native_peer(model: Path) -> str:
+    """The name of the peer for the format of a file; LiteRT where it has none."""
+    return NATIVE.get(format_of(model).name, "litert")
 
 
 def open_peer(
@@ -39,14 +57,33 @@ def open_peer(
     return LiteRTSignature(model, signature, inputs, outputs, threads)
 
 
+def open_tensors(name: str, model: Path, graph: Graph) -> PeerTensors | None:
+    """What gives every tensor of ``graph`` as the peer called ``name`` computes it, if it shows
+    them.
+
+    Raises: as `open_peer`.
+    """
+    if name not in TENSORS:
+        return None
+    outputs, shapes = [v.name for v in graph.outputs], [v.type.shape for v in graph.inputs]
+    return TENSORS[name](model, outputs, shapes=shapes)
+
+
 __all__ = [
+    "NATIVE",
     "PEERS",
+    "TENSORS",
     "LiteRT",
     "LiteRTSignature",
     "LiteRTTensors",
+    "ONNXRuntime",
+    "ONNXRuntimeTensors",
     "OpenVINO",
     "Peer",
+    "PeerTensors",
+    "native_peer",
     "open_peer",
+    "open_tensors",
     "peer_version",
     "with_all_outputs",
 ]

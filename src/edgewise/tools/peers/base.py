@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
 
@@ -33,6 +33,13 @@ class Peer(Protocol):
 
     def run(self, arrays: Sequence[Array]) -> list[Array]:
         """The outputs for ``arrays``, both in the model's order."""
+
+
+class PeerTensors(Protocol):
+    """Every tensor that another runtime computes of one model."""
+
+    def run(self, arrays: Sequence[Array]) -> Mapping[str, Array]:
+        """The tensors by the names that the graph has for them, for inputs in its order."""
 
 
 def peer_version(package: str) -> str | None:
