@@ -1,0 +1,213 @@
+"""The operator tests of the `onnx` package: which count, how one is run, how results are compared.
+
+``python -m tests.suites.onnx_nodes`` runs them and prints how many pass; ``--only REGEX`` runs
+those whose names match and prints what is wrong with each. onnx_exceptions.csv lists the tests
+of the counted kind that do not pass, and why.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import csv
+import re
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from enum import Enum
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+import edgewise as ew
+from edgewise.graph import Graph
+
+Array = npt.NDArray[Any]
+Run = Callable[[Graph, Sequence[Array]], Sequence[Array]]
+
+EXCEPTIONS = Path(__file__).with_name("onnx_exceptions.csv")
+
+STRINGS = ("StringConcat", "StringNormalizer", "StringSplit", "RegexFullMatch", "TfIdfVectorizer")
+SEQUENCES = ("SequenceInsert", "SequenceMap", "SplitToSequence")
+IMAGES = ("ImageDecoder",)
+QUANTIZED = (
+    "ConvInteger",
+    "DequantizeLinear",
+    "DynamicQuantizeLinear",
+    "MatMulInteger",
+    "QLinearConv",
+    "QLinearMatMul",
+    "QuantizeLinear",
+)
+FLOAT32, STRING = 1, 8
+OTHER_FLOATS = (10, 11, 14, 15, 16, *range(17, 21), 23, 24)
+"""Numbers of TensorProto.DataType: floats that are not float32, and complex numbers."""
+
+
+class Kind(Enum):
+    """What a test is about, as the totals tell them apart.
+
+    COUNTED: one operator of the standard domain that quantizes, or that has a float32 tensor and
+    no other floats among its inputs and outputs. OTHER: one of other element types alone.
+    EXPANDED: the functions that define operators, written out as several.
+    LEFT_OUT: other domains (training, machine learning, preview), and operators on strings, on
+    sequences and on encoded images.
+    """
+
+    COUNTED = "float32 and quantized"
+    OTHER = "other element types"
+    EXPANDED = "functions written out"
+    LEFT_OUT = "strings, sequences, encoded images, other domains"
+
+
+class Case(NamedTuple):
+    """A test: a model of, most often, one node, with inputs and expected outputs."""
+
+    name: str
+    model: Any
+    data: Sequence[tuple[Sequence[Any], Sequence[Any]]]
+    rtol: float
+    atol: float
+
+    @property
+    def operator(self) -> str:
+        """The operator of its last node."""
+        return str(self.model.graph.node[-1].op_type)
+
+    @property
+    def kind(self) -> Kind:
+        graph = self.model.graph
+        types = [_element(v.type) for v in (*graph.input, *graph.output)]
+        operators = {n.op_type for n in graph.node}
+        if (
+            any(n.domain not in ("", "ai.onnx") for n in graph.node)
+            or operators & {*STRINGS, *SEQUENCES, *IMAGES}
+            or any(t is None or t == STRING for t in types)
+        ):
+            return Kind.LEFT_OUT
+        if "_expanded" in self.name:
+            return Kind.EXPANDED
+        if operators & set(QUANTIZED):
+            return Kind.COUNTED
+        single = FLOAT32 in types and not set(types) & set(OTHER_FLOATS)
+        return Kind.COUNTED if single else Kind.OTHER
+
+
+def _element(type: Any) -> int | None:
+    """The element type of a tensor or an optional one; None for sequences."""
+    kind = type.WhichOneof("value")
+    if kind == "optional_type":
+        return _element(type.optional_type.elem_type)
+    return int(type.tensor_type.elem_type) if kind == "tensor_type" else None
+
+
+@cache
+def cases() -> tuple[Case, ...]:
+    """All tests of the installed `onnx` package, by name."""
+    from onnx.backend.test.case.node import collect_testcases
+
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        found = collect_testcases()
+    made = (Case(c.name, c.model, c.data_sets, c.rtol, c.atol) for c in found)
+    return tuple(sorted(made, key=lambda case: case.name))
+
+
+def exceptions() -> dict[str, str]:
+    """The counted tests that do not pass, and why."""
+    with EXCEPTIONS.open(newline="", encoding="utf-8") as file:
+        return {row["case"]: row["reason"] for row in csv.DictReader(file)}
+
+
+def reference(graph: Graph, arrays: Sequence[Array]) -> list[Array]:
+    values = dict(zip(graph.inputs, arrays, strict=True))
+    for node, results in graph.reference(values):
+        values.update(zip(node.outputs, results, strict=True))
+    return [v.data if v.data is not None else values[v] for v in graph.outputs]
+
+
+def compiled(graph: Graph, arrays: Sequence[Array]) -> list[Array]:
+    with contextlib.closing(ew.compile(graph)) as program:
+        given = program(*arrays)
+    return list(given) if isinstance(given, tuple) else [given]
+
+
+def wrong_with(case: Case, run: Run = compiled) -> str | None:
+    """What is wrong with the results of a test, in one line; None if it passes."""
+    try:
+        graph = ew.load(case.model.SerializeToString())
+        for inputs, expected in case.data:
+            given = run(graph, [np.asarray(x) for x in inputs])
+            wrong = mismatch(case, given, expected)
+            if wrong:
+                return wrong
+    except ew.EdgewiseError as error:
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def mismatch(case: Case, given: Sequence[Array], expected: Sequence[Any]) -> str | None:
+    """How outputs differ from the expected ones by more than the test's tolerance."""
+    if len(given) != len(expected):
+        return f"{len(given)} outputs; {len(expected)} are expected"
+    for i, (y, wanted) in enumerate(zip(given, map(np.asarray, expected), strict=True)):
+        if (y.dtype, y.shape) != (wanted.dtype, wanted.shape):
+            return f"output {i} is {y.dtype}{y.shape}; expected is {wanted.dtype}{wanted.shape}"
+        exact = wanted.dtype.kind not in "fc"
+        close = (
+            y == wanted
+            if exact
+            else np.isclose(y, wanted, rtol=case.rtol, atol=case.atol, equal_nan=True)
+        )
+        if not np.all(close):
+            at = tuple(int(n) for n in np.argwhere(~close)[0])
+            count = int(np.sum(~close))
+            return f"output {i} differs at {count} places; at {at} {y[at]} for {wanted[at]}"
+    return None
+
+
+def failures(chosen: Iterable[Case], run: Run = compiled) -> dict[str, str]:
+    """What is wrong with each test that does not pass."""
+    found = {}
+    for case in chosen:
+        wrong = wrong_with(case, run)
+        if wrong:
+            found[case.name] = wrong
+    return found
+
+
+def main() -> int:
+    """Print how many tests of each kind pass; 1 if the exceptions listed are not those found."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--only", metavar="REGEX", help="run tests whose names match")
+    parser.add_argument("--kind", choices=[k.name.lower() for k in Kind], help="of one kind")
+    parser.add_argument("--reference", action="store_true", help="by references, not compiled")
+    chosen = parser.parse_args()
+    total, passed, found = Counter[Kind](), Counter[Kind](), {}
+    listed = exceptions()
+    for case in cases():
+        kind = case.kind
+        if (chosen.only and not re.search(chosen.only, case.name)) or (
+            chosen.kind and chosen.kind != kind.name.lower()
+        ):
+            continue
+        wrong = wrong_with(case, reference if chosen.reference else compiled)
+        total[kind] += 1
+        passed[kind] += wrong is None
+        if wrong is not None:
+            found[case.name] = kind
+            print(f"{kind.name:8} {case.name} [{listed.get(case.name, 'not listed')}]: {wrong}")
+    for kind in total:
+        share = 100 * passed[kind] / total[kind]
+        print(f"{kind.value}: {passed[kind]} of {total[kind]} pass ({share:.1f} %)")
+    if chosen.only or chosen.kind:
+        return 0
+    return int({n for n, kind in found.items() if kind is Kind.COUNTED} != listed.keys())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
