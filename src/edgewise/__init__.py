@@ -51,6 +51,7 @@ __all__ = [
     "load",
     "optimize",
     "register_custom",
+    "save",
     "tune",
 ]
 
@@ -87,6 +88,22 @@ def load(
         ModelError: it is broken; ``UnsupportedError``: it uses what Edgewise does not have yet.
     """
     return importers.load(source, signature, shapes, dims, weights, stored.outline)
+
+
+def save(graph: Graph, path: str | os.PathLike[str]) -> None:
+    """Write a network to a .tflite file, which LiteRT and Edgewise read; see docs/converting.md.
+
+    A graph that was read from a .tflite file is written as it is. Others run through the passes
+    whose results such a file can have. An existing file is replaced when all is written.
+
+    Raises:
+        InputError: ``path`` does not end in .tflite, or cannot be written.
+        UnsupportedError: listing every operator that TensorFlow Lite lacks.
+        GraphError: the graph breaks an invariant.
+    """
+    from .exporters import save
+
+    save(graph, path)
 
 
 def optimize(graph: Graph) -> Graph:

@@ -67,6 +67,8 @@ def version(builtin: str, signed: Signed) -> int:
 def _conv(s: Signed) -> int:
     if s.inputs[0].shape[3] != s.inputs[1].shape[3]:
         return 6
+    if "QuantizedBiasType" in s.fields:
+        return 8
     if s.is_hybrid:
         return 5 if s.is_per_channel else 2
     return {I8: 3, I16: 4}.get(s.x, 1)
@@ -83,7 +85,7 @@ def _fully_connected(s: Signed) -> int:
     if s.is_hybrid and s.is_per_channel:
         return 12
     if s.x is I16:
-        return 7
+        return 11 if "QuantizedBiasType" in s.fields else 7
     if len(s.inputs) == 2:
         return 6
     if s.fields["KeepNumDims"]:
@@ -101,6 +103,8 @@ def _batch_matmul(s: Signed) -> int:
 
 def _transpose_conv(s: Signed) -> int:
     """Its operands are (output shape, weights, input, bias)."""
+    if "QuantizedBiasType" in s.fields:
+        return 5
     if s.fields["FusedActivationFunction"]:
         return 4
     if len(s.inputs) == 4:
@@ -204,21 +208,17 @@ def _abs(s: Signed) -> int:
 def _lstm(s: Signed) -> int:
     if s.fields.get("KernelType"):
         return 2
-    return _sequence_lstm(s) + (1 if s.x is F32 and _weights(s) is I8 else 0)
+    return _sequence_lstm(s) + (1 if s.is_hybrid else 0)
 
 
 def _sequence_lstm(s: Signed) -> int:
-    if s.x is not F32:
+    if s.x is I16:
         return 5
-    return (3 if s.fields["AsymmetricQuantizeInputs"] else 2) if _weights(s) is I8 else 1
-
-
-def _weights(s: Signed) -> DType:
-    return s.inputs[1].dtype
+    return _recurrent(s)
 
 
 def _recurrent(s: Signed) -> int:
-    return (3 if s.fields["AsymmetricQuantizeInputs"] else 2) if _weights(s) is I8 else 1
+    return (3 if s.fields["AsymmetricQuantizeInputs"] else 2) if s.is_hybrid else 1
 
 
 def _svdf(s: Signed) -> int:
@@ -276,18 +276,18 @@ RULES: dict[str, Rule] = {
     "WHERE": lambda s: 1 if s.x is BOOL else 2,
 }
 
-_WIDE = {I16: 3, I8: 2}
+_INT8, _BOTH, _WIDE, _BOOL = {I8: 2}, {I8: 2, I16: 2}, {I16: 3, I8: 2}, {BOOL: 3, I8: 2}
 
 BY_TYPE: dict[str, Mapping[DType, int]] = {
-    **dict.fromkeys(("ARG_MAX", "ARG_MIN"), {BOOL: 3, I8: 2}),
+    **dict.fromkeys(("ARG_MAX", "ARG_MIN"), _BOOL),
     **dict.fromkeys(("AVERAGE_POOL_2D", "MAX_POOL_2D"), _WIDE),
-    **dict.fromkeys(("EXP", "LOG", "REDUCE_PROD"), {I8: 2, I16: 2}),
+    **dict.fromkeys(("EXP", "LOG", "REDUCE_PROD"), _BOTH),
     **dict.fromkeys(("GREATER_EQUAL", "LESS", "LOGISTIC", "TANH"), _WIDE),
     **dict.fromkeys(("MEAN", "MIRROR_PAD", "REDUCE_MAX", "REDUCE_MIN"), _WIDE),
     **dict.fromkeys(("RELU6", "RSQRT", "SOFTMAX"), _WIDE),
-    **dict.fromkeys(("DEPTH_TO_SPACE", "SPACE_TO_DEPTH", "SPLIT_V"), {I8: 2}),
-    **dict.fromkeys(("GREATER", "LESS_EQUAL", "LOG_SOFTMAX"), {I8: 2}),
-    **dict.fromkeys(("L2_NORMALIZATION", "SQUARED_DIFFERENCE", "SUM"), {I8: 2}),
+    **dict.fromkeys(("DEPTH_TO_SPACE", "SPACE_TO_DEPTH", "SPLIT_V"), _INT8),
+    **dict.fromkeys(("GREATER", "LESS_EQUAL", "LOG_SOFTMAX"), _INT8),
+    **dict.fromkeys(("L2_NORMALIZATION", "SQUARED_DIFFERENCE", "SUM"), _INT8),
     "CONCATENATION": {U32: 4, **_WIDE},
     "EQUAL": {I16: 4, STRING: 3, I8: 2},
     "FLOOR_DIV": {I16: 3, I8: 3, F32: 2},

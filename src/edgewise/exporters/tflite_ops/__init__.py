@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...errors import UnsupportedError
 from ...graph import Node
-from ...ops import Op, Rounding
+from ...ops import Interpreted, Op, Rounding
 from ..tflite_call import Row, Written
 from . import (
     arithmetic,
@@ -40,6 +40,8 @@ def write_operator(node: Node) -> Written:
     """
     op = node.op
     row = ROWS.get(type(op))
+    if isinstance(op, Interpreted):
+        raise UnsupportedError(f"only a call tells the shapes of {', '.join(op.operators)}")
     if row is None:
         raise UnsupportedError("TensorFlow Lite has no such operator")
     if getattr(op, "rounding", Rounding.FLOAT) is not Rounding.FLOAT:

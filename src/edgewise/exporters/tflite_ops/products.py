@@ -12,11 +12,12 @@ from ... import ops
 from ...dtype import DType, QParams
 from ...graph import Node, Value
 from ...ops.hybrid import is_hybrid
-from ..tflite_call import Row, Written, activation, by_sides, ints, required_padding
+from ..tflite_call import TYPES, Row, Written, activation, by_sides, ints, required_padding
 
 
 def conv_2d(op: ops.Conv2D, node: Node) -> Written:
-    return Written(op.name, _operands(node), "Conv2DOptions", _convolution(op, node))
+    fields = {**_convolution(op, node), **_sums(node)}
+    return Written(op.name, _operands(node), "Conv2DOptions", fields)
 
 
 def depthwise_conv_2d(op: ops.DepthwiseConv2D, node: Node) -> Written:
@@ -47,6 +48,7 @@ def transpose_conv(op: ops.TransposeConv, node: Node) -> Written:
         "StrideH": op.stride[0],
         "StrideW": op.stride[1],
         "FusedActivationFunction": activation(op.activation),
+        **_sums(node),
     }
     shape = ints(*node.outputs[0].type.shape)
     return Written(op.name, (shape, w, x, *bias), "TransposeConvOptions", fields)
@@ -85,6 +87,7 @@ def fully_connected(op: ops.FullyConnected, node: Node) -> Written:
         "FusedActivationFunction": activation(op.activation),
         "KeepNumDims": op.keep_num_dims,
         "AsymmetricQuantizeInputs": _is_hybrid(node),
+        **_sums(node),
     }
     return Written(op.name, _operands(node), "FullyConnectedOptions", fields)
 
@@ -96,6 +99,14 @@ def batch_matmul(op: ops.BatchMatMul, node: Node) -> Written:
         "AsymmetricQuantizeInputs": _is_hybrid(node),
     }
     return Written(op.name, node.inputs, "BatchMatMulOptions", fields)
+
+
+def _sums(node: Node) -> dict[str, int]:
+    """The type of a bias of int32 where sums of int16 would be int64."""
+    types = [t.dtype for t in node.input_types]
+    if types[0] is DType.INT16 and types[2:] == [DType.INT32]:
+        return {"QuantizedBiasType": TYPES[DType.INT32]}
+    return {}
 
 
 def _is_hybrid(node: Node) -> bool:

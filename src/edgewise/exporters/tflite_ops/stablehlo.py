@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from ... import ops
+from ...dtype import DType
 from ...graph import Array, Node
 from ...importers.tflite_ops.stablehlo import FUNCTIONS, OF_ROWS
 from ...ops import Computation
@@ -33,8 +35,10 @@ def dilate(op: ops.Dilate, node: Node) -> Written:
 def reduce_window(op: ops.ReduceWindow, node: Node) -> Written:
     """Padding, and dilation of x, need the operator of StableHLO."""
     x, init = node.inputs
+    fields: dict[str, Any]
     if not any((*op.low, *op.high)) and set(op.base) <= {1}:
-        inputs = (x, init, *(ints(*v) for v in (op.window, op.strides, op.dilations)))
+        sizes = (op.window, op.strides, op.dilations)
+        inputs = (x, init, *(ints(*v, dtype=DType.INT64) for v in sizes))
         fields = {"ReduceFunction": CODES[op.computation]}
         return Written("REDUCE_WINDOW", inputs, "ReduceWindowOptions", fields)
     pads = [n for pair in zip(op.low, op.high, strict=True) for n in pair]
@@ -46,8 +50,8 @@ def reduce_window(op: ops.ReduceWindow, node: Node) -> Written:
         "BaseDilations": op.base,
         "Padding": pads,
     }
-    fields = {"BodySubgraphIndex": body, **{name: _longs(v) for name, v in longs.items()}}
-    options = "StablehloReduceWindowOptions"
+    options, written = "StablehloReduceWindowOptions", {k: _longs(v) for k, v in longs.items()}
+    fields = {"BodySubgraphIndex": body, **written}
     return Written("STABLEHLO_REDUCE_WINDOW", node.inputs, options, fields)
 
 

@@ -1,0 +1,65 @@
+"""Graphs to files: .tflite."""
+
+from __future__ import annotations
+
+import os
+
+from ..errors import InputError
+from ..graph import Graph
+from ..importers.tflite_metadata import FileMetadata
+from ..passes import PIPELINE as ALL
+from ..passes import fuse_elementwise, fuse_epilogue, optimize, unroll_recurrent
+from .files import written_whole
+from .legalize import legalize
+from .tflite import to_file
+from .tflite_file import to_bytes
+
+NOT_WRITTEN = (unroll_recurrent, fuse_epilogue, fuse_elementwise)
+"""Passes whose results no file can have."""
+
+PIPELINE = tuple(step for step in ALL if step not in NOT_WRITTEN)
+"""The passes that graphs of other formats run through before they are written."""
+
+SUFFIX = ".tflite"
+
+
+def save(graph: Graph, path: str | os.PathLike[str]) -> None:
+    """Write a graph to a .tflite file; see `edgewise.save`."""
+    name = checked(path)
+    content = to_tflite(prepare(graph))
+    with written_whole(name) as file:
+        file.write(content)
+
+
+def checked(path: str | os.PathLike[str]) -> str:
+    """A path to write to.
+
+    Raises:
+        InputError: it is none of a .tflite file.
+    """
+    name = os.fspath(path)
+    if not name.lower().endswith(SUFFIX):
+        raise InputError(f"{name}: graphs are written to {SUFFIX} files; the name must end so")
+    return name
+
+
+def prepare(graph: Graph) -> Graph:
+    """The graph in operators that a .tflite file can have.
+
+    One that was read from a .tflite file has them already, and keeps them.
+    """
+    if not isinstance(graph.metadata, FileMetadata):
+        graph = optimize(graph, PIPELINE)
+    return optimize(graph, (legalize,))
+
+
+def to_tflite(graph: Graph) -> bytes:
+    """The bytes of a .tflite file.
+
+    Raises:
+        UnsupportedError: listing every operator that such a file cannot have.
+    """
+    return to_bytes(to_file(graph))
+
+
+__all__ = ["PIPELINE", "checked", "prepare", "save", "to_tflite"]

@@ -1,0 +1,184 @@
+"""Operators as TensorFlow Lite has them: explicit paddings, activations that it does not fuse."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from ..dtype import DType
+from ..graph import Graph, Node, TensorType, Value
+from ..ops import (
+    Activation,
+    AveragePool2D,
+    BatchMatMul,
+    Concatenation,
+    Control,
+    Conv2D,
+    Conv3D,
+    Conv3DTranspose,
+    Densify,
+    DepthwiseConv2D,
+    If,
+    L2Pool2D,
+    MaxPool2D,
+    MaxPoolingWithArgmax2D,
+    Mul,
+    Op,
+    Pad,
+    Relu,
+    Relu0To1,
+    Relu6,
+    ReluN1To1,
+    StridedSlice,
+    TransposeConv,
+    While,
+)
+from ..passes.rewrite import Replacement, Sweep, fresh_name, rewrite
+from .tflite_call import ACTIVATIONS, by_sides, padding
+
+Pads: TypeAlias = "Sequence[tuple[int, int]]"
+
+CLAMPS: dict[Activation, Op] = {
+    Activation.RELU: Relu(),
+    Activation.RELU6: Relu6(),
+    Activation.RELU_N1_TO_1: ReluN1To1(),
+    Activation.RELU_0_TO_1: Relu0To1(),
+}
+UNFUSED = (BatchMatMul, Concatenation)
+"""Operators that TensorFlow Lite fuses no activation with."""
+
+PADDED = (Conv2D, DepthwiseConv2D, Conv3D)
+TRANSPOSED = (TransposeConv, Conv3DTranspose)
+POOLS = (AveragePool2D, L2Pool2D, MaxPool2D)
+
+
+def legalize(graph: Graph) -> Graph:
+    """The graph in operators that a .tflite file can have; what has none there stays as it is.
+
+    Paddings that are neither SAME nor VALID become PAD, the result of a transposed convolution is
+    cut out of a larger one, and activations that are not fused become operators.
+
+    Given:
+        %b = MAX_POOL_2D[filter=(3, 3), padding=(1, 1, 1, 1)](%a) : float32[1x8x8x2]
+    Result:
+        %p = PAD[paddings=((0, 0), (1, 1), (1, 1), (0, 0)), value=-inf](%a) : float32[1x10x10x2]
+        %b = MAX_POOL_2D[filter=(3, 3)](%p)
+
+    Padding does not count in an average. Of floats, the mean over zeros too is multiplied by a
+    constant; integers stay as they are.
+
+    Given:
+        %b = AVERAGE_POOL_2D[filter=(3, 3), padding=(1, 1, 1, 1)](%a) : float32[1x8x8x2]
+    Result:
+        %p = PAD[paddings=((0, 0), (1, 1), (1, 1), (0, 0))](%a) : float32[1x10x10x2]
+        %m = AVERAGE_POOL_2D[filter=(3, 3)](%p)
+        %b = MUL(%m, @counts)
+    """
+    names = {v.name for v in graph.sources}
+    names.update(v.name for node in graph.nodes for v in node.outputs)
+    rules = _Rules(names)
+    graph = rewrite(graph, (Control,), _inner)
+    graph = rewrite(graph, (Densify,), lambda node, sweep: node.inputs)
+    graph = rewrite(graph, (Op,), rules.unfuse)
+    graph = rewrite(graph, PADDED, rules.pad)
+    graph = rewrite(graph, POOLS, rules.pool)
+    return rewrite(graph, TRANSPOSED, rules.cut)
+
+
+def _inner(node: Node, sweep: Sweep) -> Node:
+    op = node.op
+    if isinstance(op, If):
+        return replace(node, op=If(legalize(op.then), legalize(op.otherwise)))
+    assert isinstance(op, While)
+    return replace(node, op=While(legalize(op.test), legalize(op.body)))
+
+
+class _Rules:
+    """Rules of `rewrite` that put new nodes before a node; ``names`` are taken."""
+
+    def __init__(self, names: set[str]) -> None:
+        self.names = names
+
+    def before(self, sweep: Sweep, node: Node, op: Op, inputs: Sequence[Value]) -> Value:
+        """The result of a new node, quantized as its operator says, or else as ``node``'s."""
+        (inferred,) = op.infer([v.type for v in inputs])
+        if inferred.quant is None and inferred.dtype is node.outputs[0].type.dtype:
+            inferred = replace(inferred, quant=node.outputs[0].type.quant)
+        name = fresh_name(f"{node.outputs[0].name}/{op.name.lower()}", self.names)
+        value = Value(name, inferred)
+        sweep.append(Node(op, tuple(inputs), (value,), node.origin))
+        return value
+
+    def unfuse(self, node: Node, sweep: Sweep) -> Replacement:
+        given = getattr(node.op, "activation", None)
+        if not isinstance(given, Activation) or given is Activation.NONE:
+            return None
+        if given in ACTIVATIONS and not isinstance(node.op, UNFUSED):
+            return None
+        plain: Any = replace(node.op, activation=Activation.NONE)  # type: ignore[call-arg]
+        if len(node.outputs) != 1:
+            return None
+        value = self.before(sweep, node, plain, node.inputs)
+        return replace(node, op=CLAMPS[given], inputs=(value,))
+
+    def pad(self, node: Node, sweep: Sweep) -> Replacement:
+        op: Any = node.op
+        x, w = node.input_types[:2]
+        is_volume = isinstance(op, Conv3D)
+        taps = w.shape[:3] if is_volume else w.shape[1:3]
+        spans = [(k - 1) * d + 1 for k, d in zip(taps, op.dilation, strict=True)]
+        pads = op.padding if is_volume else by_sides(op.padding)
+        if padding(pads, x.shape[1:-1], spans, op.stride) is not None:
+            return None
+        padded = self.before(sweep, node, Pad(((0, 0), *pads, (0, 0))), node.inputs[:1])
+        none: Any = ((0, 0),) * 3 if is_volume else (0, 0, 0, 0)
+        return replace(node, op=replace(op, padding=none), inputs=(padded, *node.inputs[1:]))
+
+    def pool(self, node: Node, sweep: Sweep) -> Replacement:
+        op: Any = node.op
+        x = node.input_types[0]
+        pads = by_sides(op.padding)
+        if padding(pads, x.shape[1:3], op.filter, op.stride) is not None:
+            return None
+        if isinstance(op, MaxPoolingWithArgmax2D):
+            return None
+        is_max = isinstance(op, MaxPool2D)
+        if not is_max and x.dtype is not DType.FLOAT32:
+            return None
+        lowest = None if not is_max else -math.inf if x.dtype.is_float else x.dtype.range[0]
+        padded = self.before(sweep, node, Pad(((0, 0), *pads, (0, 0)), lowest), node.inputs)
+        whole = replace(op, padding=(0, 0, 0, 0))
+        if is_max:
+            return replace(node, op=whole, inputs=(padded,))
+        pooled = self.before(sweep, node, replace(whole, activation=Activation.NONE), [padded])
+        ratio = math.prod(op.filter) / op.counts(x.shape)
+        factors = np.asarray(ratio if isinstance(op, AveragePool2D) else np.sqrt(ratio), np.float32)
+        name = fresh_name(f"{node.outputs[0].name}/counts", self.names)
+        counts = Value(name, TensorType(factors.shape, DType.FLOAT32), factors)
+        return replace(node, op=Mul(op.activation), inputs=(pooled, counts))
+
+    def cut(self, node: Node, sweep: Sweep) -> Replacement:
+        op: Any = node.op
+        x, w = node.input_types[:2]
+        is_volume = isinstance(op, Conv3DTranspose)
+        taps = w.shape[:3] if is_volume else w.shape[1:3]
+        pads = op.padding if is_volume else by_sides(op.padding)
+        spans = [(k - 1) * d + 1 for k, d in zip(taps, _dilation(op), strict=True)]
+        if padding(pads, op.output_size, spans, op.stride) is not None:
+            return None
+        sizes = zip(x.shape[1:-1], spans, op.stride, pads, op.output_size, strict=True)
+        whole = tuple(max((n - 1) * s + k, first + out) for n, k, s, (first, _), out in sizes)
+        none: Any = ((0, 0),) * 3 if is_volume else (0, 0, 0, 0)
+        value = self.before(sweep, node, replace(op, padding=none, output_size=whole), node.inputs)
+        rank = len(x.shape)
+        begin = (0, *(first for first, _ in pads), 0)
+        slice_ = StridedSlice(begin, node.outputs[0].type.shape, (1,) * rank)
+        return replace(node, op=slice_, inputs=(value,))
+
+
+def _dilation(op: Any) -> tuple[int, ...]:
+    return op.dilation if isinstance(op, Conv3DTranspose) else (1, 1)
