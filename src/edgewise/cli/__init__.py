@@ -4,7 +4,18 @@ A command's function is registered on `app`, gathers facts through functions of 
 and ends with `base.finish`. The line of imports below lists the commands.
 """
 
-from . import bench, compare, doctor, inspect, profile, run, tune
+from . import bench, bisect, compare, convert, doctor, inspect, profile, run, tune
 from .base import app
 
-__all__ = ["app", "bench", "compare", "doctor", "inspect", "profile", "run", "tune"]
+__all__ = [
+    "app",
+    "bench",
+    "bisect",
+    "compare",
+    "convert",
+    "doctor",
+    "inspect",
+    "profile",
+    "run",
+    "tune",
+]

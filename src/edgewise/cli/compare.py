@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from ..tools.facts import Facts
 
 
+MOST_NAMES = 8
+"""How many of the tensors that the peer does not give are named."""
+
+
 @app.command(short_help="Compare every tensor with another runtime's.")
 def compare(
     model: Model,
@@ -149,7 +153,9 @@ def show(out: Console, facts: Facts, everything: bool = False) -> None:
         f"{facts['against']}, {facts['path']}; inputs: {facts['inputs']}; {mode}"
     )
     if facts["not_compared"]:
-        out.print(f"not given by the peer: {escape(', '.join(facts['not_compared']))}")
+        left_out = facts["not_compared"]
+        names = ", ".join(left_out[:MOST_NAMES]) + (", ..." if len(left_out) > MOST_NAMES else "")
+        out.print(f"not given by the peer: {counted(len(left_out), 'tensor')}: {escape(names)}")
     first = facts["first_difference"]
     if first is None:
         out.print("all equal, bit for bit")

@@ -135,7 +135,7 @@ def compare(
         for node, results in _reference(graph, dict(start), theirs if alone else {}):
             for value, array in zip(node.outputs, results, strict=True):
                 if value in theirs:
-                    least = _rounding(node, ours)
+                    least = least_step(node, ours)
                     _add(rows["tensors"], difference(value, node, array, theirs[value], least))
                 else:
                     missing[value.name] = None
@@ -147,12 +147,12 @@ def compare(
         for value, array in zip(graph.outputs, outputs, strict=True):
             expected = value.data if value.data is not None else ours[value]
             maker = makers.get(value)
-            least = _rounding(maker, ours)
+            least = least_step(maker, ours)
             _add(rows["program"], difference(value, maker, array, expected, least))
         if not alone:
             for value, array, other in zip(graph.outputs, outputs, peer(arrays), strict=True):
                 maker = makers.get(value)
-                least = _rounding(maker, ours)
+                least = least_step(maker, ours)
                 _add(rows["outputs"], difference(value, maker, array, other, least))
         states = {
             s.before: ours[s.after] if s.after.data is None else s.after.data for s in graph.states
@@ -163,6 +163,24 @@ def compare(
         missing=tuple(missing),
         exact=not computes_floats(graph),
     )
+
+
+def alone(
+    graph: Graph, start: Mapping[Value, Array], theirs: Mapping[Value, Array]
+) -> Iterator[tuple[Value, Array, Difference]]:
+    """Each tensor in ``theirs`` as the references compute it from the tensors of ``theirs`` before
+    it, and the difference.
+
+    Args:
+        start: the arrays of the graph's sources.
+    """
+    ours = dict(start)
+    for node, results in _reference(graph, dict(start), theirs):
+        for value, array in zip(node.outputs, results, strict=True):
+            ours[value] = theirs.get(value, array)
+            if value in theirs:
+                least = least_step(node, ours)
+                yield value, array, difference(value, node, array, theirs[value], least)
 
 
 def computes_floats(graph: Graph) -> bool:
@@ -266,7 +284,7 @@ def _number(element: Any) -> float:
     return float(np.abs(element) if np.iscomplexobj(element) else element)
 
 
-def _rounding(node: Node | None, values: Mapping[Value, Array]) -> float:
+def least_step(node: Node | None, values: Mapping[Value, Array]) -> float:
     """The least step of what ``node`` computes of floats."""
     operands = (values[v] for v in (node.inputs if node else ()) if v in values)
     greatest = (np.nanmax(np.abs(a), initial=0.0) for a in operands if a.dtype.kind in "fc")

@@ -1,0 +1,139 @@
+"""``edgewise bisect``."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import edgewise as ew
+
+from ..errors import InputError
+from .base import app, finish, progress
+from .options import (
+    InputShapes,
+    IsaName,
+    Json,
+    Model,
+    Precision,
+    Requantization,
+    Seed,
+    Threads,
+    parse_shapes,
+    parse_threads,
+)
+from .tables import counted, escape, number, print_table, short
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ..tools.facts import Facts
+
+
+@app.command(short_help="Find the first operator that departs from another runtime.")
+def bisect(
+    model: Model,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against",
+            metavar="PEER",
+            help="A runtime that shows its tensors: litert, onnxruntime, ncnn, opencv or torch; or "
+            "reference: the program against Edgewise's references. Default: the runtime of the "
+            "file's format.",
+        ),
+    ] = None,
+    inputs: Annotated[
+        list[Path] | None,
+        typer.Option("--inputs", metavar="FILE", help="A picture, .npy or .npz; may be repeated."),
+    ] = None,
+    random: Annotated[
+        int | None,
+        typer.Option("--random", metavar="N", min=1, help="N random inputs. Default: 1."),
+    ] = None,
+    seed: Seed = 0,
+    tolerance: Annotated[
+        float,
+        typer.Option(
+            "--tolerance", metavar="STEPS", min=0.0, help="Quantization steps that may differ."
+        ),
+    ] = 1.0,
+    threads: Threads = "1",
+    isa: IsaName = None,
+    requantization: Requantization = "float",
+    precision: Precision = None,
+    shape: InputShapes = None,
+    json: Json = False,
+) -> None:
+    """Name the first operator whose output departs, and the likely cause.
+
+    Against another runtime, each operator is computed from that runtime's own tensors, so that
+    what came before it does not count. Against the references, beginnings of the network are
+    compiled until the shortest one that departs is found.
+
+    Exit code 0: none departs; 1: one does.
+
+    \b
+    Examples:
+      edgewise bisect mobilenet.tflite
+      edgewise bisect detector.onnx --against onnxruntime --inputs face.jpg
+      edgewise bisect mobilenet.tflite --against reference --isa sse41
+    """
+    from ..tools import bisect as bisecting
+    from ..tools.compare import comparison_inputs
+    from ..tools.facts import Compiling
+    from ..tools.peers import native_peer
+
+    if inputs and random:
+        raise InputError("--inputs and --random: give one of them")
+    graph = ew.load(model, shapes=parse_shapes(shape))
+    chosen = against or native_peer(model)
+    count = len(inputs) // len(graph.inputs) if inputs else random or 1
+    if chosen == bisecting.REFERENCE:
+        count = 2 + math.ceil(math.log2(max(len(graph.nodes), 1)))
+    with progress("Bisecting", count) as step:
+        facts = bisecting.bisect(
+            graph,
+            model,
+            chosen,
+            comparison_inputs(graph, inputs or [], random or 1, seed),
+            tolerance=tolerance,
+            threads=parse_threads(threads),
+            compiling=Compiling(isa, False, requantization, precision),
+            progress=step,
+        )
+    finish("bisect", facts, show, json)
+    if facts["departure"]:
+        raise typer.Exit(1)
+
+
+def show(out: Console, facts: Facts) -> None:
+    found = facts["departure"]
+    out.print(f"{escape(facts['model'])} against {facts['against']}, {facts['path']}:")
+    if found is None:
+        out.print(f"none departs by more than {number(facts['tolerance'])} steps; {_effort(facts)}")
+        return
+    origin = f" of {escape(repr(found['origin']))}" if found["origin"] else ""
+    out.print(f"[bold]{escape(found['operator'])}[/]{origin} is the first that departs")
+    rows = [
+        ("output", f"{short(found['tensor'])}: {found['type']}"),
+        *(("input", f"{short(v['name'])}: {v['type']}") for v in found["inputs"]),
+        ("differing", f"{found['differing']} of {found['elements']} elements"),
+        (
+            "greatest",
+            f"{number(found['steps'])} steps at {found['where']}: {number(found['edgewise'])}, "
+            f"theirs {number(found['other'])}",
+        ),
+        ("likely cause", f"{found['cause']}: {found['evidence']}"),
+    ]
+    print_table(out, [{"": name, "what": escape(text)} for name, text in rows])
+    out.print(_effort(facts))
+
+
+def _effort(facts: Facts) -> str:
+    compared = counted(facts["compared"], "tensor")
+    if facts["path"] == "numpy":
+        compared = f"{counted(facts['compared'], 'beginning')} of the network"
+    return f"{compared} compared; inputs: {facts['inputs']}"
