@@ -40,7 +40,7 @@ def desk(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_tour_has_every_command() -> None:
     named = {shlex.split(c)[1] for c in COMMANDS if c.startswith("edgewise ")}
-    assert named == {"doctor", "run", "inspect", "bench", "compare", "profile", "tune"}
+    assert named == {"doctor", "run", "inspect", "bench", "compare", "profile", "tune", "convert"}
 
 
 @pytest.mark.data

@@ -26,9 +26,7 @@ SUFFIX = ".tflite"
 def save(graph: Graph, path: str | os.PathLike[str]) -> None:
     """Write a graph to a .tflite file; see `edgewise.save`."""
     name = checked(path)
-    content = to_tflite(prepare(graph))
-    with written_whole(name) as file:
-        file.write(content)
+    write(to_tflite(prepare(graph)), name)
 
 
 def checked(path: str | os.PathLike[str]) -> str:
@@ -62,4 +60,14 @@ def to_tflite(graph: Graph) -> bytes:
     return to_bytes(to_file(graph))
 
 
-__all__ = ["PIPELINE", "checked", "prepare", "save", "to_tflite"]
+def write(content: bytes, path: str) -> None:
+    """Put a file where ``path`` says, whole or not at all.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    with written_whole(path) as file:
+        file.write(content)
+
+
+__all__ = ["PIPELINE", "checked", "prepare", "save", "to_tflite", "write"]
