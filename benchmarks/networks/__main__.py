@@ -20,7 +20,7 @@ from edgewise.graph import Array, Graph
 from edgewise.tools import differences, images, timing
 
 from . import page
-from .kinds import KINDS, kind_of
+from .kinds import KINDS, ONNX, kind_of, name_of
 from .machine import machine, versions
 from .match import match
 from .peers import CONTESTANTS, SUBJECT
@@ -44,7 +44,7 @@ app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_com
 @app.command()
 def main(
     models: Annotated[
-        Path, typer.Option(help="The folder of .tflite networks.", metavar="DIR")
+        Path, typer.Option(help="The folder of .tflite and .onnx networks.", metavar="DIR")
     ] = DATA / "models",
     only: Annotated[
         list[str] | None,
@@ -116,7 +116,7 @@ def _measure(
 ) -> None:
     settings, results = document["settings"], document["results"]
     have = {(entry["network"], entry["threads"]) for entry in results}
-    wanted = [(m, g, n) for m, g in networks for n in counts if (m.stem, n) not in have]
+    wanted = [(m, g, n) for m, g in networks for n in counts if (name_of(m), n) not in have]
     with _workers(keys) as workers, progress("Networks", len(wanted)) as step:
         for model, graph, count in wanted:
             entry = match(
@@ -137,8 +137,7 @@ def _measure(
 
 def inputs_of(graph: Graph, picture: Path, seed: int) -> list[Array]:
     """A picture, where there is one and the network takes one, else random numbers."""
-    shapes = [v.type.shape for v in graph.inputs]
-    if picture.exists() and len(shapes) == 1 and len(shapes[0]) == 4 and shapes[0][3] == 3:
+    if picture.exists() and len(graph.inputs) == 1 and images.takes_pictures(graph.inputs[0].type):
         return images.load_inputs(graph, [picture])
     (arrays,) = differences.random_inputs(graph, 1, seed)
     return arrays
@@ -221,11 +220,11 @@ def _networks(folder: Path, parts: list[str], kind: str | None) -> Iterator[tupl
         raise InputError(f"there is no folder {folder}; --models names one")
     if kind not in (None, *KINDS):
         raise InputError(f"--kind {kind}: unknown; known are {', '.join(KINDS)}")
-    for path in sorted(folder.glob("*.tflite")):
-        if parts and not any(part in path.stem for part in parts):
+    for path in sorted(p for p in folder.iterdir() if p.suffix in (".tflite", ONNX)):
+        if parts and not any(part in name_of(path) for part in parts):
             continue
         graph = ew.load(path)
-        if kind in (None, kind_of(graph)):
+        if kind in (None, kind_of(path, graph)):
             yield path, graph
 
 

@@ -15,7 +15,7 @@ from edgewise.graph import Array, Graph
 from edgewise.tools import timing
 
 from . import agreement
-from .kinds import kind_of
+from .kinds import kind_of, name_of
 from .peers import CONTESTANTS, SUBJECT, Contestant
 from .worker import Opened, Worker
 
@@ -70,8 +70,8 @@ def match(
     for key in opened:
         workers[key].close()
     return {
-        "network": model.stem,
-        "kind": kind_of(graph),
+        "network": name_of(model),
+        "kind": kind_of(model, graph),
         "threads": threads,
         "timings": {
             key: {

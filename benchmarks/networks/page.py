@@ -18,6 +18,9 @@ BEGIN = "<!-- results: written by python -m benchmarks.networks -->"
 END = "<!-- end of results -->"
 
 
+TITLES = {"quantized": "Quantized", "float": "Float", "onnx": "ONNX"}
+
+
 def write_page(path: Path, document: Facts, plot: str | None) -> None:
     """Put the results between the marks of a page, which is made where there is none.
 
@@ -43,7 +46,7 @@ def section(document: Facts, plot: str | None) -> str:
         for threads in counts:
             chosen = [e for e in results if e["kind"] == kind and e["threads"] == threads]
             if chosen:
-                title = f"### {kind.capitalize()} networks, {_threads(threads)}"
+                title = f"### {TITLES[kind]} networks, {_threads(threads)}"
                 parts += [title, network_table(chosen, keys)]
     parts += ["### Why some have no figure, or a star", *_missing(results)]
     return "\n\n".join(part for part in parts if part) + "\n"

@@ -189,6 +189,17 @@ def test_takes_pictures(shape: tuple[int, ...], expected: bool) -> None:
     assert takes_pictures(TensorType(shape, DType.UINT8)) is expected
 
 
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_channels_may_come_first(channels: int, tmp_path: Path) -> None:
+    path = tmp_path / "picture.png"
+    noise = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    Image.fromarray(noise).save(path)
+    last = load_input(path, TensorType((1, 8, 12, channels), DType.FLOAT32))
+    first = load_input(path, TensorType((1, channels, 8, 12), DType.FLOAT32))
+    np.testing.assert_array_equal(first, last.transpose(0, 3, 1, 2))
+    assert first.flags.c_contiguous
+
+
 def test_inputs_that_hold_no_picture(tmp_path: Path) -> None:
     Image.new("RGB", (4, 4)).save(tmp_path / "x.png")
     with pytest.raises(InputError, match="not a picture"):

@@ -16,7 +16,7 @@ from edgewise.dtype import DType
 from edgewise.errors import InputError
 from edgewise.graph import Array, Graph
 
-from ..kinds import is_quantized
+from ..kinds import ONNX, is_quantized
 from ..onnx_export import Port
 from .onnx import as_onnx
 
@@ -38,12 +38,12 @@ class Mnn:
                 raise InputError(f"its Python interface takes no {value.type.dtype} inputs")
         with tempfile.TemporaryDirectory() as folder:
             target = Path(folder) / "network.mnn"
-            if is_quantized(graph):
+            if model.suffix != ONNX and is_quantized(graph):
                 self._inputs = [Port(v.name, False) for v in graph.inputs]
                 self._outputs = [Port(v.name, False) for v in graph.outputs]
                 _convert("TFLITE", model, target)
             else:
-                exported = as_onnx(graph)
+                exported = as_onnx(model, graph)
                 self._inputs, self._outputs = list(exported.inputs), list(exported.outputs)
                 source = Path(folder) / "network.onnx"
                 source.write_bytes(exported.model)

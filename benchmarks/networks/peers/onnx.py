@@ -11,17 +11,24 @@ import onnxruntime
 from edgewise.errors import InputError
 from edgewise.graph import Array, Graph
 
+from ..kinds import ONNX
 from ..onnx_export import Exported, Port, UnsupportedError, export
 
 IMAGE = 4
 
 
-def as_onnx(graph: Graph, symmetric: bool = False) -> Exported:
-    """The graph as an ONNX model; ``symmetric`` as for `export`.
+def as_onnx(model: Path, graph: Graph, symmetric: bool = False) -> Exported:
+    """The network as an ONNX model: the file, if it is one, else what is written of the graph;
+    ``symmetric`` as for `export`.
 
     Raises:
         InputError: it cannot be written as one.
     """
+    if model.suffix == ONNX:
+        inputs, outputs = (
+            [Port(v.name, False) for v in vs] for vs in (graph.inputs, graph.outputs)
+        )
+        return Exported(model.read_bytes(), tuple(inputs), tuple(outputs))
     try:
         return export(graph, symmetric)
     except UnsupportedError as error:
@@ -31,16 +38,17 @@ def as_onnx(graph: Graph, symmetric: bool = False) -> Exported:
 class OnnxRuntime:
     """A network in ONNX Runtime's CPU provider.
 
-    The model is what ``edgewise`` read, written as ONNX. ``exact`` asks for 8-bit products that do
-    not saturate on processors without VNNI (``session.x64quantprecision``): they are slower, and
-    are for networks whose results are wrong otherwise.
+    The model is the .onnx file, or what ``edgewise`` read of another, written as ONNX. ``exact``
+    asks for 8-bit products that do not saturate on processors without VNNI
+    (``session.x64quantprecision``): they are slower, and are for networks whose results are wrong
+    otherwise.
 
     Raises:
         InputError: the network cannot be written as ONNX, or is refused.
     """
 
     def __init__(self, model: Path, graph: Graph, threads: int, exact: bool = False) -> None:
-        exported = as_onnx(graph)
+        exported = as_onnx(model, graph)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1

@@ -67,10 +67,22 @@ def is_picture(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES
 
 
-def takes_pictures(type: TensorType) -> bool:
-    """Whether a tensor can hold one picture: [1, height, width, 1 or 3 or 4]."""
+def channel_axis(type: TensorType) -> int | None:
+    """Where a tensor that can hold one picture has its 1, 3 or 4 channels: 3 for [1, height,
+    width, channels], 1 for [1, channels, height, width]; None for any other tensor.
+    """
     shape = type.shape
-    return len(shape) == 4 and shape[0] == 1 and shape[3] in (1, 3, 4) and min(shape[1:3]) > 1
+    if len(shape) != 4 or shape[0] != 1:
+        return None
+    for axis, size in ((3, shape[1:3]), (1, shape[2:])):
+        if shape[axis] in (1, 3, 4) and min(size) > 1:
+            return axis
+    return None
+
+
+def takes_pictures(type: TensorType) -> bool:
+    """Whether a tensor can hold one picture."""
+    return channel_axis(type) is not None
 
 
 def open_picture(path: Path) -> Image.Image:
@@ -171,20 +183,23 @@ def load_input(
     normalization: Normalization | None = None,
     fit: Fit = "crop",
 ) -> Array:
-    """Read the picture at ``path`` as the network input ``type`` [1,H,W,C].
+    """Read the picture at ``path`` as the network input ``type``, [1,H,W,C] or [1,C,H,W].
 
     Raises:
         InputError: the file is absent or no picture, or the input can hold none.
     """
-    if not takes_pictures(type):
+    axis = channel_axis(type)
+    if axis is None:
         raise InputError(
-            f"{path}: the model's input is {type}, not a picture [1, height, width, channels]; "
-            "give the input as .npy"
+            f"{path}: the model's input is {type}, not a picture [1, height, width, channels] or "
+            "[1, channels, height, width]; give the input as .npy"
         )
-    _, height, width, channels = type.shape
+    channels = type.shape[axis]
+    height, width = type.shape[1:3] if axis == 3 else type.shape[2:]
     picture = with_channels(open_picture(path), channels)
     pixels = np.asarray(fit_picture(picture, height, width, fit))
-    return pixels_to_input(pixels.reshape(height, width, channels), type, normalization)
+    array = pixels_to_input(pixels.reshape(height, width, channels), type, normalization)
+    return array if axis == 3 else np.ascontiguousarray(array.transpose(0, 3, 1, 2))
 
 
 def input_files(graph: Graph, files: Sequence[Path]) -> list[list[Path]]:
