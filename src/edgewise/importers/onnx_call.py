@@ -134,6 +134,21 @@ class Call:
         found = self.attributes.get(name, "STRINGS", default)
         return tuple(s.decode(errors="replace") if isinstance(s, bytes) else s for s in found)
 
+    def numbers(self, name: str, i: int, since: int) -> tuple[int, ...] | None:
+        """Whole numbers that are attribute ``name`` before opset ``since``, and input ``i`` then.
+
+        None where they are left out.
+        """
+        if self.opset >= since:
+            return self.integers(i) if self.has(i) else None
+        return self.ints(name) if name in self.attributes else None
+
+    def code(self, i: int) -> int:
+        """The number of input ``i``'s element type in TensorProto.DataType."""
+        value = self.value(i)
+        code = self.reading.session.codes.get(value)
+        return next(c for c, d in DTYPES.items() if d is value.type.dtype) if code is None else code
+
     def dtype(self, code: int) -> DType:
         """The element type of a number of ONNX's TensorProto.DataType."""
         if code not in DTYPES:

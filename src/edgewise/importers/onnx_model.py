@@ -43,6 +43,8 @@ External = Callable[[str], bytes]
 """The bytes of a file beside the model, by the path that the model gives."""
 
 
+MAX_DENSE = 2**24
+"""The most elements of a sparse tensor, of which the file need not hold all."""
 def onnx_module() -> Any:
     """The `onnx` package.
 
@@ -119,7 +121,14 @@ class Attributes:
             known = AttributeProto.AttributeType.values()
             other = dict(zip(known, names, strict=True)).get(found.type, found.type)
             raise ModelError(f"{self._what}: attribute {name!r} is {other}; it must be {kind}")
-        fields = {"INT": "i", "FLOAT": "f", "STRING": "s", "TENSOR": "t", "GRAPH": "g"}
+        fields = {
+            "INT": "i",
+            "FLOAT": "f",
+            "STRING": "s",
+            "TENSOR": "t",
+            "GRAPH": "g",
+            "SPARSE_TENSOR": "sparse_tensor",
+        }
         return getattr(found, fields.get(kind, kind.lower()))
 
 
@@ -178,6 +187,56 @@ def _raw(data: bytes, dtype: DType, what: str) -> Array:
 
 
 def _numbers(tensor: Any, dtype: DType) -> Array:
+def _narrow(tensor: Any, external: External, shape: tuple[int, ...], what: str) -> Array:
+    """The elements of a type of few bits; int32_data holds what raw data has in a byte or two."""
+    code, count = tensor.data_type, math.prod(shape)
+    if tensor.data_location == EXTERNAL:
+        data = _external(tensor, external, what)
+    elif tensor.HasField("raw_data"):
+        data = tensor.raw_data
+    else:
+        stored = np.uint16 if code == BFLOAT16 else np.uint8
+        data = np.array(tensor.int32_data, np.int64).astype(stored).tobytes()
+    found = unpacked(data, code, count)
+    if found is None:
+        raise ModelError(f"{what}: {len(data)} bytes of data for {count} {type_name(code)}")
+    found = found.reshape(shape)
+    found.setflags(write=False)
+    return found
+
+
+def dense_of(sparse: Any, external: External, what: str) -> Array:
+    """The elements of a SparseTensorProto, zeros among them.
+
+    Raises:
+        ModelError: indices do not fit its shape.
+        UnsupportedError: it has more than `MAX_DENSE` elements.
+    """
+    what = f"{what}: sparse tensor {sparse.values.name!r}"
+    shape = tuple(sparse.dims)
+    if not 1 <= len(shape) <= MAX_RANK or min(shape) < 1:
+        raise ModelError(f"{what}: shape {list(shape)}; 1 to {MAX_RANK} dimensions of at least 1")
+    if math.prod(shape) > MAX_DENSE:
+        raise UnsupportedError(f"{what}: {math.prod(shape)} elements; at most {MAX_DENSE}")
+    values, indices = array_of(sparse.values, external), array_of(sparse.indices, external)
+    count = len(values) if values.ndim == 1 else -1
+    if indices.dtype != np.int64 or indices.shape not in ((count,), (count, len(shape))):
+        raise ModelError(
+            f"{what}: values {list(values.shape)}, indices {indices.dtype}{list(indices.shape)}; "
+            f"[N], and int64 [N] or [N, {len(shape)}]"
+        )
+    columns = indices.T if indices.ndim == 2 else indices[None]
+    sizes = shape if indices.ndim == 2 else (math.prod(shape),)
+    for column, size in zip(columns, sizes, strict=True):
+        if column.size and not 0 <= column.min() <= column.max() < size:
+            raise ModelError(f"{what}: indices {column.min()} to {column.max()}; below {size}")
+    dense = np.zeros(sizes, values.dtype)
+    dense[tuple(columns)] = values
+    dense = dense.reshape(shape)
+    dense.setflags(write=False)
+    return dense
+
+
     """Elements that are not raw, by the field that holds their type."""
     if dtype in (DType.FLOAT32, DType.COMPLEX64):
         found = np.array(tensor.float_data, np.float32)

@@ -10,7 +10,7 @@ from ..errors import ModelError, RunError, UnsupportedError
 from ..graph import Array, Graph, TensorType, Value
 from .builder import Builder
 from .onnx_call import Call
-from .onnx_model import Attributes, External, array_of
+from .onnx_model import Attributes, External, array_of, dense_of
 from .onnx_ops import row_of
 from .tflite_call import ComputedError
 from .tflite_reading import MAX_BODIES, MAX_DEPTH, MAX_OPERATORS
@@ -93,8 +93,16 @@ class Reading:
     def initializers(self, graph: Any) -> None:
         """Define the constants of a graph."""
         for tensor in graph.initializer:
-            array = array_of(tensor, self.session.external)
-            self.scope[tensor.name] = self.b.constant(array, tensor.name)
+            self.scope[tensor.name] = self.tensor(tensor)
+        for sparse in graph.sparse_initializer:
+            array = dense_of(sparse, self.session.external, f"graph {graph.name!r}")
+            self.scope[sparse.values.name] = self.b.constant(array, sparse.values.name)
+
+    def tensor(self, tensor: Any) -> Value:
+        """The constant of a TensorProto."""
+        value = self.b.constant(array_of(tensor, self.session.external), tensor.name or "constant")
+        self.session.codes[value] = tensor.data_type
+        return value
 
     def run(self, nodes: Iterable[Any]) -> None:
         """Read nodes, in order."""

@@ -169,7 +169,8 @@ if TYPE_CHECKING:
         MaxUnpooling2D,
         Mfcc,
         Multinomial,
-        Nonlinearity,
+        NarrowFloat,
+        NonMaxSuppression,
         NonMaxSuppressionV4,
         NonMaxSuppressionV5,
         OneHot,
@@ -197,6 +198,7 @@ if TYPE_CHECKING:
         Unique,
         UnsortedSegmentMax,
         UnsortedSegmentMin,
+        ScatterRows,
         UnsortedSegmentProd,
         UnsortedSegmentSum,
         Where,
@@ -211,6 +213,7 @@ def __getattr__(name: str) -> Any:
     return getattr(importlib.import_module(f"{__name__}.rare"), name)
 
 
+        UniqueSlices,
 __all__ = [
     "Abs",
     "Activation",
@@ -341,6 +344,7 @@ __all__ = [
     "Relu6",
     "ReluN1To1",
     "Requant",
+    "NonMaxSuppression",
     "Reshape",
     "ResizeBilinear",
     "ResizeNearestNeighbor",
@@ -383,6 +387,7 @@ __all__ = [
     "Transpose",
     "TransposeConv",
     "Unary",
+    "ScatterRows",
     "UnidirectionalSequenceLstm",
     "UnidirectionalSequenceRnn",
     "Unique",
@@ -401,3 +406,4 @@ __all__ = [
     "raw_values",
     "requantization",
 ]
+    "UniqueSlices",

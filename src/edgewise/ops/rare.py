@@ -1,7 +1,22 @@
 """The operators of families that few networks have; see ``edgewise.ops``."""
 
+from .chosen import NonMaxSuppression, ScatterRows, UniqueSlices
 from .conv3d import Conv3D, Conv3DTranspose
 from .detection import DetectionPostProcess, NonMaxSuppressionV4, NonMaxSuppressionV5
+from .functions import (
+    Acos,
+    Acosh,
+    Asin,
+    Asinh,
+    Atan,
+    Atanh,
+    Cosh,
+    Erf,
+    Mish,
+    Sinh,
+    Softplus,
+    Tan,
+)
 from .gather import EmbeddingLookup, EmbeddingLookupFloat, Gather, GatherNd, OneHot
 from .generate import BroadcastArgs, Fill, Range, Rank, Shape, ZerosLike
 from .lstm import BidirectionalSequenceLstm, Lstm, LstmSettings, UnidirectionalSequenceLstm
@@ -84,6 +99,8 @@ __all__ = [
     "RngBitGenerator",
     "Rnn",
     "ScatterNd",
+    "NarrowFloat",
+    "NonMaxSuppression",
     "ScatterSlices",
     "SegmentSum",
     "Shape",
@@ -99,6 +116,8 @@ __all__ = [
     "UnsortedSegmentMin",
     "UnsortedSegmentProd",
     "UnsortedSegmentSum",
+    "ScatterRows",
     "Where",
     "ZerosLike",
 ]
+    "UniqueSlices",
