@@ -31,6 +31,7 @@ COMMANDS = [line for block in blocks("sh") for line in block.splitlines()]
 def desk(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the files that the README names, as the working folder."""
     shutil.copy(data / "models/mobilenet_v2_1.0_224_int8.tflite", tmp_path / "mobilenet.tflite")
+    shutil.copy(data / "models/rfb320_float.onnx", tmp_path / "faces.onnx")
     shutil.copy(data / "data/images/parrot.jpg", tmp_path / "parrot.jpg")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(timing, "SAMPLE_SECONDS", 0.002)
@@ -40,14 +41,18 @@ def desk(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_tour_has_every_command() -> None:
     named = {shlex.split(c)[1] for c in COMMANDS if c.startswith("edgewise ")}
-    assert named == {"doctor", "run", "inspect", "bench", "compare", "profile", "tune", "convert"}
+    assert named == {
+        *("doctor", "run", "inspect", "bench", "compare", "bisect"),
+        *("profile", "tune", "convert"),
+    }
 
 
 @pytest.mark.data
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("edgewise ")])
 def test_commands(edgewise: Callable[..., Result], desk: Path, command: str) -> None:
-    if "litert" in command:
-        pytest.importorskip("ai_edge_litert")
+    for word, package in (("litert", "ai_edge_litert"), ("onnxruntime", "onnxruntime")):
+        if word in command:
+            pytest.importorskip(package)
     result = edgewise(*shlex.split(command)[1:])
     assert result.exit_code == 0, result.stdout + result.stderr
     assert result.stdout

@@ -41,6 +41,15 @@ class Format(NamedTuple):
         return graph
 
 
+def _is_onnx(head: bytes) -> bool:
+    """Whether a ModelProto starts: its ir_version, then another of its fields."""
+    return head[:1] == b"\x08" and head[1:2] < b"\x20" and head[2:3] in _MODEL_FIELDS
+
+
+_MODEL_FIELDS = (b"\x12", b"\x1a", b"\x22", b"\x28", b"\x32", b"\x3a", b"\x42")
+"""The tags of producer_name, producer_version, domain, model_version, doc_string, graph and
+opset_import."""
+
 FORMATS = (
     Format(
         "TensorFlow Lite",
@@ -52,7 +61,7 @@ FORMATS = (
     ),
     Format(
         "ONNX",
-        lambda head: head[:1] == b"\x08" and head[2:3] in (b"\x12", b"\x1a", b"\x3a"),
+        _is_onnx,
         (".onnx",),
         "onnx",
         "read_onnx",
