@@ -22,6 +22,7 @@ from .fuse_dilation import fuse_dilation
 from .fuse_elementwise import fuse_elementwise
 from .fuse_epilogue import fuse_epilogue
 from .fuse_pad import fuse_pad
+from .layout import LayoutReport, Transposition, choose_layout, minimize_transposes
 from .quantize_early import quantize_early
 from .remove_dead_nodes import remove_dead_nodes
 from .remove_no_ops import remove_no_ops
@@ -36,6 +37,7 @@ PIPELINE: tuple[Pass, ...] = (
     canonicalize,
     fold_constants,
     remove_no_ops,
+    minimize_transposes,
     quantize_early,
     fuse_dilation,
     fuse_pad,
@@ -69,8 +71,11 @@ def optimize(graph: Graph, pipeline: Sequence[Pass] = PIPELINE) -> Graph:
 
 __all__ = [
     "PIPELINE",
+    "LayoutReport",
     "Pass",
+    "Transposition",
     "canonicalize",
+    "choose_layout",
     "fold_constants",
     "fold_scale",
     "fuse_activation",
@@ -78,6 +83,7 @@ __all__ = [
     "fuse_elementwise",
     "fuse_epilogue",
     "fuse_pad",
+    "minimize_transposes",
     "optimize",
     "quantize_early",
     "remove_dead_nodes",

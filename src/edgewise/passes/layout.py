@@ -1,44 +1,36 @@
 """In which order the axes of every tensor are stored, so that the fewest bytes are transposed.
 
 Formats that keep images as NCHW give graphs in which every spatial operator, which is NHWC, stands
-between two TRANSPOSEs. Here a TRANSPOSE is no operator: the values that TRANSPOSEs connect are
-*one tensor* of several names, and every node that reads or writes it wants an order of its axes.
-Most nodes can run in several (`layout_forms`); which is best for all is one minimization
-(`layout_choice`), whose lower bound proves it.
+between two TRANSPOSEs. Here a TRANSPOSE is no operator: the values that TRANSPOSEs make of each
+other are one tensor (`layout_orders`), and every node that reads or writes it wants an order of
+its axes. Most nodes can run in several (`layout_forms`); which orders are best for all is one
+minimization (`layout_choice`), whose lower bound proves it (docs/layout.md).
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
-from ..graph import Graph, Node, TensorType, Value
-from ..ops import Reshape, Transpose
+from ..graph import Graph, Node, Value
+from ..ops import FullyConnected, Reshape, Transpose
 from .canonicalize import canonicalize
-from .layout_choice import LARGEST_TABLE, Factor, minimize
-from .layout_forms import (
-    Config,
-    Form,
-    Perm,
-    constant,
-    form_of,
-    permuted_constant,
-    permuted_type,
-    presented,
-)
 from .remove_no_ops import remove_no_ops
-from .rewrite import drop_dead, fresh_name
+from .rewrite import Sweep, fresh_name, rewrite
 
-MAX_CONFIGS = 24
-"""Orders of a node that are considered."""
+if TYPE_CHECKING:
+    from .layout_orders import Chosen, Copy
 
 
-@dataclass(frozen=True)
-class Transposition:
-    """A TRANSPOSE that remains: what it moves, and which two ends want different orders."""
+class Transposition(NamedTuple):
+    """A TRANSPOSE that remains, and the two ends that want different orders.
+
+    Attributes:
+        value: the name of the tensor.
+        shape, perm: of what is transposed, and how, as of TRANSPOSE.
+        nbytes: how much is moved.
+        written, read: who wants the order it is written in, and the order it is read in.
+    """
 
     value: str
     shape: tuple[int, ...]
@@ -48,19 +40,20 @@ class Transposition:
     read: str
 
 
-@dataclass(frozen=True)
-class LayoutReport:
-    """What TRANSPOSEs remain of a graph, and why.
+class LayoutReport(NamedTuple):
+    """Which TRANSPOSEs remain of a graph, and why.
 
     Attributes:
         before: bytes that the graph's TRANSPOSEs moved.
         remaining: the TRANSPOSEs that are left.
-        bound: bytes below which no choice of orders can go.
+        bound: bytes below which no choice of the orders considered can go.
+        complete: every order that somebody wants was considered.
     """
 
     before: int
     remaining: tuple[Transposition, ...]
     bound: int
+    complete: bool = True
 
     @property
     def nbytes(self) -> int:
@@ -70,26 +63,25 @@ class LayoutReport:
     @property
     def proven(self) -> bool:
         """Whether no choice of orders transposes fewer bytes."""
-        return self.nbytes == self.bound
+        return self.complete and self.nbytes == self.bound
 
 
 def minimize_transposes(graph: Graph) -> Graph:
     """Store every tensor in the order of axes that leaves the fewest bytes to transpose.
 
-    What reads and writes the order of the file stays as it is: inputs, outputs, states and the
-    operators that know one order only. Constants are transposed here, and weights that meet a
-    flattened image take its elements in another order.
+    Inputs, outputs, states and operators that know one order keep theirs. Constants are transposed
+    here, and weights that meet a flattened image take its elements in the order it has.
 
     Given:
         %b = CONV_2D(%a, @w)
         %c = TRANSPOSE[perm=(0, 3, 1, 2)](%b)
-        %d = ADD(%c, @bias)
+        %d = RELU(%c)
         %e = TRANSPOSE[perm=(0, 2, 3, 1)](%d)
         %f = CONV_2D(%e, @w2)
     Result:
         %b = CONV_2D(%a, @w)
-        %d.2 = ADD(%b, @bias)
-        %f = CONV_2D(%d.2, @w2)
+        %e = RELU(%b)
+        %f = CONV_2D(%e, @w2)
     """
     if not any(isinstance(node.op, Transpose) for node in graph.nodes):
         return graph
@@ -98,15 +90,86 @@ def minimize_transposes(graph: Graph) -> Graph:
 
 def choose_layout(graph: Graph) -> tuple[Graph, LayoutReport]:
     """`minimize_transposes`, and what it found."""
-    layout = _Layout(graph)
-    best, asis, bound = layout.solve()
-    before = sum(
-        _moved_bytes(node) for node in graph.nodes if isinstance(node.op, Transpose)
+    from .layout_emit import emit
+    from .layout_orders import Orders
+
+    orders = Orders(_open_products(graph))
+    best, bound = orders.solve()
+    asis: Chosen = {}
+    if orders.cost(asis) <= orders.cost(best):
+        best = asis
+    kept = [use.node for use in orders.uses if isinstance(use.node.op, Transpose)]
+    kept = [node for node in kept if _moves(node)]
+    before = sum(node.outputs[0].type.nbytes for node in graph.nodes if _moves(node))
+    report = LayoutReport(
+        before,
+        (*(_transposition(copy) for copy in orders.transposed(best)), *map(_kept, kept)),
+        bound + sum(node.outputs[0].type.nbytes for node in kept),
+        orders.complete,
     )
-    chosen = best
-    result = graph
-    nbytes = sum(t.nbytes for t in layout.copies(best)) + layout.kept
-    if nbytes < before or layout.cost(best) < layout.cost(asis):
-        result = remove_no_ops(canonicalize(layout.emit(best)))
-    report = LayoutReport(before, (*layout.copies(chosen), *layout.opaque()), bound + layout.kept)
-    return result, report
+    if best is asis and report.nbytes >= before:
+        return graph, report
+    return remove_no_ops(canonicalize(emit(orders, best))), report
+
+
+def _moves(node: Node) -> bool:
+    """Whether a node is a TRANSPOSE that moves more than axes of size 1."""
+    if not isinstance(node.op, Transpose):
+        return False
+    moved = [axis for axis in node.op.perm if node.inputs[0].type.shape[axis] != 1]
+    return moved != sorted(moved)
+
+
+def _transposition(copy: Copy) -> Transposition:
+    tensor, written, read = copy
+    t = tensor.root.type
+    return Transposition(
+        tensor.root.name,
+        tuple(t.shape[axis] for axis in written),
+        tuple(written.index(axis) for axis in read),
+        t.nbytes,
+        tensor.reason(written),
+        tensor.reason(read),
+    )
+
+
+def _kept(node: Node) -> Transposition:
+    assert isinstance(node.op, Transpose)
+    (x,), (y,) = node.inputs, node.outputs
+    why = f"TRANSPOSE {node.origin!r}"
+    return Transposition(x.name, x.type.shape, node.op.perm, y.type.nbytes, why, why)
+
+
+def _open_products(graph: Graph) -> Graph:
+    """Let products of constant weights flatten the axes that a RESHAPE before them joins.
+
+    Given:
+        %b = RESHAPE[shape=(1, 5, 24)](%a) : float32[1x5x24], %a is float32[1x5x8x3]
+        %c = FULLY_CONNECTED[keep_num_dims=True](%b, @w) : float32[1x5x16]
+    Result:
+        %c.2 = FULLY_CONNECTED(%a, @w) : float32[5x16]
+        %c = RESHAPE[shape=(1, 5, 16)](%c.2)
+    """
+    taken = {v.name for node in graph.nodes for v in node.outputs}
+    taken |= {v.name for v in graph.sources}
+
+    def flatten(node: Node, sweep: Sweep) -> Node | None:
+        before, (y,) = sweep.producer(node.inputs[0]), node.outputs
+        assert isinstance(node.op, FullyConnected)
+        if not node.op.keep_num_dims or not node.inputs[1].is_constant or before is None:
+            return None
+        x = before.inputs[0]
+        joins = isinstance(before.op, Reshape) and x.type.shape[-1:] != y.type.shape[-1:]
+        if not joins or x.type.quant != node.inputs[0].type.quant:
+            return None
+        depth = node.inputs[1].type.shape[1]
+        t = replace(y.type, shape=(x.type.size // depth, y.type.shape[-1]))
+        flat = Value(fresh_name(y.name, taken), t)
+        op = replace(node.op, keep_num_dims=False)
+        sweep.append(replace(node, op=op, inputs=(x, *node.inputs[1:]), outputs=(flat,)))
+        return Node(Reshape(y.type.shape), (flat,), (y,), node.origin)
+
+    return rewrite(graph, (FullyConnected,), flatten)
+
+
+__all__ = ["LayoutReport", "Transposition", "choose_layout", "minimize_transposes"]

@@ -110,7 +110,7 @@ def _groups(factors: list[Factor], sizes: Sequence[int], largest: int) -> list[l
 
 def _join(factors: Sequence[Factor], last: int, sizes: Sequence[int]) -> Factor:
     """The sum of factors as one; the variable ``last`` is the last of its scope."""
-    scope = tuple(sorted({v for f in factors for v in f.scope} - {last})) + (last,)
+    scope = (*sorted({v for f in factors for v in f.scope} - {last}), last)
     total = np.zeros([sizes[v] for v in scope])
     for factor in factors:
         order = sorted(range(len(factor.scope)), key=lambda i: scope.index(factor.scope[i]))

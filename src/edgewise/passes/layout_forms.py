@@ -89,7 +89,9 @@ class Form:
 
         def perm(axes: Axes, value: Value) -> Perm:
             rank = range(len(value.type.shape))
-            return tuple(rank) if axes is None else tuple(sorted(rank, key=lambda a: place[axes[a]]))
+            return (
+                tuple(rank) if axes is None else tuple(sorted(rank, key=lambda a: place[axes[a]]))
+            )
 
         return Config(
             order,
@@ -221,11 +223,11 @@ def _last_stays(sizes: Perm) -> Callable[[Perm], Perm | None]:
 def _along_axis(op: Any, node: Node) -> Form | None:
     """All operands have the axes of the first, and the operator an attribute ``axis``."""
     axes = _whole(node.inputs[0])
+    longest = node.outputs if isinstance(op, Concatenation) else node.inputs
     return Form(
         (axes,) * len(node.inputs),
         (axes,) * len(node.outputs),
-        # the longest of what is joined or split
-        (node.outputs if isinstance(op, Concatenation) else node.inputs)[0].type.shape,
+        longest[0].type.shape,
         lambda order: replace(op, axis=order.index(op.axis)),
         completes=True,
     )
@@ -235,12 +237,14 @@ def _by_axis(op: Any, node: Node) -> Form | None:
     """Operators with one attribute that has an entry an axis."""
     axes = _whole(node.inputs[0])
     name = "multiples" if isinstance(op, Tile) else "paddings"
-
-    def permuted(order: Perm) -> Op:
-        entries = getattr(op, name)
-        return replace(op, **{name: tuple(entries[a] for a in order)})
-
-    return Form((axes,), (axes,), node.outputs[0].type.shape, permuted, completes=True)
+    entries = getattr(op, name)
+    return Form(
+        (axes,),
+        (axes,),
+        node.outputs[0].type.shape,
+        lambda order: replace(op, **{name: tuple(entries[a] for a in order)}),
+        completes=True,
+    )
 
 
 def _reversed(op: Reverse, node: Node) -> Form | None:
@@ -265,17 +269,13 @@ def _pack(op: Pack, node: Node) -> Form | None:
     axes = _whole(node.outputs[0])
     inputs = (_without(axes, (op.axis,)),) * len(node.inputs)
     shape = node.outputs[0].type.shape
-    return Form(
-        inputs, (axes,), shape, lambda order: Pack(order.index(op.axis)), completes=True
-    )
+    return Form(inputs, (axes,), shape, lambda order: Pack(order.index(op.axis)), completes=True)
 
 
 def _unpack(op: Unpack, node: Node) -> Form | None:
     axes, sizes = _whole(node.inputs[0]), node.inputs[0].type.shape
     outputs = (_without(axes, (op.axis,)),) * len(node.outputs)
-    return Form(
-        (axes,), outputs, sizes, lambda order: Unpack(order.index(op.axis)), completes=True
-    )
+    return Form((axes,), outputs, sizes, lambda order: Unpack(order.index(op.axis)), completes=True)
 
 
 def _slice(op: StridedSlice, node: Node) -> Form | None:
@@ -306,11 +306,8 @@ def _reduce(op: Reduction, node: Node) -> Form | None:
 
 def _arg(op: ArgExtreme, node: Node) -> Form | None:
     axes, sizes = _whole(node.inputs[0]), node.inputs[0].type.shape
-
-    def permuted(order: Perm) -> Op:
-        return replace(op, axis=order.index(op.axis))
-
-    return Form((axes,), (_without(axes, (op.axis,)),), sizes, permuted)
+    kept = _without(axes, (op.axis,))
+    return Form((axes,), (kept,), sizes, lambda order: replace(op, axis=order.index(op.axis)))
 
 
 def _gather(op: Any, node: Node) -> Form | None:
@@ -319,11 +316,13 @@ def _gather(op: Any, node: Node) -> Form | None:
         return None
     axes, sizes = _whole(node.inputs[0]), node.inputs[0].type.shape
     kept = axes if indices else _without(axes, (op.axis,))
-
-    def permuted(order: Perm) -> Op:
-        return replace(op, axis=order.index(op.axis))
-
-    return Form((axes, None), (kept,), sizes, permuted, completes=True)
+    return Form(
+        (axes, None),
+        (kept,),
+        sizes,
+        lambda order: replace(op, axis=order.index(op.axis)),
+        completes=True,
+    )
 
 
 def _reshape(op: Reshape, node: Node) -> Form | None:

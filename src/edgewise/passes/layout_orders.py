@@ -1,0 +1,380 @@
+"""The tensors of a graph, the orders in which they may be stored, and what each costs.
+
+Values that TRANSPOSEs make of each other are one `Tensor`, of which every node wants an order. An
+order is considered where a node or an end of the graph has it as the graph stands, or gets it from
+a neighbour that does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+
+from ..graph import Graph, Node, Value
+from ..ops import Reshape, Transpose
+from .layout_choice import Choice, Factor, minimize
+from .layout_forms import Axes, Config, Form, Perm, form_of, permuted_type
+
+MAX_CONFIGS = 24
+"""Orders of one node that are considered."""
+
+Chosen: TypeAlias = "dict[Use, int]"
+"""The number of its configuration for each node that has several."""
+
+
+@dataclass(eq=False)
+class Tensor:
+    """What several values are, each in an order of its own.
+
+    Attributes:
+        root: the value that is computed; ``writer`` computes it, or it is there at the start.
+        members: its values, each with its order: axis i of the value is axis ``frame[i]`` of root.
+        wanted: who wants which order.
+    """
+
+    root: Value
+    writer: Use | None = None
+    members: list[tuple[Value, Perm]] = field(default_factory=list)
+    readers: list[Use] = field(default_factory=list)
+    wanted: dict[Perm, str] = field(default_factory=dict)
+    is_result: bool = False
+
+    def bytes_of(self, order: Perm) -> Perm:
+        """What tells the bytes of an order from those of another: its axes but those of size 1."""
+        shape = self.root.type.shape
+        return tuple(a for a in order if shape[a] != 1)
+
+    def reason(self, order: Perm) -> str:
+        """Who wants these bytes."""
+        same = self.bytes_of(order)
+        return next(why for o, why in self.wanted.items() if self.bytes_of(o) == same)
+
+
+class Slot(NamedTuple):
+    """An operand of a node: a value of a tensor."""
+
+    tensor: Tensor
+    frame: Perm
+    axes: Axes
+    value: Value
+
+    def order(self, perm: Perm) -> Perm:
+        """The order of the tensor where the operand's axes are in ``perm``."""
+        return tuple(self.frame[a] for a in perm)
+
+
+@dataclass(eq=False)
+class Use:
+    """A node that is no TRANSPOSE between values of a tensor, and how it may run.
+
+    ``configs`` begins with how it is; ``preferred`` are those that operators of one order want.
+    """
+
+    node: Node
+    form: Form | None
+    inputs: list[Slot | None] = field(default_factory=list)
+    outputs: list[Slot] = field(default_factory=list)
+    configs: list[Config] = field(default_factory=list)
+    known: dict[tuple[Perm, ...], int] = field(default_factory=dict)
+    preferred: set[int] = field(default_factory=set)
+
+    def orders(self, config: Config) -> Iterator[tuple[Slot, Perm]]:
+        """What order every operand wants of its tensor."""
+        for slot, perm in zip(self.inputs, config.inputs, strict=True):
+            if slot is not None:
+                yield slot, slot.order(perm)
+        for slot, perm in zip(self.outputs, config.outputs, strict=True):
+            yield slot, slot.order(perm)
+
+    def writes(self, tensor: Tensor, number: int) -> Perm:
+        """The order in which it writes a tensor."""
+        config = self.configs[number]
+        slots = zip(self.outputs, config.outputs, strict=True)
+        return next(slot.order(perm) for slot, perm in slots if slot.tensor is tensor)
+
+    def reads(self, tensor: Tensor, number: int) -> Iterator[Perm]:
+        """The orders in which it reads a tensor."""
+        for slot, perm in zip(self.inputs, self.configs[number].inputs, strict=True):
+            if slot is not None and slot.tensor is tensor:
+                yield slot.order(perm)
+
+
+class Copy(NamedTuple):
+    """A tensor that is written in one order and read in another."""
+
+    tensor: Tensor
+    written: Perm
+    read: Perm
+
+
+class Orders:
+    """All orders of a graph's tensors and nodes that are considered."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.tensors: list[Tensor] = []
+        self.uses: list[Use] = []
+        self.place: dict[Value, tuple[Tensor, Perm]] = {}
+        self.complete = True
+        self._queue: deque[tuple[Tensor, Perm, str]] = deque()
+        for value in graph.sources:
+            self._tensor(value, None)
+        for node in graph.nodes:
+            self._add(node)
+        for value in graph.results:
+            if value in self.place:
+                self.place[value][0].is_result = True
+        self._propagate()
+        self.variables = [use for use in self.uses if len(use.configs) > 1]
+        least = len(self.variables) + sum(len(tensor.wanted) for tensor in self.tensors)
+        self.scale = 1 << least.bit_length()
+
+    def _tensor(self, value: Value, writer: Use | None) -> tuple[Tensor, Perm]:
+        tensor = Tensor(value, writer)
+        self.tensors.append(tensor)
+        return self._member(value, tensor, tuple(range(len(value.type.shape))))
+
+    def _member(self, value: Value, tensor: Tensor, frame: Perm) -> tuple[Tensor, Perm]:
+        tensor.members.append((value, frame))
+        self.place[value] = tensor, frame
+        return tensor, frame
+
+    def _add(self, node: Node) -> None:
+        perm = turned(node)
+        if perm is not None and node.inputs[0] in self.place:
+            (x,), (y,) = node.inputs, node.outputs
+            if y.type == permuted_type(x.type, perm):
+                tensor, frame = self.place[x]
+                self._member(y, tensor, tuple(frame[a] for a in perm))
+                return
+        form = form_of(node)
+        use = Use(node, form)
+        self.uses.append(use)
+        for i, value in enumerate(node.inputs):
+            axes = form.inputs[i] if form else None
+            place = self.place.get(value)
+            use.inputs.append(Slot(*place, axes, value) if place else None)
+        for tensor in dict.fromkeys(slot.tensor for slot in use.inputs if slot):
+            tensor.readers.append(use)
+        for i, value in enumerate(node.outputs):
+            axes = form.outputs[i] if form else None
+            use.outputs.append(Slot(*self._tensor(value, use), axes, value))
+        ranks = [tuple(range(len(v.type.shape))) for v in (*node.inputs, *node.outputs)]
+        count = len(node.inputs)
+        order = tuple(range(len(form.sizes))) if form else ()
+        asis = Config(order, tuple(ranks[:count]), tuple(ranks[count:]))
+        use.configs.append(asis)
+        use.known[self._keys(use, asis)] = 0
+
+    def _keys(self, use: Use, config: Config) -> tuple[Perm, ...]:
+        return tuple(order for _, order in use.orders(config))
+
+    def _propagate(self) -> None:
+        """Carry every order that somebody has through the nodes that can take it."""
+        for use in self.uses:
+            if use.form is None:
+                self._start(use)
+        self._carry(preferred=True)
+        for value in self.graph.sources:
+            self._want(*self.place[value], f"input {value.name!r}")
+        for value in self.graph.results:
+            if value in self.place:
+                self._want(*self.place[value], f"output {value.name!r}")
+        self._carry(preferred=False)
+        for use in self.uses:
+            self._start(use)
+        self._carry(preferred=False)
+
+    def _start(self, use: Use) -> None:
+        for slot, order in use.orders(use.configs[0]):
+            self._want(slot.tensor, order, f"{use.node.op.name} {use.node.origin!r}")
+
+    def _want(self, tensor: Tensor, order: Perm, why: str) -> None:
+        if order not in tensor.wanted:
+            tensor.wanted[order] = why
+            self._queue.append((tensor, order, why))
+
+    def _carry(self, preferred: bool) -> None:
+        while self._queue:
+            tensor, order, why = self._queue.popleft()
+            uses = (*([tensor.writer] if tensor.writer else []), *tensor.readers)
+            for use in uses:
+                for slot in (*use.inputs, *use.outputs):
+                    if slot is not None and slot.tensor is tensor:
+                        self._take(use, slot, order, why, preferred)
+
+    def _take(self, use: Use, slot: Slot, order: Perm, why: str, preferred: bool) -> None:
+        """Let a node run so that one operand has an order, if it can."""
+        if use.form is None:
+            return
+        perm = tuple(slot.frame.index(a) for a in order)
+        whole = use.form.order(slot.axes, slot.value.type.shape, perm)
+        if whole is None:
+            return
+        config = use.form.config(whole, use.node)
+        keys = self._keys(use, config)
+        if keys not in use.known:
+            if len(use.configs) >= MAX_CONFIGS:
+                self.complete = False
+                return
+            use.known[keys] = len(use.configs)
+            use.configs.append(config)
+        if preferred:
+            use.preferred.add(use.known[keys])
+        for other, own in use.orders(config):
+            self._want(other.tensor, own, why)
+
+    def solve(self) -> tuple[Chosen, int]:
+        """The configurations that cost least, and bytes below which no choice goes."""
+        number = {use: i for i, use in enumerate(self.variables)}
+        sizes = [len(use.configs) for use in self.variables]
+        factors = [
+            Factor((number[use],), np.array([self._dislike(use, c) for c in range(size)], float))
+            for use, size in zip(self.variables, sizes, strict=True)
+        ]
+        for tensor in self.tensors:
+            factors += self._factors(tensor, number, sizes)
+        choice: Choice = minimize(sizes, factors)
+        chosen = dict(zip(self.variables, choice.chosen, strict=False))
+        bound = math.ceil((choice.bound - self.scale + 1) / self.scale)
+        return chosen, max(bound, 0)
+
+    def _dislike(self, use: Use, config: int) -> int:
+        return int(bool(use.preferred) and config not in use.preferred)
+
+    def _factors(
+        self, tensor: Tensor, number: dict[Use, int], sizes: list[int]
+    ) -> Iterator[Factor]:
+        """What storing a tensor costs.
+
+        That is its bytes for each order read that is not written, and 1 for each such order, that
+        of axes of size 1 included.
+        """
+        orders = len(tensor.wanted)
+        kinds = {order: tensor.bytes_of(order) for order in tensor.wanted}
+        if len(set(kinds.values())) > 1:
+            nbytes = float(tensor.root.type.nbytes * self.scale)
+            yield from self._copying(tensor, kinds, nbytes, number, sizes)
+        if orders > 1:
+            same = {order: order for order in tensor.wanted}
+            yield from self._copying(tensor, same, 1.0, number, sizes)
+
+    def _copying(
+        self,
+        tensor: Tensor,
+        kinds: Mapping[Perm, Perm],
+        cost: float,
+        number: dict[Use, int],
+        sizes: list[int],
+    ) -> Iterator[Factor]:
+        """``cost`` for each kind of order that is read and not written.
+
+        A variable of two choices says whether there is a copy, where several nodes may read it.
+        """
+        writer = tensor.writer
+        scope = (number[writer],) if writer in number else ()
+        count = len(writer.configs) if writer is not None and scope else 1
+        written = [kinds[self.written(tensor, i)] for i in range(count)]
+        fixed, free = self._reading(tensor, kinds, number)
+        for kind in dict.fromkeys((*fixed, *free)):
+            price = np.array([cost * (kind != w) for w in written])
+            price = price if scope else price[0]
+            if kind in fixed:
+                yield Factor(scope, price)
+                continue
+            reads = free[kind]
+            if len(reads) == 1:
+                ((use, configs),) = reads.items()
+                wants = np.isin(np.arange(len(use.configs)), list(configs))
+                yield Factor((*scope, number[use]), np.multiply.outer(price, wants))
+                continue
+            copy = len(sizes)
+            sizes.append(2)
+            yield Factor((*scope, copy), np.multiply.outer(price, np.array([0.0, 1.0])))
+            for use, configs in reads.items():
+                table = np.zeros((len(use.configs), 2))
+                table[list(configs), 0] = np.inf
+                yield Factor((number[use], copy), table)
+
+    def _reading(
+        self, tensor: Tensor, kinds: Mapping[Perm, Perm], number: dict[Use, int]
+    ) -> tuple[dict[Perm, None], dict[Perm, dict[Use, set[int]]]]:
+        """The kinds of order that somebody reads, and those that configurations of nodes read."""
+        fixed = dict.fromkeys(kinds[order] for order in self.results(tensor))
+        free: dict[Perm, dict[Use, set[int]]] = {}
+        for use in tensor.readers:
+            for i in range(len(use.configs)):
+                for order in use.reads(tensor, i):
+                    if use in number:
+                        free.setdefault(kinds[order], {}).setdefault(use, set()).add(i)
+                    else:
+                        fixed[kinds[order]] = None
+        return fixed, free
+
+    def results(self, tensor: Tensor) -> list[Perm]:
+        """The orders in which the graph returns a tensor."""
+        if not tensor.is_result:
+            return []
+        results = set(self.graph.results)
+        return [frame for value, frame in tensor.members if value in results]
+
+    def written(self, tensor: Tensor, number: int) -> Perm:
+        """The order in which a tensor is written by a configuration of its writer."""
+        if tensor.writer is None:
+            return tuple(range(len(tensor.root.type.shape)))
+        return tensor.writer.writes(tensor, number)
+
+    def copies(self, chosen: Chosen) -> list[Copy]:
+        """What is stored in one order and read in another, that of axes of size 1 included."""
+        found = []
+        for tensor in self.tensors:
+            if len(tensor.wanted) < 2:
+                continue
+            written = self.written(tensor, chosen.get(tensor.writer, 0) if tensor.writer else 0)
+            orders = self.results(tensor)
+            for use in tensor.readers:
+                orders += use.reads(tensor, chosen.get(use, 0))
+            read = dict.fromkeys(order for order in orders if order != written)
+            found += [Copy(tensor, written, order) for order in read]
+        return found
+
+    def transposed(self, chosen: Chosen) -> list[Copy]:
+        """One of the copies for each order of bytes that differs from the one written."""
+        found = {
+            (copy.tensor, copy.tensor.bytes_of(copy.read)): copy
+            for copy in reversed(self.copies(chosen))
+            if copy.tensor.bytes_of(copy.read) != copy.tensor.bytes_of(copy.written)
+        }
+        return list(found.values())[::-1]
+
+    def cost(self, chosen: Chosen) -> int:
+        """Bytes transposed, then the number of copies and of nodes that run as is not preferred."""
+        nbytes = sum(copy.tensor.root.type.nbytes for copy in self.transposed(chosen))
+        disliked = sum(self._dislike(use, chosen.get(use, 0)) for use in self.variables)
+        return nbytes * self.scale + len(self.copies(chosen)) + disliked
+
+
+def turned(node: Node) -> Perm | None:
+    """The permutation of a TRANSPOSE, or of a RESHAPE that only moves axes of size 1."""
+    if isinstance(node.op, Transpose):
+        return node.op.perm
+    if not isinstance(node.op, Reshape):
+        return None
+    before, after = node.inputs[0].type.shape, node.outputs[0].type.shape
+    rank = len(before)
+    if len(after) != rank or [d for d in before if d != 1] != [d for d in after if d != 1]:
+        return None
+    ones = iter([a for a in range(rank) if before[a] == 1])
+    others = iter([a for a in range(rank) if before[a] != 1])
+    plain = tuple(next(ones if d == 1 else others) for d in after)
+    usual = ((0, rank - 1, *range(1, rank - 1)), (0, *range(2, rank), 1)) if rank > 2 else ()
+    for perm in usual:
+        kept = [a for a in perm if before[a] != 1]
+        if kept == sorted(kept) and tuple(before[a] for a in perm) == after:
+            return perm
+    return plain
