@@ -50,6 +50,13 @@ _MODEL_FIELDS = (b"\x12", b"\x1a", b"\x22", b"\x28", b"\x32", b"\x3a", b"\x42")
 """The tags of producer_name, producer_version, domain, model_version, doc_string, graph and
 opset_import."""
 
+
+def _is_caffe(head: bytes) -> bool:
+    from .caffe_model import is_network
+
+    return is_network(head)
+
+
 FORMATS = (
     Format(
         "TensorFlow Lite",
@@ -66,6 +73,14 @@ FORMATS = (
         "onnx",
         "read_onnx",
         ("dims",),
+    ),
+    Format(
+        "Caffe",
+        _is_caffe,
+        (".prototxt", ".caffemodel"),
+        "caffe",
+        "read_caffe",
+        ("weights",),
     ),
 )
 """A reader is imported when a file is read that was not compiled before."""

@@ -37,6 +37,7 @@ from .scatter import (
 )
 from .sort import Bucketize, TopK, Unique, Where
 from .spectral import AudioSpectrogram, ComplexAbs, Imag, Mfcc, Real, Rfft2d
+from .ssd import DetectionOutput
 from .stablehlo import (
     BitwiseAnd,
     Computation,
@@ -64,6 +65,7 @@ __all__ = [
     "Computation",
     "Conv3D",
     "Conv3DTranspose",
+    "DetectionOutput",
     "DetectionPostProcess",
     "Dilate",
     "DynamicUpdateSlice",

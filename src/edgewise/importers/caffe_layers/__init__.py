@@ -1,0 +1,53 @@
+"""How every layer of Caffe is read: one row a type, by families; imported when one is met."""
+
+from __future__ import annotations
+
+import importlib
+from functools import cache
+
+from ..caffe_call import Row
+
+FAMILIES = ("arithmetic", "movement", "images", "products", "detection")
+"""The modules of this package; each has ``LAYERS``, rows by type."""
+
+DATA = {
+    "Data",
+    "DummyData",
+    "HDF5Data",
+    "ImageData",
+    "Input",
+    "MemoryData",
+    "WindowData",
+    "AnnotatedData",
+}
+"""Layers without bottoms: the first top is an input, further ones are labels; of Input and
+DummyData every top is data."""
+
+TRAINING = {
+    "Accuracy",
+    "ContrastiveLoss",
+    "DetectionEvaluate",
+    "EuclideanLoss",
+    "HDF5Output",
+    "HingeLoss",
+    "InfogainLoss",
+    "MultiBoxLoss",
+    "MultinomialLogisticLoss",
+    "SigmoidCrossEntropyLoss",
+    "Silence",
+    "SmoothL1Loss",
+    "SoftmaxWithLoss",
+}
+"""Layers that are left out: what they read is an output of the network."""
+
+
+@cache
+def layers() -> dict[str, Row]:
+    """The rows of the layers that compute, by type."""
+    found: dict[str, Row] = {}
+    for family in FAMILIES:
+        found.update(importlib.import_module(f"{__name__}.{family}").LAYERS)
+    return found
+
+
+__all__ = ["DATA", "FAMILIES", "TRAINING", "layers"]
