@@ -12,7 +12,7 @@ import numpy as np
 from ..dtype import DType, QParams
 from ..errors import GraphError, ModelError, RunError, UnsupportedError
 from ..graph import Array, Graph, Node, TensorType, Value
-from ..ops import Op, Reshape, Transpose
+from ..ops import Dequantize, Op, Reshape, StridedSlice, Transpose
 from .names import Names
 from .tflite_call import ComputedError
 from .tflite_evaluate import BY_TYPE, MAX_FOLDED_TOTAL, constant, evaluate, worth
@@ -41,6 +41,8 @@ class Builder:
         self.names = Names()
         self.what = self.origin = "network"
         self._inputs: list[Value] = []
+        self._dequantized: dict[Value, Value] = {}
+        self._known: dict[Value, Value] = {}
         self._reserved: set[str] = set()
         self._folded = self._bytes = 0
 
@@ -80,11 +82,14 @@ class Builder:
         op: Op,
         operands: Sequence[Value],
         quants: Sequence[QParams | None] = (),
+        *,
+        fold: bool = True,
     ) -> tuple[Value, ...]:
         """The results of an operator: constants, or the outputs of a new node.
 
         Args:
             quants: quantization of the results, where the operator does not fix it.
+            fold: whether it is evaluated where its operands are constants and that is little work.
 
         Raises:
             ComputedError: the shape of a result depends on values that only a call knows.
@@ -108,7 +113,9 @@ class Builder:
         for i, quant in enumerate(quants):
             outputs[i] = replace(outputs[i], quant=quant)
         names = [self.names.unique(f"{self.origin}/{op.name.lower()}") for _ in outputs]
-        arrays = self._evaluated(op, operands, outputs, known, unknown)
+        arrays = None
+        if fold or self.eager or unknown:
+            arrays = self._evaluated(op, operands, outputs, known, unknown)
         if arrays is not None:
             values = zip(names, outputs, arrays, strict=True)
             return tuple(constant(n, t, a) for n, t, a in values)
@@ -129,6 +136,9 @@ class Builder:
         """``x`` with its axes in the order ``perm``; of a constant, at once."""
         if tuple(perm) == tuple(range(len(x.type.shape))):
             return x
+        source = self.quantized(x)
+        if source is not None:
+            return self.dequantize(self.transpose(source, perm), x.type.dtype)
         if x.data is None:
             return self.one(Transpose(tuple(perm)), [x])
         data = np.ascontiguousarray(x.data.transpose(perm))
@@ -141,9 +151,59 @@ class Builder:
         """The elements of ``x`` in another shape; of a constant, at once."""
         if tuple(shape) == x.type.shape:
             return x
-        if x.data is None or x.data.size != math.prod(shape):
+        source = self.quantized(x)
+        if source is not None and _keeps_axis(source.type, shape):
+            return self.dequantize(self.reshape(source, shape), x.type.dtype)
+        x = self.known(x)
+        if x.data is None or x.data.size != math.prod(shape) or not _keeps_axis(x.type, shape):
             return self.one(Reshape(tuple(shape)), [x])
-        return self.constant(x.data.reshape(shape), x.name, x.type.quant)
+        quant = x.type.quant
+        if quant is not None and quant.axis is not None:
+            before = math.prod(x.type.shape[: quant.axis])
+            quant = replace(quant, axis=_axis_at(before, quant, shape))
+        return self.constant(x.data.reshape(shape), x.name, quant)
+
+    def slice(self, x: Value, axis: int, begin: int, size: int) -> Value:
+        """``size`` elements of ``x`` along one axis; of a constant, at once."""
+        source = self.quantized(x)
+        if source is not None:
+            return self.dequantize(self.slice(source, axis, begin, size), x.type.dtype)
+        shape = x.type.shape
+        if x.data is None:
+            begins, sizes = [0] * len(shape), list(shape)
+            begins[axis], sizes[axis] = begin, size
+            return self.one(StridedSlice(tuple(begins), tuple(sizes), (1,) * len(shape)), [x])
+        quant = x.type.quant
+        if quant is not None and quant.axis == axis:
+            end = begin + size
+            quant = QParams(quant.scale[begin:end], quant.zero_point[begin:end], axis)
+        chosen = (*[slice(None)] * axis, slice(begin, begin + size))
+        return self.constant(np.ascontiguousarray(x.data[chosen]), x.name, quant)
+
+    def dequantize(self, x: Value, dtype: DType = DType.FLOAT32) -> Value:
+        """The real numbers of a quantized value.
+
+        Those of a constant are not computed yet: products may want its integers. `known` gives
+        them.
+        """
+        (result,) = self.add(Dequantize(dtype), [x], fold=False)
+        if x.is_constant and not result.is_constant:
+            self._dequantized[result] = x
+        return result
+
+    def quantized(self, x: Value) -> Value | None:
+        """The constant that ``x`` dequantizes; None where it is something else."""
+        return self._dequantized.get(x)
+
+    def known(self, x: Value) -> Value:
+        """``x``, or the constant of its elements where it dequantizes one."""
+        source = self.quantized(x)
+        if source is None:
+            return x
+        if x not in self._known:
+            (data,) = evaluate(Dequantize(x.type.dtype), [source], [x.type], self.what)
+            self._known[x] = self.constant(data, x.name)
+        return self._known[x]
 
     def retype(self, x: Value, quant: QParams | None) -> Value:
         """The elements of ``x``, to be read with other quantization."""
@@ -151,7 +211,7 @@ class Builder:
             return x
         if x.data is not None:
             return self.constant(x.data, x.name, quant)
-        return self.one(Reshape(x.type.shape), [x], quant)
+        return self.add(Reshape(x.type.shape), [x], (quant,))[0]
 
     def rename(self, names: Mapping[Value, str], since: int) -> dict[Value, Value]:
         """Give results of the nodes from the number ``since`` on the names of the file.
@@ -237,6 +297,22 @@ class Builder:
                 f"{what}: computed tensors add up to {self._bytes} bytes; at most "
                 f"{MAX_ACTIVATION_BYTES}"
             )
+
+
+def _axis_at(before: int, quant: QParams, shape: Sequence[int]) -> int | None:
+    """The axis of ``shape`` that has a scale an element, ``before`` elements before it."""
+    sizes = enumerate(shape)
+    return next(
+        (i for i, n in sizes if n == len(quant.scale) and math.prod(shape[:i]) == before), None
+    )
+
+
+def _keeps_axis(type: TensorType, shape: Sequence[int]) -> bool:
+    """Whether ``shape`` still has the axis along which ``type`` has its scales."""
+    quant = type.quant
+    if quant is None or quant.axis is None:
+        return True
+    return _axis_at(math.prod(type.shape[: quant.axis]), quant, shape) is not None
 
 
 def _type_of(array: Array, quant: QParams | None) -> TensorType:

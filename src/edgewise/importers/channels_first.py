@@ -29,6 +29,7 @@ from ..ops import (
     Mul,
     Op,
     Pad,
+    Reverse,
     Softmax,
     StridedSlice,
     TransposeConv,
@@ -90,7 +91,6 @@ def conv(
 
     Raises:
         ModelError: ranks, channels or groups do not fit each other.
-        UnsupportedError: groups of volumes.
     """
     rank = len(x.type.shape)
     _check(b, x, w, stride, dilation, pads)
@@ -120,7 +120,14 @@ def conv(
         )
     if rank == 5:
         if groups != 1:
-            raise UnsupportedError(f"{b.what}: {groups} groups of a volume; supported is 1")
+            return _by_groups(
+                b,
+                x,
+                w,
+                bias,
+                groups,
+                lambda x, w: conv(b, x, w, stride=stride, dilation=dilation, pads=pads),
+            )
         op: Op = Conv3D(_three(stride), _three(dilation), _both(pads))
         weights = b.transpose(w, (2, 3, 4, 1, 0))
     elif depth == 1 and groups > 1:
@@ -177,6 +184,8 @@ def conv_transpose(
                 groups=groups,
             ),
         )
+    if rank == 4 and (groups > 1 or tuple(stride) == (1, 1)):
+        return _by_convolution(b, x, w, bias, stride, dilation, pads, output_size, groups)
     if groups > 1:
         return _by_groups(
             b,
@@ -223,6 +232,61 @@ def conv_transpose(
     return y
 
 
+def _by_convolution(
+    b: Builder,
+    x: Value,
+    w: Value,
+    bias: Value | None,
+    stride: Ints,
+    dilation: Ints,
+    pads: Ints,
+    output_size: Ints,
+    groups: int,
+) -> Value:
+    """A transposed convolution of images as one of stride 1, over x with zeros between pixels."""
+    image = channels_last(b, x)
+    n, *size, channels = image.type.shape
+    if any(s > 1 for s in stride):
+        (h, v), (sh, sv) = size, stride
+        gaps = ((0, 0), (0, 0), (0, sh - 1), (0, 0), (0, sv - 1), (0, 0))
+        image = b.one(Pad(gaps), [b.reshape(image, (n, h, 1, v, 1, channels))])
+        image = b.reshape(image, (n, h * sh, v * sv, channels))
+        size = [(k - 1) * s + 1 if k else 0 for k, s in zip(size, stride, strict=True)]
+    begin, kept, around = [0], [n], []
+    for length, k, d, p, o in zip(
+        size, w.type.shape[2:], dilation, pads[:2], output_size, strict=True
+    ):
+        before = (k - 1) * d - p
+        after = o - length - before + (k - 1) * d
+        begin.append(max(-before, 0))
+        kept.append(length + min(before, 0) + min(after, 0))
+        around += [max(before, 0), max(after, 0)]
+    if min(kept) < 0:
+        raise ModelError(f"{b.what}: pads {list(pads)} leave no input")
+    cut = (*begin, 0), (*kept, channels)
+    if cut[1] != image.type.shape or any(begin):
+        image = b.one(StridedSlice(*cut, (1, 1, 1, 1)), [image])
+    weights = _turned(b, w, groups)
+    extra = [] if bias is None else [bias]
+    padding = (around[0], around[1], around[2], around[3])
+    is_depthwise = groups > 1 and weights.type.shape[3] == 1
+    if is_depthwise:
+        weights = b.transpose(weights, (3, 1, 2, 0))
+    kind = DepthwiseConv2D if is_depthwise else Conv2D
+    return channels_first(b, b.one(kind((1, 1), _two(dilation), padding), [image, weights, *extra]))
+
+
+def _turned(b: Builder, w: Value, groups: int) -> Value:
+    """Weights [C, O / groups, KH, KW] of a transposed convolution as [O, KH, KW, C / groups]."""
+    c, o, kh, kw = w.type.shape
+    if w.data is not None:
+        w = b.constant(np.ascontiguousarray(w.data[:, :, ::-1, ::-1]), w.name, w.type.quant)
+    else:
+        w = b.one(Reverse((2, 3)), [w])
+    parts = b.transpose(b.reshape(w, (groups, c // groups, o, kh, kw)), (0, 2, 3, 4, 1))
+    return b.reshape(parts, (groups * o, kh, kw, c // groups))
+
+
 def dilated(b: Builder, w: Value, dilation: Ints) -> Value:
     """Weights [I, O, ...] with zeros between their taps; they must be constant for that.
 
@@ -231,6 +295,7 @@ def dilated(b: Builder, w: Value, dilation: Ints) -> Value:
     """
     if all(d == 1 for d in dilation):
         return w
+    w = b.known(w)
     if w.data is None:
         raise UnsupportedError(f"{b.what}: dilation {list(dilation)} of computed weights")
     taps = w.type.shape[2:]
@@ -332,9 +397,10 @@ def _by_groups(
     product: Callable[[Value, Value], Value],
 ) -> Value:
     """Products of slices of channels, joined, and the bias added."""
-    size = x.type.shape[1] // groups
+    depth, rows = x.type.shape[1] // groups, w.type.shape[0] // groups
     parts = [
-        product(part(b, x, 1, g * size, size), part(b, w, 0, g * size, size)) for g in range(groups)
+        product(part(b, x, 1, g * depth, depth), part(b, w, 0, g * rows, rows))
+        for g in range(groups)
     ]
     y = b.one(Concatenation(1), parts)
     if bias is None:
@@ -344,13 +410,7 @@ def _by_groups(
 
 def part(b: Builder, x: Value, axis: int, begin: int, size: int) -> Value:
     """A slice of x along one axis."""
-    shape = x.type.shape
-    begins, sizes = [0] * len(shape), list(shape)
-    begins[axis], sizes[axis] = begin, size
-    if x.data is not None:
-        chosen = [slice(start, start + n) for start, n in zip(begins, sizes, strict=True)]
-        return b.constant(np.ascontiguousarray(x.data[tuple(chosen)]), x.name, x.type.quant)
-    return b.one(StridedSlice(tuple(begins), tuple(sizes), (1,) * len(shape)), [x])
+    return b.slice(x, axis, begin, size)
 
 
 def _in_two_dimensions(

@@ -111,7 +111,9 @@ class _Network:
             shape = list(given)
         if -1 in opened:
             self.open[declared.name] = tuple(opened)
-        return b.input(declared.name, TensorType(tuple(shape), dtype))
+        value = b.input(declared.name, TensorType(tuple(shape), dtype))
+        self.session.codes[value] = tensor.elem_type
+        return value
 
     def _check_names(self, b: Builder) -> None:
         inputs = {i.name for i in self.model.graph.input}

@@ -18,7 +18,10 @@ from .tflite_call import ComputedError
 if TYPE_CHECKING:
     from .onnx_reading import Reading
 
-Results: TypeAlias = "Value | Sequence[Value]"
+Argument: TypeAlias = "Value | tuple[Value, ...] | None"
+"""What a name of a file holds: a tensor, a sequence of them, or None, an empty optional."""
+
+Results: TypeAlias = "Value | Sequence[Argument]"
 """The outputs of a node, in order; those that nobody reads may be left out at the end."""
 
 
@@ -41,7 +44,7 @@ class Call:
         reading: Reading,
         op_type: str,
         opset: int,
-        inputs: Sequence[Value | None],
+        inputs: Sequence[Argument],
         outputs: Sequence[str],
         attributes: Attributes,
     ) -> None:
@@ -63,7 +66,17 @@ class Call:
 
     def optional(self, i: int) -> Value | None:
         """Input ``i``, or None where it is left out."""
-        return self.inputs[i] if i < len(self.inputs) else None
+        found = self.inputs[i] if i < len(self.inputs) else None
+        if isinstance(found, tuple):
+            raise self.error(f"input {i} is a sequence; it must be a tensor")
+        return found
+
+    def sequence(self, i: int) -> tuple[Value, ...]:
+        """The tensors of input ``i``, a sequence."""
+        found = self.inputs[i]
+        if not isinstance(found, tuple):
+            raise self.error(f"input {i} is no sequence; it must be one")
+        return found
 
     def value(self, i: int) -> Value:
         """Input ``i``."""
@@ -84,7 +97,7 @@ class Call:
 
     def constant(self, i: int) -> Array:
         """The elements of input ``i``, which must be known."""
-        value = self.value(i)
+        value = self.b.known(self.value(i))
         if value.data is None:
             raise ComputedError(f"{self.what}: input {i} {value.name!r} must be a constant")
         return value.data
@@ -188,10 +201,18 @@ Reader: TypeAlias = "Callable[[Call], Results]"
 
 
 class Row(NamedTuple):
-    """How an operator is read: its reader, and the least and greatest number of its inputs."""
+    """How an operator is read.
+
+    Attributes:
+        read: its reader.
+        inputs: the least and greatest number of its inputs.
+        quantized: it moves elements whatever they stand for, or knows what they do. Others see
+            what QuantizeLinear gives as plain integers.
+    """
 
     read: Reader
     inputs: tuple[int, int] = (1, 1)
+    quantized: bool = False
 
 
-__all__ = ["Builder", "Call", "Results", "Row"]
+__all__ = ["Argument", "Builder", "Call", "Results", "Row"]

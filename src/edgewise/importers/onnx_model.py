@@ -14,6 +14,7 @@ import numpy as np
 from ..dtype import DType
 from ..errors import MissingExtraError, ModelError, UnsupportedError
 from ..graph import Array
+from .onnx_narrow import NARROW, unpacked
 
 DTYPES = {
     1: DType.FLOAT32,
@@ -31,20 +32,24 @@ DTYPES = {
     13: DType.UINT64,
     14: DType.COMPLEX64,
     15: DType.COMPLEX128,
+    **NARROW,
 }
-"""Element types by their number in TensorProto.DataType."""
+"""Element types by their number in TensorProto.DataType; types of fewer bits by what holds them."""
 
 EXTERNAL = 1
 """TensorProto.DataLocation of data in another file."""
 
+BFLOAT16 = 16
+"""TensorProto.DataType of float32 cut to 16 bits."""
+
 MAX_RANK = 8
+MAX_DENSE = 2**24
+"""The most elements of a sparse tensor, of which the file need not hold all."""
 
 External = Callable[[str], bytes]
 """The bytes of a file beside the model, by the path that the model gives."""
 
 
-MAX_DENSE = 2**24
-"""The most elements of a sparse tensor, of which the file need not hold all."""
 def onnx_module() -> Any:
     """The `onnx` package.
 
@@ -163,6 +168,8 @@ def array_of(tensor: Any, external: External) -> Array:
         raise UnsupportedError(f"{what}: data in segments")
     dtype = tensor_type(tensor.data_type, what)
     count = math.prod(shape)
+    if tensor.data_type in NARROW:
+        return _narrow(tensor, external, shape, what)
     if dtype is DType.STRING:
         found: Array = np.array(list(tensor.string_data), object)
     elif tensor.data_location == EXTERNAL:
@@ -180,13 +187,6 @@ def array_of(tensor: Any, external: External) -> Array:
     return found
 
 
-def _raw(data: bytes, dtype: DType, what: str) -> Array:
-    if len(data) % dtype.itemsize:
-        raise ModelError(f"{what}: {len(data)} bytes of {dtype}; they hold no whole elements")
-    return np.frombuffer(data, dtype.numpy.newbyteorder("<")).astype(dtype.numpy, copy=False)
-
-
-def _numbers(tensor: Any, dtype: DType) -> Array:
 def _narrow(tensor: Any, external: External, shape: tuple[int, ...], what: str) -> Array:
     """The elements of a type of few bits; int32_data holds what raw data has in a byte or two."""
     code, count = tensor.data_type, math.prod(shape)
@@ -237,6 +237,13 @@ def dense_of(sparse: Any, external: External, what: str) -> Array:
     return dense
 
 
+def _raw(data: bytes, dtype: DType, what: str) -> Array:
+    if len(data) % dtype.itemsize:
+        raise ModelError(f"{what}: {len(data)} bytes of {dtype}; they hold no whole elements")
+    return np.frombuffer(data, dtype.numpy.newbyteorder("<")).astype(dtype.numpy, copy=False)
+
+
+def _numbers(tensor: Any, dtype: DType) -> Array:
     """Elements that are not raw, by the field that holds their type."""
     if dtype in (DType.FLOAT32, DType.COMPLEX64):
         found = np.array(tensor.float_data, np.float32)

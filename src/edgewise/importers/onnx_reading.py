@@ -9,17 +9,14 @@ from typing import Any
 from ..errors import ModelError, RunError, UnsupportedError
 from ..graph import Array, Graph, TensorType, Value
 from .builder import Builder
-from .onnx_call import Call
+from .onnx_call import Argument, Call
 from .onnx_model import Attributes, External, array_of, dense_of
 from .onnx_ops import row_of
 from .tflite_call import ComputedError
 from .tflite_reading import MAX_BODIES, MAX_DEPTH, MAX_OPERATORS
 
-MAX_UNROLLED = 4096
-"""The most nodes that a loop may become."""
-
-Scope = dict[str, "Value | None"]
-"""What names hold; None for an empty optional."""
+Scope = dict[str, Argument]
+"""What names hold."""
 
 
 @dataclass
@@ -31,6 +28,8 @@ class Session:
         functions: the file's own functions, by domain and name.
         external: reads the files that hold tensors' data.
         limit: the most turns of a loop that is evaluated.
+        codes: numbers of TensorProto.DataType of inputs and constants: types of few bits are held
+            as others.
     """
 
     opsets: Mapping[str, int]
@@ -40,7 +39,7 @@ class Session:
     nodes: int = 0
     depth: int = 0
     bodies: int = 0
-    constants: dict[int, Value] = field(default_factory=dict)
+    codes: dict[Value, int] = field(default_factory=dict)
 
     def count(self, what: str) -> None:
         """Count a node as read."""
@@ -75,7 +74,7 @@ class Reading:
         self.late: list[Any] | None = None
         self.waiting: set[str] = set()
 
-    def lookup(self, name: str) -> Value | None:
+    def lookup(self, name: str) -> Argument:
         """The value of a name, here or in the graphs around.
 
         Raises:
@@ -107,51 +106,47 @@ class Reading:
     def run(self, nodes: Iterable[Any]) -> None:
         """Read nodes, in order."""
         session, b = self.session, self.b
-        session.depth += 1
-        if session.depth > MAX_DEPTH:
+        if session.depth >= MAX_DEPTH:
             raise ModelError(f"{b.what}: graphs and functions nest more than {MAX_DEPTH} deep")
-        for i, node in enumerate(nodes):
-            b.at("node", node.name or f"{node.op_type}_{i}", node.op_type)
-            session.count(b.what)
-            if self.late is not None and not self.waiting.isdisjoint(names_read(node)):
-                self._defer(node)
-                continue
-            mark = len(b.nodes)
-            try:
-                self._read(node)
-            except ComputedError:
-                if self.late is None:
-                    raise
-                del b.nodes[mark:]
-                self._defer(node)
-        session.depth -= 1
+        session.depth += 1
+        try:
+            for i, node in enumerate(nodes):
+                b.at("node", node.name or f"{node.op_type}_{i}", node.op_type)
+                session.count(b.what)
+                self._read_or_defer(node)
+        finally:
+            session.depth -= 1
 
-    def inline(self, graph: Any, arguments: Sequence[Value | None]) -> list[Value]:
+    def _read_or_defer(self, node: Any) -> None:
+        nodes = self.b.nodes
+        mark = len(nodes)
+        if self.late is not None and not self.waiting.isdisjoint(names_read(node)):
+            self._defer(node)
+            return
+        try:
+            self._read(node)
+        except ComputedError:
+            if self.late is None:
+                raise
+            del nodes[mark:]
+            self._defer(node)
+
+    def inline(self, graph: Any, arguments: Sequence[Argument]) -> list[Argument]:
         """The results of a graph of an attribute, read here for ``arguments``."""
-        if len(graph.input) != len(arguments):
-            raise ModelError(
-                f"{self.b.what}: its graph {graph.name!r} takes {len(graph.input)} inputs; it is "
-                f"given {len(arguments)}"
-            )
-        names = [i.name for i in graph.input]
-        inner = Reading(
-            self.session,
-            self.b,
-            dict(zip(names, arguments, strict=True)),
-            self,
-            self.attributes,
-            self.opsets,
-        )
+        inner = self._enter(self.b, graph, arguments, self)
         at = self.b.what, self.b.origin
         inner.initializers(graph)
         inner.run(graph.node)
         self.b.what, self.b.origin = at
-        return [inner.result(output.name) for output in graph.output]
+        return [inner.lookup(output.name) for output in graph.output]
 
-    def body(self, graph: Any, arguments: Sequence[TensorType]) -> tuple[Graph, list[Value]]:
-        """A graph of an attribute as a graph of its own, and the outer values that it reads.
+    def body(
+        self, graph: Any, b: Builder, arguments: Sequence[Argument], outer: dict[Value, Value]
+    ) -> list[Value]:
+        """The results of a graph of an attribute, read into a builder of its own.
 
-        Its inputs are those of ``arguments``, then the outer values.
+        ``arguments`` are values there. ``outer`` gains the computed values that it reads of what
+        is around it, each with the input of ``b`` that stands for it.
         """
         session = self.session
         session.bodies += 1
@@ -159,37 +154,36 @@ class Reading:
             raise UnsupportedError(
                 f"{self.b.what}: conditions and loops hold more than {MAX_BODIES} graphs"
             )
-        b = Builder()
         b.what, b.origin = self.b.what, self.b.origin
-        b.reserve(o.name for o in graph.output)
-        if len(graph.input) != len(arguments):
-            raise ModelError(
-                f"{b.what}: its graph {graph.name!r} takes {len(graph.input)} inputs; it is given "
-                f"{len(arguments)}"
-            )
-        given = [b.input(i.name, t) for i, t in zip(graph.input, arguments, strict=True)]
-        names = [i.name for i in graph.input]
-        inner = Reading(
-            session, b, dict(zip(names, given, strict=True)), None, self.attributes, self.opsets
-        )
-        captured: list[Value] = []
+        inner = self._enter(b, graph, arguments, None)
         for name in dict.fromkeys(free_names(graph)):
-            value = self.lookup(name)
-            if value is None or value.is_constant:
-                inner.scope[name] = value
-                continue
-            captured.append(value)
-            inner.scope[name] = b.input(name, value.type)
+            found = self.lookup(name)
+            for value in tensors(found):
+                if not value.is_constant and value not in outer:
+                    outer[value] = b.input(value.name, value.type)
+            inner.scope[name] = replaced(found, outer)
         inner.initializers(graph)
         inner.run(graph.node)
-        outputs = [(o.name, inner.result(o.name)) for o in graph.output]
-        return b.graph(outputs, graph.name), captured
+        return [inner.result(output.name) for output in graph.output]
+
+    def _enter(
+        self, b: Builder, graph: Any, arguments: Sequence[Argument], outer: Reading | None
+    ) -> Reading:
+        if len(graph.input) != len(arguments):
+            raise ModelError(
+                f"{self.b.what}: its graph {graph.name!r} takes {len(graph.input)} inputs; it is "
+                f"given {len(arguments)}"
+            )
+        names = [i.name for i in graph.input]
+        scope = dict(zip(names, arguments, strict=True))
+        return Reading(self.session, b, scope, outer, self.attributes, self.opsets)
 
     def result(self, name: str) -> Value:
         """The value of an output."""
         value = self.lookup(name)
-        if value is None:
-            raise UnsupportedError(f"output {name!r} is an empty optional")
+        if not isinstance(value, Value):
+            kind = "an empty optional" if value is None else "a sequence"
+            raise UnsupportedError(f"output {name!r} is {kind}; it must be a tensor")
         return value
 
     def _defer(self, node: Any) -> None:
@@ -218,12 +212,14 @@ class Reading:
             least, most = row.inputs
             if not least <= len(inputs) <= most:
                 raise ModelError(f"{b.what}: {len(inputs)} inputs; it takes {least} to {most}")
+            if not row.quantized:
+                inputs = [b.retype(v, None) if isinstance(v, Value) else v for v in inputs]
             call = Call(self, node.op_type, opset, inputs, list(node.output), attributes)
             found = row.read(call)
             results = [found] if isinstance(found, Value) else list(found)
         self._define(node, results, mark)
 
-    def _define(self, node: Any, results: Sequence[Value | None], mark: int) -> None:
+    def _define(self, node: Any, results: Sequence[Argument], mark: int) -> None:
         """Make results the values of a node's outputs, under the file's names."""
         b = self.b
         pairs = [(n, v) for n, v in zip(node.output, results, strict=False) if n]
@@ -236,15 +232,15 @@ class Reading:
                 raise ModelError(
                     f"{b.what}: output {name!r} is already defined; a name is used once"
                 )
-            if value is not None:
+            if isinstance(value, Value):
                 names.setdefault(value, name)
         renamed = b.rename(names, mark)
         for name, value in pairs:
-            self.scope[name] = None if value is None else renamed.get(value, value)
+            self.scope[name] = replaced(value, renamed)
 
     def _call(
-        self, function: Any, inputs: Sequence[Value | None], attributes: Attributes
-    ) -> list[Value | None]:
+        self, function: Any, inputs: Sequence[Argument], attributes: Attributes
+    ) -> list[Argument]:
         """The results of a function of the file, read in place of its node."""
         if len(inputs) > len(function.input):
             raise ModelError(
@@ -270,7 +266,7 @@ class Region:
     reading: Reading
     nodes: Sequence[Any]
     outputs: Sequence[str]
-    known: dict[str, Value | None] = field(default_factory=dict)
+    known: Scope = field(default_factory=dict)
     inputs: list[Value] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -278,7 +274,7 @@ class Region:
         for name in dict.fromkeys(n for node in self.nodes for n in names_read(node)):
             if name not in computed:
                 self.known[name] = self.reading.lookup(name)
-        values = (v for v in self.known.values() if v is not None and not v.is_constant)
+        values = (v for found in self.known.values() for v in tensors(found) if not v.is_constant)
         self.inputs = list(dict.fromkeys(values))
 
     def evaluate(self, arrays: Sequence[Array], limit: int) -> list[Array]:
@@ -294,10 +290,7 @@ class Region:
         }
         outer = self.reading.session
         session = Session(outer.opsets, outer.functions, outer.external, limit)
-        scope: Scope = {
-            name: given.get(value, value) if value is not None else None
-            for name, value in self.known.items()
-        }
+        scope = {name: replaced(value, given) for name, value in self.known.items()}
         reading = Reading(session, b, scope)
         try:
             reading.run(self.nodes)
@@ -305,6 +298,20 @@ class Region:
         except ModelError as error:
             raise RunError(f"{error}") from error
         return [array for array in results if array is not None]
+
+
+def tensors(argument: Argument) -> tuple[Value, ...]:
+    """The tensors of an argument."""
+    if argument is None:
+        return ()
+    return argument if isinstance(argument, tuple) else (argument,)
+
+
+def replaced(argument: Argument, others: Mapping[Value, Value]) -> Argument:
+    """An argument with others in place of its tensors."""
+    if isinstance(argument, tuple):
+        return tuple(others.get(v, v) for v in argument)
+    return None if argument is None else others.get(argument, argument)
 
 
 def names_read(node: Any) -> Iterator[str]:
@@ -318,6 +325,7 @@ def names_read(node: Any) -> Iterator[str]:
 def free_names(graph: Any) -> Iterator[str]:
     """The names that a graph reads and does not define."""
     own = {i.name for i in graph.input} | {t.name for t in graph.initializer}
+    own |= {t.values.name for t in graph.sparse_initializer}
     for node in graph.node:
         yield from (name for name in names_read(node) if name not in own)
         own.update(node.output)

@@ -22,6 +22,7 @@ from .generate import BroadcastArgs, Fill, Range, Rank, Shape, ZerosLike
 from .lstm import BidirectionalSequenceLstm, Lstm, LstmSettings, UnidirectionalSequenceLstm
 from .lstm_basic import BasicLstm
 from .mediapipe import MaxPoolingWithArgmax2D, MaxUnpooling2D
+from .narrow import NarrowFloat
 from .random import Multinomial, RandomStandardNormal, RandomUniform
 from .recurrent import Nonlinearity, Recurrent
 from .rnn import BidirectionalSequenceRnn, Rnn, UnidirectionalSequenceRnn
@@ -86,6 +87,7 @@ __all__ = [
     "MaxUnpooling2D",
     "Mfcc",
     "Multinomial",
+    "NarrowFloat",
     "NonMaxSuppressionV4",
     "NonMaxSuppressionV5",
     "Nonlinearity",

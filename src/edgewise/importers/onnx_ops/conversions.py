@@ -20,18 +20,19 @@ def cast_like(call: Call) -> Value:
 def cast_to(call: Call, x: Value, code: int, saturate: bool = True) -> Value:
     """x as an element type by its number; to integers of few bits the lowest bits stay."""
     if code in FLOATS:
-        return call.one(FLOATS[code].cast(saturate), _as(call, x, DType.FLOAT32))
+        return call.one(FLOATS[code].cast(saturate), as_dtype(call, x, DType.FLOAT32))
     dtype = call.dtype(code)
     if code not in INTEGERS:
-        return _as(call, x, dtype)
-    kind, wide = INTEGERS[code], _as(call, x, DType.INT32)
+        return as_dtype(call, x, dtype)
+    kind, wide = INTEGERS[code], as_dtype(call, x, DType.INT32)
     least, _ = kind.range
     wide = call.one(ops.Sub(), wide, call.number(least, wide))
     wide = call.one(ops.FloorMod(), wide, call.number(2**kind.bits, wide))
-    return _as(call, call.one(ops.Add(), wide, call.number(least, wide)), dtype)
+    return as_dtype(call, call.one(ops.Add(), wide, call.number(least, wide)), dtype)
 
 
-def _as(call: Call, x: Value, dtype: DType) -> Value:
+def as_dtype(call: Call, x: Value, dtype: DType) -> Value:
+    """x as another element type."""
     return x if x.type.dtype is dtype else call.one(ops.Cast(dtype), x)
 
 

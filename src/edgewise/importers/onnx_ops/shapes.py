@@ -48,7 +48,10 @@ def constant(call: Call) -> Value:
     given = [name for name in forms if name in call.attributes]
     if len(given) != 1:
         raise call.error(f"attributes {given}; a constant has one of {', '.join(forms)}")
-    return call.b.constant(forms[given[0]](given[0]), call.outputs[0] or "constant")
+    value = call.b.constant(forms[given[0]](given[0]), call.outputs[0] or "constant")
+    if given == ["value"]:
+        call.reading.session.codes[value] = call.attributes.get("value", "TENSOR").data_type
+    return value
 
 
 def _strings(*texts: bytes) -> Array:
