@@ -87,10 +87,7 @@ class _Network:
     def _input(self, b: Builder, declared: Any) -> Value:
         """An input, with sizes for the dimensions that the file leaves open."""
         what = f"input {declared.name!r}"
-        if declared.type.WhichOneof("value") != "tensor_type":
-            kind = declared.type.WhichOneof("value") or "of no type"
-            raise UnsupportedError(f"{what} is {kind}; supported are tensors")
-        tensor = declared.type.tensor_type
+        tensor = _tensor_of(declared.type, what)
         dtype = tensor_type(tensor.elem_type, what)
         shape, opened = [], []
         for d in tensor.shape.dim:
@@ -139,7 +136,7 @@ class _Network:
         region = Region(reading, late, names)
         outputs = []
         for name in names:
-            tensor = declared[name].type.tensor_type
+            tensor = _tensor_of(declared[name].type, f"output {name!r}")
             rank = len(tensor.shape.dim) if tensor.HasField("shape") else 1
             dtype = tensor_type(tensor.elem_type, f"output {name!r}")
             outputs.append(Value(b.claim(name), TensorType((-1,) * rank, dtype)))
@@ -148,3 +145,14 @@ class _Network:
         )
         b.nodes.append(Node(op, tuple(region.inputs), tuple(outputs), "interpreted"))
         return dict(zip(names, outputs, strict=True))
+
+
+def _tensor_of(declared: Any, what: str) -> Any:
+    """The declaration of a tensor, or of one that is optional and is given."""
+    kind = declared.WhichOneof("value")
+    if kind == "optional_type":
+        declared = declared.optional_type.elem_type
+        kind = declared.WhichOneof("value")
+    if kind != "tensor_type":
+        raise UnsupportedError(f"{what} is {kind or 'of no type'}; supported are tensors")
+    return declared.tensor_type

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import ModelError, RunError, UnsupportedError
-from ..graph import Array, Graph, TensorType, Value
+from ..graph import Array, Value
 from .builder import Builder
 from .onnx_call import Argument, Call
 from .onnx_model import Attributes, External, array_of, dense_of

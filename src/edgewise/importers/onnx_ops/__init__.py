@@ -21,6 +21,7 @@ FAMILIES = (
     "shapes",
     "conversions",
     "control",
+    "sequences",
     "quantized",
     "attention",
     "generate",

@@ -12,7 +12,7 @@ from ...dtype import DType
 from ...graph import Array, Value
 from ...ops import Computation
 from ..onnx_call import Call, Row
-from .conversions import cast_to
+from .conversions import as_dtype
 from .movement import MAX_INDICES, broadcast, sliced
 
 COMPUTATIONS = {
@@ -70,7 +70,7 @@ def places(call: Call, shape: Sequence[int], axis: int, indices: Value) -> Value
         if i != axis and n > most:
             raise call.error(f"indices {list(indices.type.shape)} into {list(shape)}; not more")
     steps = strides(shape)
-    place = cast_to(call, counted(call, indices, [shape[axis]]), DType.INT64)
+    place = as_dtype(call, counted(call, indices, [shape[axis]]), DType.INT64)
     if steps[axis] != 1:
         place = call.one(ops.Mul(), place, call.number(steps[axis], place))
     for i, n in enumerate(indices.type.shape):
@@ -120,7 +120,7 @@ def rows(call: Call, indices: Value, shape: Sequence[int]) -> Value:
             f"indices {list(indices.type.shape)} into {list(shape)}; its last axis is 1 to the rank"
         )
     count = indices.type.shape[-1]
-    found = cast_to(call, counted(call, indices, shape[:count]), DType.INT64)
+    found = as_dtype(call, counted(call, indices, shape[:count]), DType.INT64)
     if count == 1:
         return call.b.reshape(found, found.type.shape[:-1])
     scaled = call.one(ops.Mul(), found, call.b.constant(np.array(strides(shape[:count]))))
@@ -199,7 +199,7 @@ def tensor_scatter(call: Call) -> Value:
         raise call.error(f"update {list(wide)} into {list(shape)}; equal but along axis {axis}")
     start: Value = call.b.constant(np.zeros(shape[0], np.int64))
     if call.has(2):
-        start = cast_to(call, call.value(2), DType.INT64)
+        start = as_dtype(call, call.value(2), DType.INT64)
     if start.type.shape != shape[:1]:
         raise call.error(f"write_indices {list(start.type.shape)}; they must be {[shape[0]]}")
     rank = len(shape)
@@ -286,7 +286,7 @@ def one_hot(call: Call) -> Value:
     if depth < 1 or values.type.shape != (2,):
         raise call.error(f"depth {depth}, values {list(values.type.shape)}; at least 1, and [2]")
     axis = call.axis(call.integer("axis", -1), call.rank(0) + 1)
-    indices = cast_to(call, indices, DType.INT64)
+    indices = as_dtype(call, indices, DType.INT64)
     negative = call.one(ops.Less(), indices, call.number(0, indices))
     upper = call.one(ops.Add(), indices, call.number(depth, indices))
     indices = call.one(ops.Select(), negative, upper, indices)
