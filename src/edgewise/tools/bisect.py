@@ -101,7 +101,8 @@ def _peer_departs(
             if row.steps > tolerance:
                 if first is None or order[value] < first[0]:
                     cause = likely_cause(ours, theirs[value], row.steps)
-                    first = order[value], Departure(makers[value], row, cause)
+                    node = differences.computing(makers[value], makers)
+                    first = order[value], Departure(node, replace(row, op=node.op.name), cause)
                 break
         states = _states_after(graph, start)
         progress()

@@ -15,7 +15,7 @@ import numpy as np
 from ..dtype import DType
 from ..errors import InputError
 from ..graph import Array, Graph, Node, TensorType, Value
-from ..ops import Dequantize, Quantize
+from ..ops import Dequantize, Quantize, Reshape, Transpose
 
 FLOAT_STEP = 1e-4
 """A step of a float tensor, as a share of the range of its values and 0."""
@@ -136,7 +136,8 @@ def compare(
             for value, array in zip(node.outputs, results, strict=True):
                 if value in theirs:
                     least = least_step(node, ours)
-                    _add(rows["tensors"], difference(value, node, array, theirs[value], least))
+                    maker = computing(node, makers)
+                    _add(rows["tensors"], difference(value, maker, array, theirs[value], least))
                 else:
                     missing[value.name] = None
                 ours[value] = array
@@ -146,12 +147,12 @@ def compare(
         outputs = program(arrays)
         for value, array in zip(graph.outputs, outputs, strict=True):
             expected = value.data if value.data is not None else ours[value]
-            maker = makers.get(value)
+            maker = _maker(value, makers)
             least = least_step(maker, ours)
             _add(rows["program"], difference(value, maker, array, expected, least))
         if not alone:
             for value, array, other in zip(graph.outputs, outputs, peer(arrays), strict=True):
-                maker = makers.get(value)
+                maker = _maker(value, makers)
                 least = least_step(maker, ours)
                 _add(rows["outputs"], difference(value, maker, array, other, least))
         states = {
@@ -181,6 +182,19 @@ def alone(
             if value in theirs:
                 least = least_step(node, ours)
                 yield value, array, difference(value, node, array, theirs[value], least)
+
+
+def computing(node: Node, makers: Mapping[Value, Node]) -> Node:
+    """The node that computes what ``node`` gives: of those that one operator of the file became,
+    the last that does more than rename or transpose.
+    """
+    found = node
+    while isinstance(found.op, (Reshape, Transpose)):
+        before = makers.get(found.inputs[0])
+        if before is None or before.origin != node.origin:
+            return node
+        found = before
+    return found
 
 
 def computes_floats(graph: Graph) -> bool:
@@ -234,6 +248,11 @@ def random_inputs(graph: Graph, count: int, seed: int) -> Iterator[list[Array]]:
     rng = np.random.default_rng(seed)
     for _ in range(count):
         yield [_random(rng, value.type) for value in graph.inputs]
+
+
+def _maker(value: Value, makers: Mapping[Value, Node]) -> Node | None:
+    node = makers.get(value)
+    return None if node is None else computing(node, makers)
 
 
 def _reference(
