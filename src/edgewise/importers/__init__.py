@@ -57,6 +57,12 @@ def _is_caffe(head: bytes) -> bool:
     return is_network(head)
 
 
+def _is_ncnn(head: bytes) -> bool:
+    from .ncnn_file import is_network
+
+    return is_network(head)
+
+
 FORMATS = (
     Format(
         "TensorFlow Lite",
@@ -80,6 +86,14 @@ FORMATS = (
         (".prototxt", ".caffemodel"),
         "caffe",
         "read_caffe",
+        ("weights",),
+    ),
+    Format(
+        "ncnn",
+        _is_ncnn,
+        (".param", ".bin"),
+        "ncnn",
+        "read_ncnn",
         ("weights",),
     ),
 )

@@ -1,0 +1,39 @@
+"""How every layer of ncnn is read: one row a layer, by families; imported when one is met."""
+
+from __future__ import annotations
+
+import importlib
+from functools import cache
+
+from ..ncnn_call import Row
+
+FAMILIES = (
+    "products",
+    "activations",
+    "arithmetic",
+    "images",
+    "movement",
+    "normalization",
+    "reductions",
+    "matrices",
+    "recurrent",
+    "quantized",
+)
+"""The modules of this package; each has ``LAYERS``, rows by type."""
+
+
+@cache
+def layers() -> dict[str, Row]:
+    """The rows, by type; Input is no row."""
+    found: dict[str, Row] = {}
+    for family in FAMILIES:
+        found.update(importlib.import_module(f"{__name__}.{family}").LAYERS)
+    return found
+
+
+def row_of(type: str) -> Row | None:
+    """How a layer is read; None where it is not."""
+    return layers().get(type)
+
+
+__all__ = ["FAMILIES", "layers", "row_of"]
