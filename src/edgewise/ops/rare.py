@@ -19,10 +19,12 @@ from .functions import (
 )
 from .gather import EmbeddingLookup, EmbeddingLookupFloat, Gather, GatherNd, OneHot
 from .generate import BroadcastArgs, Fill, Range, Rank, Shape, ZerosLike
+from .gru import Gru
 from .lstm import BidirectionalSequenceLstm, Lstm, LstmSettings, UnidirectionalSequenceLstm
 from .lstm_basic import BasicLstm
 from .mediapipe import MaxPoolingWithArgmax2D, MaxUnpooling2D
 from .narrow import NarrowFloat
+from .pool_indices import MaxPoolIndices, MaxUnpool
 from .random import Multinomial, RandomStandardNormal, RandomUniform
 from .recurrent import Nonlinearity, Recurrent
 from .rnn import BidirectionalSequenceRnn, Rnn, UnidirectionalSequenceRnn
@@ -54,6 +56,12 @@ from .table import HashtableFind
 from .text import Combiner, EmbeddingLookupSparse, HashtableLookup, LshProjection, SkipGram
 
 __all__ = [
+    "Acos",
+    "Acosh",
+    "Asin",
+    "Asinh",
+    "Atan",
+    "Atanh",
     "AudioSpectrogram",
     "BasicLstm",
     "BidirectionalSequenceLstm",
@@ -66,6 +74,7 @@ __all__ = [
     "Computation",
     "Conv3D",
     "Conv3DTranspose",
+    "Cosh",
     "DetectionOutput",
     "DetectionPostProcess",
     "Dilate",
@@ -73,21 +82,27 @@ __all__ = [
     "EmbeddingLookup",
     "EmbeddingLookupFloat",
     "EmbeddingLookupSparse",
+    "Erf",
     "Fill",
     "Gather",
     "GatherNd",
     "GatherSlices",
+    "Gru",
     "HashtableFind",
     "HashtableLookup",
     "Imag",
     "LshProjection",
     "Lstm",
     "LstmSettings",
+    "MaxPoolIndices",
     "MaxPoolingWithArgmax2D",
+    "MaxUnpool",
     "MaxUnpooling2D",
     "Mfcc",
+    "Mish",
     "Multinomial",
     "NarrowFloat",
+    "NonMaxSuppression",
     "NonMaxSuppressionV4",
     "NonMaxSuppressionV5",
     "Nonlinearity",
@@ -103,25 +118,26 @@ __all__ = [
     "RngBitGenerator",
     "Rnn",
     "ScatterNd",
-    "NarrowFloat",
-    "NonMaxSuppression",
+    "ScatterRows",
     "ScatterSlices",
     "SegmentSum",
     "Shape",
     "ShiftLeft",
+    "Sinh",
     "SkipGram",
+    "Softplus",
     "SparseToDense",
     "Svdf",
+    "Tan",
     "TopK",
     "UnidirectionalSequenceLstm",
     "UnidirectionalSequenceRnn",
     "Unique",
+    "UniqueSlices",
     "UnsortedSegmentMax",
     "UnsortedSegmentMin",
     "UnsortedSegmentProd",
     "UnsortedSegmentSum",
-    "ScatterRows",
     "Where",
     "ZerosLike",
 ]
-    "UniqueSlices",

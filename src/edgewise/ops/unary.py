@@ -354,7 +354,7 @@ class Rsqrt(Unary):
         return entries(np.where(steps > 0, y, 2**30), out_zero, output)
 
 
-def _function(
+def unary_function(
     name: str,
     real: Callable[[Array], Array],
     doc: str,
@@ -378,17 +378,19 @@ def _function(
 
 _INTEGER = (Kind.INTEGER,)
 
-Neg = _function("NEG", np.negative, "-x", (Kind.INTEGER, Kind.COMPLEX))
-Exp = _function("EXP", np.exp, "e ** x", end=1, halves_away=True)
-Log = _function("LOG", np.log, "The natural logarithm.", end=-1, halves_away=True)
-Square = _function("SQUARE", np.square, "x * x", _INTEGER)
-Sin = _function("SIN", np.sin, "The sine of radians.")
-Cos = _function("COS", np.cos, "The cosine of radians.")
-Floor = _function("FLOOR", np.floor, "The greatest whole number that is not above x.")
-Ceil = _function("CEIL", np.ceil, "The least whole number that is not below x.")
-Round = _function("ROUND", np.rint, "The nearest whole number, halves to even.")
-Sign = _function("SIGN", np.sign, "-1, 0 or 1, as x is.", _INTEGER)
-Elu = _function("ELU", lambda x: np.where(x > 0, x, np.expm1(x)), "x where x > 0, else e ** x - 1.")
+Neg = unary_function("NEG", np.negative, "-x", (Kind.INTEGER, Kind.COMPLEX))
+Exp = unary_function("EXP", np.exp, "e ** x", end=1, halves_away=True)
+Log = unary_function("LOG", np.log, "The natural logarithm.", end=-1, halves_away=True)
+Square = unary_function("SQUARE", np.square, "x * x", _INTEGER)
+Sin = unary_function("SIN", np.sin, "The sine of radians.")
+Cos = unary_function("COS", np.cos, "The cosine of radians.")
+Floor = unary_function("FLOOR", np.floor, "The greatest whole number that is not above x.")
+Ceil = unary_function("CEIL", np.ceil, "The least whole number that is not below x.")
+Round = unary_function("ROUND", np.rint, "The nearest whole number, halves to even.")
+Sign = unary_function("SIGN", np.sign, "-1, 0 or 1, as x is.", _INTEGER)
+Elu = unary_function(
+    "ELU", lambda x: np.where(x > 0, x, np.expm1(x)), "x where x > 0, else e ** x - 1."
+)
 
 
 class LogicalNot(Unary):
