@@ -71,13 +71,28 @@ def places(call: Call, shape: Sequence[int], axis: int, indices: Value) -> Value
             raise call.error(f"indices {list(indices.type.shape)} into {list(shape)}; not more")
     steps = strides(shape)
     place = as_dtype(call, counted(call, indices, [shape[axis]]), DType.INT64)
-    if steps[axis] != 1:
-        place = call.one(ops.Mul(), place, call.number(steps[axis], place))
-    for i, n in enumerate(indices.type.shape):
-        if i != axis and n > 1:
-            offset = ramp(call, n, steps[i]).reshape(-1, *[1] * (len(shape) - 1 - i))
-            place = call.one(ops.Add(), place, call.b.constant(offset))
-    return place
+    place = scaled(call, place, np.array(steps[axis], np.int64))
+    others = [0 if i == axis else step for i, step in enumerate(steps)]
+    return offset(call, place, indices.type.shape, others)
+
+
+def scaled(call: Call, places: Value, factor: Array) -> Value:
+    """Places times a factor; of known ones, at once."""
+    if places.data is not None:
+        return call.b.constant(places.data * factor)
+    return call.one(ops.Mul(), places, call.b.constant(factor))
+
+
+def offset(call: Call, places: Value, shape: Sequence[int], steps: Sequence[int]) -> Value:
+    """Places with the steps of each axis of ``shape`` added, to which they broadcast."""
+    for i, (n, step) in enumerate(zip(shape, steps, strict=True)):
+        if step and n > 1:
+            along = ramp(call, n, step).reshape(-1, *[1] * (len(shape) - 1 - i))
+            if places.data is not None and math.prod(shape) <= MAX_INDICES:
+                places = call.b.constant(places.data + along)
+            else:
+                places = call.one(ops.Add(), places, call.b.constant(along))
+    return places
 
 
 def strides(shape: Sequence[int]) -> list[int]:
@@ -102,12 +117,8 @@ def gather_nd(call: Call) -> Value:
         raise call.error(f"batches {list(shape[:batch])}, {list(call.shape(1)[:batch])}; equal")
     last = call.shape(1)[-1]
     row = rows(call, call.value(1), shape[batch:])
-    size = math.prod(shape[batch : batch + last])
-    step = size
-    for i in reversed(range(batch)):
-        offset = ramp(call, shape[i], step).reshape(-1, *[1] * (rank - 2 - i))
-        row = call.one(ops.Add(), row, call.b.constant(offset))
-        step *= shape[i]
+    steps = strides(shape[: batch + last])[:batch]
+    row = offset(call, row, call.shape(1)[:-1], [*steps, *[0] * (rank - 1 - batch)])
     rest = shape[batch + last :]
     flat = call.b.reshape(x, (math.prod(shape[: batch + last]), *rest))
     return call.one(ops.Gather(0), flat, row)
@@ -123,8 +134,10 @@ def rows(call: Call, indices: Value, shape: Sequence[int]) -> Value:
     found = as_dtype(call, counted(call, indices, shape[:count]), DType.INT64)
     if count == 1:
         return call.b.reshape(found, found.type.shape[:-1])
-    scaled = call.one(ops.Mul(), found, call.b.constant(np.array(strides(shape[:count]))))
-    return call.one(ops.Sum((len(found.type.shape) - 1,)), scaled)
+    each = scaled(call, found, np.array(strides(shape[:count]), np.int64))
+    if each.data is not None:
+        return call.b.constant(each.data.sum(axis=-1))
+    return call.one(ops.Sum((len(found.type.shape) - 1,)), each)
 
 
 def scatter_elements(call: Call) -> Value:
@@ -209,11 +222,8 @@ def tensor_scatter(call: Call) -> Value:
     if mode == "circular":
         index = call.one(ops.FloorMod(), index, call.number(shape[axis], index))
     steps = strides(shape)
-    place = call.one(ops.Mul(), index, call.number(steps[axis], index))
-    for i, n in enumerate(wide):
-        if i != axis and n > 1:
-            offset = ramp(call, n, steps[i]).reshape(-1, *[1] * (rank - 1 - i))
-            place = call.one(ops.Add(), place, call.b.constant(offset))
+    place = scaled(call, index, np.array(steps[axis], np.int64))
+    place = offset(call, place, wide, [0 if i == axis else n for i, n in enumerate(steps)])
     flat = [call.b.reshape(v, (v.type.size,)) for v in (x, broadcast(call, place, wide), update)]
     y = call.one(ops.ScatterRows(Computation.UPDATE), *flat)
     return call.b.reshape(y, shape)
