@@ -23,6 +23,9 @@ BEGINNING = re.compile(
 RAW_TYPES = {0: "<f8", 1: "<f4", 2: "<f2"}
 """Element types of ``raw_data``, of NVIDIA's Caffe."""
 
+MAX_MESSAGE = 200
+"""Characters of a message of protobuf that are repeated."""
+
 PHASE = 1
 """The phase whose network is read: TEST."""
 
@@ -84,7 +87,10 @@ def parse(data: bytes) -> Any:
         else:
             net.ParseFromString(data)
     except (message.DecodeError, text_format.ParseError, ValueError) as error:
-        raise ModelError(f"it is no network of Caffe: {error}") from error
+        text = str(error)
+        if len(text) > MAX_MESSAGE:  # a text file's error quotes the whole line
+            text = f"{text[: MAX_MESSAGE // 2]} ... {text[-MAX_MESSAGE // 2 :]}"
+        raise ModelError(f"it is no network of Caffe: {text}") from error
     except RecursionError:
         raise ModelError("it is no network of Caffe: messages nest too deep") from None
     return net

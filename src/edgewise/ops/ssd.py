@@ -17,7 +17,7 @@ import numpy.typing as npt
 from ..dtype import DType
 from ..graph import Array, TensorType
 from .base import Op
-from .checks import check_inputs, result
+from .checks import check_inputs
 
 Floats = npt.NDArray[np.float32]
 CORNER, CENTER_SIZE, CORNER_SIZE = 1, 2, 3
@@ -82,7 +82,7 @@ class DetectionOutput(Op):
             self.nms_threshold >= 0 and 0 < self.eta <= 1,
             f"nms_threshold {self.nms_threshold}, eta {self.eta}; at least 0, and above 0 to 1",
         )
-        return (result(self, (1, 1, -1, 7), DType.FLOAT32),)
+        return (TensorType((1, 1, -1, 7), DType.FLOAT32),)
 
     def reference(
         self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]

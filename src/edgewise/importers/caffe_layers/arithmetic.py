@@ -150,12 +150,9 @@ def along(call: LayerCall, factor: Value, axis: int) -> Value:
 
 def operand(call: LayerCall) -> tuple[Value, int]:
     """The second operand of Scale or Bias, a bottom or a blob, and the axis where it begins."""
-    axis = call.axis(call.p.axis, call.rank + 1)
     if len(call.bottoms) == 2:
         shape = call.bottoms[1].type.shape
-        if not shape:
-            return call.bottoms[1], 0
-        count = len(shape)
+        axis, count = call.axis(call.p.axis) if shape else 0, len(shape)
     else:
         axis, count = call.axis(call.p.axis), call.p.num_axes
         count = call.rank - axis if count == -1 else count

@@ -37,13 +37,12 @@ def prior_sizes(call: LayerCall) -> Array:
     if any(low >= high for low, high in zip(least, most, strict=False)):
         raise call.error(f"min_size {least}, max_size {most}; each max_size is the greater one")
     ratios = [ratio for ratio in aspect_ratios(call) if abs(ratio - 1) >= 1e-6]
-    for i, size in enumerate(least):
-        side = float(int(size))
-        found.append((side, side))
+    for i, size in enumerate(map(int, least)):
+        found.append((size, size))
         if most:
-            side = math.sqrt(int(size) * int(most[i]))
+            side = math.sqrt(size * int(most[i]))
             found.append((side, side))
-        found += [(side * math.sqrt(ratio), side / math.sqrt(ratio)) for ratio in ratios]
+        found += [(size * math.sqrt(ratio), size / math.sqrt(ratio)) for ratio in ratios]
     return np.array(found, np.float32)
 
 
