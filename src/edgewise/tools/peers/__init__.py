@@ -12,11 +12,13 @@ from ...importers import format_of
 from .base import Peer, PeerTensors, peer_version
 from .litert import LiteRT, LiteRTSignature, LiteRTTensors, with_all_outputs
 from .onnxruntime import ONNXRuntime, ONNXRuntimeTensors
+from .opencv import OpenCV, OpenCVTensors
 from .openvino import OpenVINO
 
 PEERS: dict[str, Callable[..., Peer]] = {
     "litert": LiteRT,
     "onnxruntime": ONNXRuntime,
+    "opencv": OpenCV,
     "openvino": OpenVINO,
     "openvino-default": functools.partial(OpenVINO, precision=None),
 }
@@ -25,11 +27,12 @@ PEERS: dict[str, Callable[..., Peer]] = {
 TENSORS: dict[str, Callable[..., PeerTensors]] = {
     "litert": LiteRTTensors,
     "onnxruntime": ONNXRuntimeTensors,
+    "opencv": OpenCVTensors,
 }
 """Of the peers that show every tensor, what gives them; takes a model, names of the graph's
 outputs, threads and the inputs' shapes."""
 
-NATIVE = {"TensorFlow Lite": "litert", "ONNX": "onnxruntime"}
+NATIVE = {"TensorFlow Lite": "litert", "ONNX": "onnxruntime", "Caffe": "opencv"}
 """The peer that a format's networks are compared with, where none is named."""
 
 
@@ -78,6 +81,8 @@ __all__ = [
     "LiteRTTensors",
     "ONNXRuntime",
     "ONNXRuntimeTensors",
+    "OpenCV",
+    "OpenCVTensors",
     "OpenVINO",
     "Peer",
     "PeerTensors",
