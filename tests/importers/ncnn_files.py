@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from edgewise.graph import Array
+from edgewise.graph import Array, Graph
 
 HALF, BYTES = 0x01306B47, 0x000D4B38
 
@@ -130,3 +130,17 @@ def run_ncnn(path: Path, arrays: Sequence[Array], outputs: Sequence[str]) -> lis
         assert status == 0, f"ncnn: {name}: {status}"
         found.append(np.array(mat))
     return found
+
+
+def outputs_of(graph: Graph, arrays: Sequence[Array]) -> dict[str, Array]:
+    """The outputs by name, by the operators' references, for inputs without a batch."""
+    found = {v: a[None] for v, a in zip(graph.inputs, arrays, strict=True)}
+    for node, results in graph.reference(dict(found)):
+        found.update(zip(node.outputs, results, strict=True))
+    return {v.name: v.data if v.data is not None else found[v] for v in graph.outputs}
+
+
+def relative_difference(found: Array, expected: Array) -> float:
+    """The greatest difference, by the expected numbers' range or size."""
+    scale = max(float(np.ptp(expected)), float(np.abs(expected).max()), 1e-6)
+    return float(np.abs(found - expected).max()) / scale

@@ -29,9 +29,9 @@ def test_suffix_comes_second(tmp_path: Path) -> None:
 
 
 def test_unknown_format(tmp_path: Path) -> None:
-    path = tmp_path / "network.bin"
+    path = tmp_path / "network.dat"
     path.write_bytes(b"not a network")
-    with pytest.raises(ModelError, match=r"network.bin: unknown format; Edgewise reads Tensor"):
+    with pytest.raises(ModelError, match=r"network.dat: unknown format; Edgewise reads Tensor"):
         load(path)
 
 

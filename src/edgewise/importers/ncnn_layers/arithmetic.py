@@ -175,7 +175,9 @@ def _batch_norm(call: Call) -> Value:
 
 
 def _bias(call: Call) -> Value:
-    return call.one(ops.Add(), call.value(), call.vector(call.integer(0), call.rank()))
+    """Of each channel; of a blob of fewer dimensions than an image ncnn takes the first alone."""
+    data, rank = call.floats(call.integer(0)), call.rank()
+    return call.one(ops.Add(), call.value(), call.along_first(data if rank > 2 else data[:1], rank))
 
 
 def _scale(call: Call) -> Value:

@@ -7,17 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from ... import ops
-from ...graph import Array, Value
+from ...graph import Value
 from ..channels_first import (
     average_pool,
-    channels_first,
-    channels_last,
     max_pool,
     part,
     same_padding,
 )
 from ..ncnn_call import Call, Row
-from .movement import joined, taken
+from ..resampling import MAX_SIZE, Axis, Rule, resize
+from .movement import joined
 
 WIDTH = {"kernel": 1, "stride": 2, "before": 3, "after": 14, "size": 8}
 HEIGHT = {"kernel": 11, "stride": 12, "before": 13, "after": 15, "size": 18}
@@ -107,90 +106,46 @@ def _windows(
     return joined(call, axis, parts)
 
 
-NEAREST, BILINEAR, BICUBIC = 1, 2, 3
+RESIZES = {1: "nearest", 2: "linear", 3: "cubic"}
 
 
 def _interp(call: Call) -> Value:
     rank, kind, corners = call.rank(0, 1, 2, 3), call.integer(0), call.flag(6)
     call.refuse(9, "sizes as expressions")
-    if kind not in (NEAREST, BILINEAR, BICUBIC):
+    if kind not in RESIZES:
         raise call.unsupported(f"resize_type {kind}")
-    dims = call.dims()
-    size = [*[1] * (2 - len(dims[1:])), *dims[1:]]
-    wanted, exact = _target(call, size)
-    if min(wanted) < 1:
-        raise call.error(f"size {wanted}; each side is at least 1")
-    x = call.value()
+    channels, *size = call.dims()
+    x, axes = call.value(), _targets(call, [*[1] * (2 - len(size)), *size])
     if rank == 1:
-        wide = call.shaped(x, (dims[0], 1, 1))
-        return call.one(ops.Tile((1, 1, *wanted)), wide)
-    if rank == 2:
-        wanted, x = [1, wanted[1]], call.shaped(x, (dims[0], 1, dims[1]))
-    y = _resized(call, x, wanted, kind, corners, exact)
-    return call.shaped(y, (dims[0], wanted[1])) if rank == 2 else y
+        wide = call.shaped(x, (channels, 1, 1))
+        return call.one(ops.Tile((1, 1, *(a.after for a in axes))), wide)
+    axes = axes[-len(size) :]
+    coordinates = "align_corners" if corners else "half_pixel"
+    if kind == 1:
+        coordinates = "asymmetric"
+    rule = Rule(RESIZES[kind], coordinates, "floor")
+    whole = [Axis(n, n, 1.0) for n in x.type.shape[:2]]
+    return resize(call.b, x, rule, [*whole, *axes])
 
 
-def _target(call: Call, size: Sequence[int]) -> tuple[list[int], bool]:
-    """The size to make, and whether the layer states it rather than a scale."""
+def _targets(call: Call, size: Sequence[int]) -> list[Axis]:
+    """What becomes of height and width."""
     if len(call.blobs) == 2:
-        other = call.dims(1)
-        return [*[1] * (2 - len(other[1:])), *other[1:]][-2:], True
-    wanted = [call.integer(3), call.integer(4)]
-    if all(wanted) or (len(call.dims()) == 2 and wanted[1]):
-        return wanted if wanted[0] else [1, wanted[1]], True
-    scales = np.float32(call.real(1, 1.0)), np.float32(call.real(2, 1.0))
-    made = [np.float32(n) * s for n, s in zip(size, scales, strict=True)]
-    if not all(0 <= m < 2**16 for m in made):
-        raise call.error(
-            f"scales {[float(s) for s in scales]} of {list(size)}; sides stay below 2**16"
-        )
-    return [int(m) for m in made], False
-
-
-def _resized(
-    call: Call, x: Value, wanted: Sequence[int], kind: int, corners: bool, exact: bool
-) -> Value:
-    """The image x[N, C, H, W] as one of ``wanted`` rows and columns."""
-    size = x.type.shape[2:]
-    if tuple(wanted) == size:
-        return x
-    if kind == NEAREST:
-        scales = [1.0, 1.0] if exact else [call.real(1, 1.0), call.real(2, 1.0)]
-        for axis, (n, m, s) in enumerate(zip(size, wanted, scales, strict=True)):
-            step = np.float32(n) / np.float32(m) if exact else np.float32(1) / np.float32(s)
-            positions = (np.arange(m, dtype=np.float32) * step).astype(np.int64)
-            x = taken(call, x, axis + 2, np.minimum(positions, n - 1))
-        return x
-    if kind == BILINEAR:
-        op = ops.ResizeBilinear((wanted[0], wanted[1]), corners, not corners)
-        return channels_first(call.b, call.one(op, channels_last(call.b, x)))
-    rows, columns = (_cubic(n, m, corners) for n, m in zip(size, wanted, strict=True))
-    x = call.one(ops.BatchMatMul(), x, call.b.constant(columns.T.copy()))
-    return call.one(ops.BatchMatMul(), call.b.constant(rows), x)
-
-
-def _cubic(before: int, after: int, corners: bool) -> Array:
-    """The weights of ``before`` pixels in each of ``after``, float32[after, before]."""
-    position = np.arange(after, dtype=np.float64)
-    if corners:
-        position *= (before - 1) / max(after - 1, 1)
+        other = call.dims(1)[1:]
+        wanted = [*[1] * (2 - len(other)), *other][-2:]
     else:
-        position = (position + 0.5) * (before / after) - 0.5
-    first = np.floor(position)
-    weights = np.zeros((after, before))
-    for tap in range(-1, 3):
-        distance = np.abs(position - first - tap)
-        column = np.clip(first + tap, 0, before - 1).astype(int)
-        np.add.at(weights, (np.arange(after), column), _keys(distance))
-    return weights.astype(np.float32)
-
-
-def _keys(x: Array) -> Array:
-    """Keys' kernel with a = -0.75 at distances below 2."""
-    a = -0.75
-    near = ((a + 2) * x - (a + 3)) * x * x + 1
-    far = ((x - 5) * x + 8) * x * a - 4 * a
-    return np.where(x <= 1, near, far)
+        wanted = [call.integer(3), call.integer(4)]
+    if all(wanted):
+        axes = [Axis(n, w, w / n) for n, w in zip(size, wanted, strict=True)]
+    else:
+        scales = [call.real(1, 1.0), call.real(2, 1.0)]
+        made = [float(np.float32(n) * np.float32(s)) for n, s in zip(size, scales, strict=True)]
+        if not all(1 <= m < MAX_SIZE for m in made):
+            raise call.error(f"scales {scales} of {list(size)}; sides are 1 to {MAX_SIZE}")
+        axes = [Axis(n, int(m), s) for n, m, s in zip(size, made, scales, strict=True)]
+    if not all(0 < a.after <= MAX_SIZE for a in axes):
+        raise call.error(f"sides of {[a.after for a in axes]}; they are 1 to {MAX_SIZE}")
+    return axes
 
 
 def _pixel_shuffle(call: Call) -> Value:

@@ -69,7 +69,8 @@ def _crop(call: Call) -> Value:
             a = call.axis(axis, rank) - 1
             n = dims[a]
             begin[a] = start if start >= 0 else max(n + start, 0)
-            size[a] = min(n, end if end > 0 else n + end) - begin[a]
+            last = n if end == REST else end if end > 0 else n + end
+            size[a] = min(n, last) - begin[a]
     else:
         begin = [call.integer(k) for k in OFFSETS[rank]]
         size = _lengths(call, begin)
@@ -192,15 +193,12 @@ def _squeeze(call: Call) -> Value:
 
 def _expand_dims(call: Call) -> Value:
     dims, axes = list(call.dims()), call.ints(3)
-    if axes:
-        rank = len(dims) + len(axes)
-        places = sorted(call.axis(a, rank) - 1 for a in axes)
-    else:
-        rank = len(dims) + sum(call.flag(key) for key in (0, 1, 11, 2))
-        keys = {2: (1, 0), 3: (2, 1, 0), 4: (2, 11, 1, 0)}.get(rank, ())
-        places = [i for i, key in enumerate(keys) if call.flag(key)]
+    if not axes and any(call.flag(key) for key in (0, 1, 11, 2)):
+        raise call.unsupported("dimensions that are no axes (parameters 0, 1, 11 and 2)")
+    rank = len(dims) + len(axes)
+    places = sorted(call.axis(a, rank) - 1 for a in axes)
     if rank > 4 or len(set(places)) != len(places):
-        raise call.error(f"{rank} dimensions, of which {places} are new; 4 at most, each once")
+        raise call.error(f"{rank} dimensions, new ones {places}; there are 4 at most, each once")
     for place in places:
         dims.insert(place, 1)
     return call.shaped(call.raw(), dims)

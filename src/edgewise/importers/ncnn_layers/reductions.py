@@ -65,9 +65,9 @@ def _arg_max(call: Call) -> Value:
     flat = call.shaped(call.value(), (size,))
     values, positions = call.b.add(ops.TopK(count), [flat])
     places = call.one(ops.Cast(DType.FLOAT32), positions)
-    if not call.flag(0):
-        return places
     rows = [call.shaped(v, (1, count)) for v in (values, places)]
+    if not call.flag(0):
+        return rows[1]
     return call.one(ops.Concatenation(1), *rows)
 
 
