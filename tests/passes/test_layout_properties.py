@@ -311,13 +311,9 @@ def fewest_bytes(graph: Graph) -> int | None:
         if use.form is not None:
             every = itertools.permutations(range(len(use.form.sizes)))
             admitted = {use.form.admit(order) for order in every} - {None}
-            configs = (use.form.config(o, use.node) for o in sorted(admitted) if o is not None)
-            use.configs = [use.configs[0], *configs]
-            kinds = {
-                tuple(slot.tensor.bytes_of(order) for slot, order in use.orders(c)): c
-                for c in use.configs
-            }
-            use.configs = list(kinds.values())
+            configs = [use.form.config(o, use.node) for o in sorted(admitted) if o is not None]
+            ways = {use.orders(config): config for config in (use.configs[0], *configs)}
+            use.wants, use.configs = [*ways], [*ways.values()]
     free = [use for use in orders.uses if len(use.configs) > 1]
     if np.prod([len(use.configs) for use in free]) > 20_000:
         return None

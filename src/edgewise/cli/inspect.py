@@ -12,6 +12,7 @@ import edgewise as ew
 
 from .arena import show_memory
 from .base import app, finish
+from .layout import show_layout
 from .options import (
     Affinity,
     InputShapes,
@@ -59,6 +60,9 @@ def inspect(
         Path | None,
         typer.Option("--plot", metavar="FILE", help="Write that picture: .png, .svg, .pdf."),
     ] = None,
+    layout: Annotated[
+        bool, typer.Option("--layout", help="Show the TRANSPOSEs that remain, and why.")
+    ] = False,
     threads: Threads = "1",
     affinity: Affinity = None,
     power: Power = "balanced",
@@ -77,12 +81,14 @@ def inspect(
       edgewise inspect mobilenet.tflite
       edgewise inspect mobilenet.tflite --graph
       edgewise inspect mobilenet.tflite --memory --plot arena.svg
+      edgewise inspect mobilenet.onnx --layout
       edgewise inspect mobilenet.tflite --json
     """
     from ..tools.differences import random_inputs
     from ..tools.facts import Compiling
     from ..tools.fallbacks import slow_operators
     from ..tools.inspect import inspection
+    from ..tools.layout import layout_facts
     from ..tools.memory import memory_facts, save_memory_plot
     from ..tools.plots import check_plot
 
@@ -91,7 +97,7 @@ def inspect(
     imported = ew.load(model, signature, parse_shapes(shape))
     if graph and not json:
         typer.echo(f"{imported}\n\n{ew.optimize(imported)}")
-        if not (memory or plot):
+        if not (memory or plot or layout):
             return
     compiling = Compiling(isa, strict, requantization, precision, affinity, power)
     with contextlib.closing(
@@ -107,7 +113,10 @@ def inspect(
         facts["plot"] = str(plot)
     if graph:
         facts["graph"] = {"imported": str(imported), "optimized": str(ew.optimize(imported))}
-    finish("inspect", facts, show_memory if "memory" in facts else show, json)
+    if layout:
+        facts["layout"] = layout_facts(imported)
+    shown = show_layout if layout else show_memory if "memory" in facts else show
+    finish("inspect", facts, shown, json)
     if "memory" in facts and not facts["memory"]["sound"]:
         raise typer.Exit(1)
 

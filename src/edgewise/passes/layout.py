@@ -19,7 +19,7 @@ from .remove_no_ops import remove_no_ops
 from .rewrite import Sweep, fresh_name, rewrite
 
 if TYPE_CHECKING:
-    from .layout_orders import Chosen, Copy
+    from .layout_orders import Chosen, Copy, Orders
 
 
 class Transposition(NamedTuple):
@@ -83,13 +83,13 @@ def minimize_transposes(graph: Graph) -> Graph:
         %e = RELU(%b)
         %f = CONV_2D(%e, @w2)
     """
-    if not any(isinstance(node.op, Transpose) for node in graph.nodes):
-        return graph
     return choose_layout(graph)[0]
 
 
 def choose_layout(graph: Graph) -> tuple[Graph, LayoutReport]:
     """`minimize_transposes`, and what it found."""
+    if not any(isinstance(node.op, Transpose) for node in graph.nodes):
+        return graph, LayoutReport(0, (), 0)
     from .layout_emit import emit
     from .layout_orders import Orders
 
@@ -103,7 +103,10 @@ def choose_layout(graph: Graph) -> tuple[Graph, LayoutReport]:
     before = sum(node.outputs[0].type.nbytes for node in graph.nodes if _moves(node))
     report = LayoutReport(
         before,
-        (*(_transposition(copy) for copy in orders.transposed(best)), *map(_kept, kept)),
+        (
+            *(_transposition(orders, best, copy) for copy in orders.transposed(best)),
+            *map(_kept, kept),
+        ),
         bound + sum(node.outputs[0].type.nbytes for node in kept),
         orders.complete,
     )
@@ -120,7 +123,9 @@ def _moves(node: Node) -> bool:
     return moved != sorted(moved)
 
 
-def _transposition(copy: Copy) -> Transposition:
+def _transposition(orders: Orders, chosen: Chosen, copy: Copy) -> Transposition:
+    from .layout_reasons import reason
+
     tensor, written, read = copy
     t = tensor.root.type
     return Transposition(
@@ -128,8 +133,8 @@ def _transposition(copy: Copy) -> Transposition:
         tuple(t.shape[axis] for axis in written),
         tuple(written.index(axis) for axis in read),
         t.nbytes,
-        tensor.reason(written),
-        tensor.reason(read),
+        reason(orders, chosen, tensor, written, read),
+        reason(orders, chosen, tensor, read, written),
     )
 
 

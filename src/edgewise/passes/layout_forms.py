@@ -311,14 +311,14 @@ def _arg(op: ArgExtreme, node: Node) -> Form | None:
 
 
 def _gather(op: Any, node: Node) -> Form | None:
-    indices = len(node.inputs[1].type.shape)
-    if op.batch_dims or indices > 1:
+    """The axes of the indices lie, as one, where the axis does that they index."""
+    if op.batch_dims:
         return None
     axes, sizes = _whole(node.inputs[0]), node.inputs[0].type.shape
-    kept = axes if indices else _without(axes, (op.axis,))
+    chosen = (op.axis,) * len(node.inputs[1].type.shape)
     return Form(
         (axes, None),
-        (kept,),
+        ((*axes[: op.axis], *chosen, *axes[op.axis + 1 :]),),
         sizes,
         lambda order: replace(op, axis=order.index(op.axis)),
         completes=True,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
@@ -34,25 +34,20 @@ class Tensor:
     Attributes:
         root: the value that is computed; ``writer`` computes it, or it is there at the start.
         members: its values, each with its order: axis i of the value is axis ``frame[i]`` of root.
-        wanted: who wants which order.
+        wanted: the orders that somebody wants.
     """
 
     root: Value
     writer: Use | None = None
     members: list[tuple[Value, Perm]] = field(default_factory=list)
     readers: list[Use] = field(default_factory=list)
-    wanted: dict[Perm, str] = field(default_factory=dict)
+    wanted: dict[Perm, None] = field(default_factory=dict)
     is_result: bool = False
 
     def bytes_of(self, order: Perm) -> Perm:
         """What tells the bytes of an order from those of another: its axes but those of size 1."""
         shape = self.root.type.shape
         return tuple(a for a in order if shape[a] != 1)
-
-    def reason(self, order: Perm) -> str:
-        """Who wants these bytes."""
-        same = self.bytes_of(order)
-        return next(why for o, why in self.wanted.items() if self.bytes_of(o) == same)
 
 
 class Slot(NamedTuple):
@@ -72,36 +67,46 @@ class Slot(NamedTuple):
 class Use:
     """A node that is no TRANSPOSE between values of a tensor, and how it may run.
 
-    ``configs`` begins with how it is; ``preferred`` are those that operators of one order want.
+    Attributes:
+        inputs: of each input its slot, or None for a constant; ``slots`` are all slots, inputs
+            first.
+        configs: the ways to run it, the first of which is how it is.
+        wants: for each of them, the order of its tensor that every one of ``slots`` has.
+        preferred: those of them that operators of one order want.
     """
 
     node: Node
     form: Form | None
     inputs: list[Slot | None] = field(default_factory=list)
     outputs: list[Slot] = field(default_factory=list)
+    slots: list[Slot] = field(default_factory=list)
     configs: list[Config] = field(default_factory=list)
-    known: dict[tuple[Perm, ...], int] = field(default_factory=dict)
+    wants: list[tuple[Perm, ...]] = field(default_factory=list)
     preferred: set[int] = field(default_factory=set)
 
-    def orders(self, config: Config) -> Iterator[tuple[Slot, Perm]]:
-        """What order every operand wants of its tensor."""
-        for slot, perm in zip(self.inputs, config.inputs, strict=True):
-            if slot is not None:
-                yield slot, slot.order(perm)
-        for slot, perm in zip(self.outputs, config.outputs, strict=True):
-            yield slot, slot.order(perm)
+    def orders(self, config: Config) -> tuple[Perm, ...]:
+        """What order a configuration wants of the tensor of every slot."""
+        inputs = zip(self.inputs, config.inputs, strict=True)
+        return (
+            *(slot.order(perm) for slot, perm in inputs if slot is not None),
+            *(slot.order(p) for slot, p in zip(self.outputs, config.outputs, strict=True)),
+        )
+
+    def add(self, config: Config, wants: tuple[Perm, ...]) -> None:
+        self.configs.append(config)
+        self.wants.append(wants)
 
     def writes(self, tensor: Tensor, number: int) -> Perm:
         """The order in which it writes a tensor."""
-        config = self.configs[number]
-        slots = zip(self.outputs, config.outputs, strict=True)
-        return next(slot.order(perm) for slot, perm in slots if slot.tensor is tensor)
+        first = len(self.slots) - len(self.outputs)
+        written = zip(self.slots[first:], self.wants[number][first:], strict=True)
+        return next(order for slot, order in written if slot.tensor is tensor)
 
-    def reads(self, tensor: Tensor, number: int) -> Iterator[Perm]:
+    def reads(self, tensor: Tensor, number: int) -> list[Perm]:
         """The orders in which it reads a tensor."""
-        for slot, perm in zip(self.inputs, self.configs[number].inputs, strict=True):
-            if slot is not None and slot.tensor is tensor:
-                yield slot.order(perm)
+        given = len(self.slots) - len(self.outputs)
+        wants = zip(self.slots[:given], self.wants[number], strict=False)
+        return [order for slot, order in wants if slot.tensor is tensor]
 
 
 class Copy(NamedTuple):
@@ -121,7 +126,7 @@ class Orders:
         self.uses: list[Use] = []
         self.place: dict[Value, tuple[Tensor, Perm]] = {}
         self.complete = True
-        self._queue: deque[tuple[Tensor, Perm, str]] = deque()
+        self._queue: deque[tuple[Tensor, Perm]] = deque()
         for value in graph.sources:
             self._tensor(value, None)
         for node in graph.nodes:
@@ -164,70 +169,59 @@ class Orders:
         for i, value in enumerate(node.outputs):
             axes = form.outputs[i] if form else None
             use.outputs.append(Slot(*self._tensor(value, use), axes, value))
+        use.slots = [*(slot for slot in use.inputs if slot is not None), *use.outputs]
         ranks = [tuple(range(len(v.type.shape))) for v in (*node.inputs, *node.outputs)]
         count = len(node.inputs)
         order = tuple(range(len(form.sizes))) if form else ()
         asis = Config(order, tuple(ranks[:count]), tuple(ranks[count:]))
-        use.configs.append(asis)
-        use.known[self._keys(use, asis)] = 0
-
-    def _keys(self, use: Use, config: Config) -> tuple[Perm, ...]:
-        return tuple(order for _, order in use.orders(config))
+        use.add(asis, use.orders(asis))
 
     def _propagate(self) -> None:
         """Carry every order that somebody has through the nodes that can take it."""
-        for use in self.uses:
-            if use.form is None:
-                self._start(use)
+        self._start(use for use in self.uses if use.form is None)
         self._carry(preferred=True)
-        for value in self.graph.sources:
-            self._want(*self.place[value], f"input {value.name!r}")
-        for value in self.graph.results:
+        for value in (*self.graph.sources, *self.graph.results):
             if value in self.place:
-                self._want(*self.place[value], f"output {value.name!r}")
-        self._carry(preferred=False)
-        for use in self.uses:
-            self._start(use)
+                self._want(*self.place[value])
+        self._start(self.uses)
         self._carry(preferred=False)
 
-    def _start(self, use: Use) -> None:
-        for slot, order in use.orders(use.configs[0]):
-            self._want(slot.tensor, order, f"{use.node.op.name} {use.node.origin!r}")
+    def _start(self, uses: Iterable[Use]) -> None:
+        for use in uses:
+            for slot, order in zip(use.slots, use.wants[0], strict=True):
+                self._want(slot.tensor, order)
 
-    def _want(self, tensor: Tensor, order: Perm, why: str) -> None:
+    def _want(self, tensor: Tensor, order: Perm) -> None:
         if order not in tensor.wanted:
-            tensor.wanted[order] = why
-            self._queue.append((tensor, order, why))
+            tensor.wanted[order] = None
+            self._queue.append((tensor, order))
 
     def _carry(self, preferred: bool) -> None:
         while self._queue:
-            tensor, order, why = self._queue.popleft()
-            uses = (*([tensor.writer] if tensor.writer else []), *tensor.readers)
-            for use in uses:
-                for slot in (*use.inputs, *use.outputs):
-                    if slot is not None and slot.tensor is tensor:
-                        self._take(use, slot, order, why, preferred)
+            tensor, order = self._queue.popleft()
+            for use in (*([tensor.writer] if tensor.writer else []), *tensor.readers):
+                if use.form is not None:
+                    for slot in use.slots:
+                        if slot.tensor is tensor:
+                            self._take(use, use.form, slot, order, preferred)
 
-    def _take(self, use: Use, slot: Slot, order: Perm, why: str, preferred: bool) -> None:
+    def _take(self, use: Use, form: Form, slot: Slot, order: Perm, preferred: bool) -> None:
         """Let a node run so that one operand has an order, if it can."""
-        if use.form is None:
-            return
         perm = tuple(slot.frame.index(a) for a in order)
-        whole = use.form.order(slot.axes, slot.value.type.shape, perm)
+        whole = form.order(slot.axes, slot.value.type.shape, perm)
         if whole is None:
             return
-        config = use.form.config(whole, use.node)
-        keys = self._keys(use, config)
-        if keys not in use.known:
+        config = form.config(whole, use.node)
+        wants = use.orders(config)
+        if wants not in use.wants:
             if len(use.configs) >= MAX_CONFIGS:
                 self.complete = False
                 return
-            use.known[keys] = len(use.configs)
-            use.configs.append(config)
+            use.add(config, wants)
         if preferred:
-            use.preferred.add(use.known[keys])
-        for other, own in use.orders(config):
-            self._want(other.tensor, own, why)
+            use.preferred.add(use.wants.index(wants))
+        for other, own in zip(use.slots, wants, strict=True):
+            self._want(other.tensor, own)
 
     def solve(self) -> tuple[Chosen, int]:
         """The configurations that cost least, and bytes below which no choice goes."""
@@ -290,7 +284,7 @@ class Orders:
             reads = free[kind]
             if len(reads) == 1:
                 ((use, configs),) = reads.items()
-                wants = np.isin(np.arange(len(use.configs)), list(configs))
+                wants = [float(i in configs) for i in range(len(use.configs))]
                 yield Factor((*scope, number[use]), np.multiply.outer(price, wants))
                 continue
             copy = len(sizes)
