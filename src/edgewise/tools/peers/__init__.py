@@ -11,12 +11,14 @@ from ...graph import Graph
 from ...importers import format_of
 from .base import Peer, PeerTensors, peer_version
 from .litert import LiteRT, LiteRTSignature, LiteRTTensors, with_all_outputs
+from .ncnn import Ncnn, NcnnTensors
 from .onnxruntime import ONNXRuntime, ONNXRuntimeTensors
 from .opencv import OpenCV, OpenCVTensors
 from .openvino import OpenVINO
 
 PEERS: dict[str, Callable[..., Peer]] = {
     "litert": LiteRT,
+    "ncnn": Ncnn,
     "onnxruntime": ONNXRuntime,
     "opencv": OpenCV,
     "openvino": OpenVINO,
@@ -26,13 +28,14 @@ PEERS: dict[str, Callable[..., Peer]] = {
 
 TENSORS: dict[str, Callable[..., PeerTensors]] = {
     "litert": LiteRTTensors,
+    "ncnn": NcnnTensors,
     "onnxruntime": ONNXRuntimeTensors,
     "opencv": OpenCVTensors,
 }
 """Of the peers that show every tensor, what gives them; takes a model, names of the graph's
 outputs, threads and the inputs' shapes."""
 
-NATIVE = {"TensorFlow Lite": "litert", "ONNX": "onnxruntime", "Caffe": "opencv"}
+NATIVE = {"TensorFlow Lite": "litert", "ONNX": "onnxruntime", "Caffe": "opencv", "ncnn": "ncnn"}
 """The peer that a format's networks are compared with, where none is named."""
 
 
@@ -79,6 +82,8 @@ __all__ = [
     "LiteRT",
     "LiteRTSignature",
     "LiteRTTensors",
+    "Ncnn",
+    "NcnnTensors",
     "ONNXRuntime",
     "ONNXRuntimeTensors",
     "OpenCV",
