@@ -55,24 +55,19 @@ def read_caffe(source: Source) -> Graph:
 
 
 def _files(source: Source) -> tuple[Any, Any]:
-    """The messages of the network and of its weights; None for weights that are not there."""
-    given = parse(source.data)
-    other: Any = None
-    first = is_text(source.data)
-    if source.weights or source.path:
-        try:
-            data = source.companion(".caffemodel" if first else ".prototxt")
-        except InputError:
-            if source.weights:
-                raise
-        else:
-            if is_text(data) == first:
-                kind = "networks (.prototxt)" if first else "weights (.caffemodel)"
-                raise InputError(f"both files are {kind}; a network has one of each")
-            other = parse(data)
-    if first:
-        return given, other
-    return (given, given) if other is None else (other, given)
+    """The messages of the network and of its weights, or the error that there are no weights."""
+    given, is_text_first = parse(source.data), is_text(source.data)
+    try:
+        data = source.companion(".caffemodel" if is_text_first else ".prototxt")
+    except InputError as error:
+        if source.weights:
+            raise
+        return given, error if is_text_first else given
+    if is_text(data) == is_text_first:
+        kind = "networks (.prototxt)" if is_text_first else "weights (.caffemodel)"
+        raise InputError(f"both files are {kind}; a network has one of each")
+    other = parse(data)
+    return (given, other) if is_text_first else (other, given)
 
 
 class _Network:
@@ -86,7 +81,8 @@ class _Network:
     def __init__(self, net: Any, weights: Any, source: Source) -> None:
         self.net, self.source, self.b = net, source, Builder()
         self.is_alone = net is weights
-        self.blobs = None if weights is None else weights_of(weights)
+        self.no_weights = weights if isinstance(weights, InputError) else None
+        self.blobs = {} if self.no_weights else weights_of(weights)
         self.layers = without_training(layers_of(net))
         self.outputs = outputs_of(self.layers)
         self.last = {top: i for i, layer in enumerate(self.layers) for top in layer.tops}
@@ -168,9 +164,8 @@ class _Network:
 
     def _weights(self, layer: Layer) -> Sequence[Any]:
         """The blobs of a layer."""
-        if self.blobs is None:
-            self.source.companion(".caffemodel")
-            raise AssertionError("the companion was read")
+        if self.no_weights is not None:
+            raise self.no_weights
         if layer.name not in self.blobs:
             raise ModelError(f"{layer.what}: the weights have no layer of this name with blobs")
         return self.blobs[layer.name]
