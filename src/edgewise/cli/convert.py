@@ -41,7 +41,7 @@ def convert(
             "--tolerance",
             metavar="SHARE",
             min=0.0,
-            help="How much of an output's range results may differ by. Default: 1e-4, or 0.05 of a "
+            help="How much of an output's range results may differ by. Default: 1e-3, or 0.05 of a "
             "network that computes with 8-bit numbers.",
             show_default=False,
         ),

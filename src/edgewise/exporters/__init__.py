@@ -10,14 +10,14 @@ from ..importers.tflite_metadata import FileMetadata
 from ..passes import PIPELINE as ALL
 from ..passes import fuse_elementwise, fuse_epilogue, optimize, unroll_recurrent
 from .files import written_whole
-from .legalize import legalize
+from .legalize import add_biases, legalize
 from .tflite import to_file
 from .tflite_file import to_bytes
 
 NOT_WRITTEN = (unroll_recurrent, fuse_epilogue, fuse_elementwise)
 """Passes whose results no file can have."""
 
-PIPELINE = tuple(step for step in ALL if step not in NOT_WRITTEN)
+PIPELINE = (*(step for step in ALL if step not in NOT_WRITTEN), add_biases)
 """The passes that graphs of other formats run through before they are written."""
 
 SUFFIX = ".tflite"

@@ -89,6 +89,32 @@ def legalize(graph: Graph) -> Graph:
     return rewrite(graph, TRANSPOSED, rules.cut)
 
 
+def add_biases(graph: Graph) -> Graph:
+    """A bias of zeros for every convolution that has none, which LiteRT's own kernels need.
+
+    Given:
+        %b = CONV_2D(%a, @w) : float32[1x6x6x2]
+    Result:
+        const @zeros : float32[2]
+        %b = CONV_2D(%a, @w, @zeros)
+    """
+    names = {v.name for v in graph.constants}
+
+    def add(node: Node, sweep: Sweep) -> Node | None:
+        if len(node.inputs) != 2:
+            return None
+        x, w = node.input_types
+        dtypes = {DType.FLOAT32: DType.FLOAT32, DType.INT16: DType.INT64}
+        channels = w.shape[3] if isinstance(node.op, DepthwiseConv2D) else w.shape[0]
+        type = TensorType((channels,), dtypes.get(x.dtype, DType.INT32))
+        zeros = np.zeros(type.shape, type.dtype.numpy)
+        zeros.setflags(write=False)
+        name = fresh_name(f"{node.outputs[0].name}/bias", names)
+        return replace(node, inputs=(*node.inputs, Value(name, type, zeros)))
+
+    return rewrite(graph, (Conv2D, DepthwiseConv2D), add)
+
+
 def _inner(node: Node, sweep: Sweep) -> Node:
     op = node.op
     if isinstance(op, If):
@@ -157,6 +183,7 @@ class _Rules:
         pooled = self.before(sweep, node, replace(whole, activation=Activation.NONE), [padded])
         ratio = math.prod(op.filter) / op.counts(x.shape)
         factors = np.asarray(ratio if isinstance(op, AveragePool2D) else np.sqrt(ratio), np.float32)
+        factors.setflags(write=False)
         name = fresh_name(f"{node.outputs[0].name}/counts", self.names)
         counts = Value(name, TensorType(factors.shape, DType.FLOAT32), factors)
         return replace(node, op=Mul(op.activation), inputs=(pooled, counts))

@@ -109,7 +109,10 @@ class _Writer:
         for versions in kept.values():
             tensors.share(versions)
         others = [s for s in graph.states if s not in kept]
-        main[0].inputs = [tensors.input(v, graph.open.get(v.name, ())) for v in graph.inputs]
+        main[0].inputs = [
+            tensors.define(v, Tensor(v.name, v.type, open=graph.open.get(v.name, ())))
+            for v in graph.inputs
+        ]
         handles = self._read_variables(others, tensors)
         self._operators(graph, tensors)
         for state, handle in zip(others, handles, strict=True):
@@ -128,11 +131,12 @@ class _Writer:
         tensors.add("CALL_ONCE", [], [], "CallOnceOptions", fields)
         inner, handles = _Tensors(first), []
         for state in states:
-            handle = inner.handle(state.before.name)
-            initial = Value(state.before.name, state.before.type, state.initial)
-            inner.add("ASSIGN_VARIABLE", [handle, inner.number(initial)], [])
-            handles.append(tensors.handle(state.before.name))
-            tensors.add("READ_VARIABLE", [handles[-1]], [tensors.number(state.before)])
+            name, type = state.before.name, state.before.type
+            initial = inner.new(Tensor(f"{name}/initial", type, state.initial))
+            inner.add("ASSIGN_VARIABLE", [inner.handle(name), initial], [])
+            handles.append(tensors.handle(name))
+            value = tensors.define(state.before, Tensor(f"{name}/value", type))
+            tensors.add("READ_VARIABLE", handles[-1:], [value])
         return handles
 
     def _operators(self, graph: Graph, tensors: _Tensors) -> None:
@@ -171,7 +175,7 @@ class _Writer:
         number = len(self.file.subgraphs)
         self.file.subgraphs.append(Subgraph(graph.name))
         tensors = _Tensors(self.file.subgraphs[number])
-        tensors.subgraph.inputs = [tensors.input(v) for v in graph.inputs]
+        tensors.subgraph.inputs = [tensors.number(v) for v in graph.inputs]
         self._operators(graph, tensors)
         tensors.subgraph.outputs = [tensors.number(v) for v in graph.outputs]
         return number
@@ -201,8 +205,9 @@ class _Tensors:
         """Make the values of a variable one tensor."""
         self._first.update(dict.fromkeys(versions, versions[0]))
 
-    def input(self, value: Value, open: tuple[int, ...] = ()) -> int:
-        self._numbers[value] = self.new(Tensor(value.name, value.type, open=open))
+    def define(self, value: Value, tensor: Tensor) -> int:
+        """Add a tensor, which is that of ``value``."""
+        self._numbers[value] = self.new(tensor)
         return self._numbers[value]
 
     def number(self, value: Value) -> int:
@@ -212,8 +217,7 @@ class _Tensors:
         is_variable = value in self._first
         value = self._first.get(value, value)
         if value not in self._numbers:
-            tensor = Tensor(value.name, value.type, value.data, is_variable)
-            self._numbers[value] = self.new(tensor)
+            self.define(value, Tensor(value.name, value.type, value.data, is_variable))
         return self._numbers[value]
 
     def _constant(self, value: Value) -> int:

@@ -21,7 +21,7 @@ from . import peers
 from .differences import random_inputs
 from .facts import DEFAULT, Facts, Step, as_list, finite
 
-FLOAT_TOLERANCE, INTEGER_TOLERANCE = 1e-4, 0.05
+FLOAT_TOLERANCE, INTEGER_TOLERANCE = 1e-3, 0.05
 """How far LiteRT's outputs may be off, as a share of their range: of a network of floats, and of
 one with 8-bit numbers inside, where one step early on becomes several at the end."""
 
