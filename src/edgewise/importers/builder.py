@@ -221,6 +221,9 @@ class Builder:
         """
         computed = {v for node in self.nodes[since:] for v in node.outputs}
         new = {v: Value(self.claim(name), v.type) for v, name in names.items() if v in computed}
+        for old, value in new.items():
+            if old in self._dequantized:
+                self._dequantized[value] = self._dequantized[old]
         for i in range(since, len(self.nodes) if new else since):
             node = self.nodes[i]
             self.nodes[i] = replace(

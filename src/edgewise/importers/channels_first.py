@@ -278,6 +278,9 @@ def _by_convolution(
 
 def _turned(b: Builder, w: Value, groups: int) -> Value:
     """Weights [C, O / groups, KH, KW] of a transposed convolution as [O, KH, KW, C / groups]."""
+    source = b.quantized(w)
+    if source is not None:
+        return b.dequantize(_turned(b, source, groups), w.type.dtype)
     c, o, kh, kw = w.type.shape
     if w.data is not None:
         w = b.constant(np.ascontiguousarray(w.data[:, :, ::-1, ::-1]), w.name, w.type.quant)

@@ -79,6 +79,7 @@ class _Network:
         metadata = {
             "description": self.model.doc_string,
             "dims": dict(self.symbols),
+            "quantization": "qdq",
             **{entry.key: entry.value for entry in self.model.metadata_props},
         }
         pairs = [(o.name, outputs[o.name]) for o in graph.output]

@@ -22,6 +22,7 @@ from .fuse_dilation import fuse_dilation
 from .fuse_elementwise import fuse_elementwise
 from .fuse_epilogue import fuse_epilogue
 from .fuse_pad import fuse_pad
+from .fuse_qdq import fuse_qdq
 from .layout import LayoutReport, Transposition, choose_layout, minimize_transposes
 from .quantize_early import quantize_early
 from .remove_dead_nodes import remove_dead_nodes
@@ -35,6 +36,7 @@ PIPELINE: tuple[Pass, ...] = (
     remove_dead_nodes,
     unroll_recurrent,
     canonicalize,
+    fuse_qdq,
     fold_constants,
     remove_no_ops,
     minimize_transposes,
@@ -83,6 +85,7 @@ __all__ = [
     "fuse_elementwise",
     "fuse_epilogue",
     "fuse_pad",
+    "fuse_qdq",
     "minimize_transposes",
     "optimize",
     "quantize_early",
