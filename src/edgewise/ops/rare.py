@@ -1,5 +1,6 @@
 """The operators of families that few networks have; see ``edgewise.ops``."""
 
+from .algebra import Cumprod, Det, Dft, Einsum
 from .chosen import NonMaxSuppression, ScatterRows, UniqueSlices
 from .conv3d import Conv3D, Conv3DTranspose
 from .detection import DetectionPostProcess, NonMaxSuppressionV4, NonMaxSuppressionV5
@@ -28,6 +29,7 @@ from .pool_indices import MaxPoolIndices, MaxUnpool
 from .random import Multinomial, RandomStandardNormal, RandomUniform
 from .recurrent import Nonlinearity, Recurrent
 from .rnn import BidirectionalSequenceRnn, Rnn, UnidirectionalSequenceRnn
+from .sampling import DeformConv, GridSample, MaxRoiPool, RoiAlign
 from .scatter import (
     DynamicUpdateSlice,
     ScatterNd,
@@ -75,10 +77,15 @@ __all__ = [
     "Conv3D",
     "Conv3DTranspose",
     "Cosh",
+    "Cumprod",
+    "DeformConv",
+    "Det",
     "DetectionOutput",
     "DetectionPostProcess",
+    "Dft",
     "Dilate",
     "DynamicUpdateSlice",
+    "Einsum",
     "EmbeddingLookup",
     "EmbeddingLookupFloat",
     "EmbeddingLookupSparse",
@@ -87,6 +94,7 @@ __all__ = [
     "Gather",
     "GatherNd",
     "GatherSlices",
+    "GridSample",
     "Gru",
     "HashtableFind",
     "HashtableLookup",
@@ -96,6 +104,7 @@ __all__ = [
     "LstmSettings",
     "MaxPoolIndices",
     "MaxPoolingWithArgmax2D",
+    "MaxRoiPool",
     "MaxUnpool",
     "MaxUnpooling2D",
     "Mfcc",
@@ -117,6 +126,7 @@ __all__ = [
     "Rfft2d",
     "RngBitGenerator",
     "Rnn",
+    "RoiAlign",
     "ScatterNd",
     "ScatterRows",
     "ScatterSlices",

@@ -152,9 +152,16 @@ def gelu(call: Call) -> Value:
 
 
 def swish(call: Call) -> Value:
+    """x * sigmoid(alpha * x)"""
     x, alpha = call.value(0), call.real("alpha", 1.0)
     scaled = x if alpha == 1.0 else call.one(ops.Mul(), x, call.number(alpha, x))
     return call.one(ops.Mul(), x, call.one(ops.Logistic(), scaled))
+
+
+def swiglu(call: Call) -> Value:
+    if call.shape(0) != call.shape(1):
+        raise call.error(f"shapes {list(call.shape(0))} and {list(call.shape(1))}; they are equal")
+    return call.one(ops.Mul(), swish(call), call.value(1))
 
 
 def softsign(call: Call) -> Value:
@@ -326,6 +333,7 @@ OPERATORS: dict[str, Row] = {
     "Selu": Row(selu),
     "Shrink": Row(shrink),
     "Softsign": Row(softsign),
+    "SwiGLU": Row(swiglu, (2, 2)),
     "Swish": Row(swish),
     "ThresholdedRelu": Row(thresholded_relu),
 }

@@ -100,13 +100,12 @@ COMPOSED: dict[str, Compose] = {
 }
 
 
-def _scan_axis(call: Call) -> int:
-    return call.axis(int(call.scalar(1)), call.rank(0))
+def cumulative(make: Callable[[int, bool, bool], ops.Op]) -> Callable[[Call], Value]:
+    def read(call: Call) -> Value:
+        axis = call.axis(int(call.scalar(1)), call.rank(0))
+        return call.one(make(axis, call.flag("exclusive"), call.flag("reverse")), call.value(0))
 
-
-def cumsum(call: Call) -> Value:
-    op = ops.Cumsum(_scan_axis(call), call.flag("exclusive"), call.flag("reverse"))
-    return call.one(op, call.value(0))
+    return read
 
 
 def hardmax(call: Call) -> Value:
@@ -128,6 +127,7 @@ def _hardest(call: Call, x: Value, axis: int) -> Value:
 OPERATORS: dict[str, Row] = {
     **{name: Row(reduction(compose), (1, 2)) for name, compose in PLAIN.items()},
     **{name: Row(reduction(compose, True), (1, 2)) for name, compose in COMPOSED.items()},
-    "CumSum": Row(cumsum, (2, 2)),
+    "CumProd": Row(cumulative(ops.Cumprod), (2, 2)),
+    "CumSum": Row(cumulative(ops.Cumsum), (2, 2)),
     "Hardmax": Row(hardmax),
 }
