@@ -23,9 +23,6 @@ PASSING = frozenset(
 )
 """Layers that hand on what they read, also whole numbers."""
 
-EXTENTS = {1: (0,), 2: (1, 0), 3: (2, 1, 0), 4: (2, 11, 1, 0)}
-"""The parameters of Input and MemoryData that hold the extents of so many dimensions."""
-
 
 def read_ncnn(source: Source) -> Graph:
     """The network of a .param and its .bin, of which ``source`` has either.
@@ -104,11 +101,10 @@ class _Network:
         return [found] if isinstance(found, Value) else list(found)
 
     def _input(self, b: Builder, layer: Layer, name: str) -> Value:
-        call = Call(b, layer, (), self.weights)
         shape = self.shapes.get(name)
         if shape is None:
-            shape = _declared(call)
-            if shape is None:
+            shape = (1, *Call(b, layer, (), self.weights).extents())
+            if min(shape) < 1:
                 raise InputError(
                     f"input {name!r}: the file states no shape of it; give one, with a batch "
                     f"first, as in shapes={{{name!r}: (1, 3, 224, 224)}}"
@@ -120,19 +116,6 @@ class _Network:
             )
         dtype = DType.INT32 if name in self.whole else DType.FLOAT32
         return b.input(name, TensorType(tuple(shape), dtype))
-
-
-def _declared(call: Call) -> tuple[int, ...] | None:
-    """The shape that an Input layer states, if it states all of it."""
-    width, height, depth, channels = (call.integer(key) for key in (0, 1, 11, 2))
-    dims = [channels, depth, height, width]
-    while dims and dims[0] == 0:
-        dims.pop(0)
-    if len(dims) == 4 and depth == 0:
-        dims = [channels, height, width]
-    if not dims or 0 in dims:
-        return None
-    return (1, *dims)
 
 
 def _whole_numbers(layers: Iterable[Layer]) -> set[str]:

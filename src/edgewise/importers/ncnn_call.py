@@ -12,12 +12,15 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from ..dtype import DType, QParams
+from ..dtype import QParams
 from ..errors import GraphError, ModelError, UnsupportedError
 from ..graph import Array, Value
 from ..ops import Dequantize, Op
 from .builder import Builder
 from .ncnn_file import Layer, Scalar, Weights, Word
+
+EXTENTS = {1: (0,), 2: (1, 0), 3: (2, 1, 0), 4: (2, 11, 1, 0)}
+"""The parameters that hold the extents of so many dimensions, in the order of axes."""
 
 Results: TypeAlias = "Value | Sequence[Value]"
 
@@ -74,17 +77,18 @@ class Call:
     def reals(self, key: int) -> tuple[float, ...]:
         return tuple(self._real(key, n) for n in self._array(key))
 
-    def text(self, key: int) -> str:
-        """A parameter of characters; "" where it is not given."""
-        found = self.layer.parameters.get(key, "")
-        if not isinstance(found, str):
-            raise self.error(f"parameter {key} is {found!r}; it must be text")
-        return found
-
     def refuse(self, key: int, feature: str) -> None:
         """Refuse a parameter that is given and not 0 as unsupported."""
         if self.layer.parameters.get(key, 0) not in (0, 0.0, "", (), Word(0, 0.0)):
             raise self.unsupported(f"{feature} (parameter {key})")
+
+    def extents(self) -> tuple[int, ...]:
+        """The dimensions that Input and MemoryData state; those that they do not state are 0."""
+        width, height, depth, channels = (self.integer(key) for key in (0, 1, 11, 2))
+        dims = [channels, depth, height, width] if depth else [channels, height, width]
+        while len(dims) > 1 and dims[0] == 0:
+            dims.pop(0)
+        return tuple(dims)
 
     def _array(self, key: int) -> tuple[Scalar, ...]:
         found = self.layer.parameters.get(key, ())
@@ -156,10 +160,13 @@ class Call:
 
     def weights(self, *shape: int) -> Array:
         """The next weights behind a flag, which must not be int8."""
-        found = self.load(*shape)
-        if found.dtype == np.int8:
+        return self.floating(self.load(*shape))
+
+    def floating(self, data: Array) -> Array:
+        """Weights of a layer without scales."""
+        if data.dtype == np.int8:
             raise self.unsupported("weights of int8 without scales")
-        return found
+        return data
 
     def _size(self, shape: Sequence[int]) -> int:
         if min(shape) < 1:
@@ -192,9 +199,6 @@ class Call:
             return QParams(tuple(inverse), (0,) * len(inverse), axis)
         except GraphError as error:
             raise self.error(f"scales of int8: {error}") from error
-
-    def int8(self, value: Value) -> bool:
-        return value.type.dtype is DType.INT8
 
 
 Reader: TypeAlias = "Callable[[Call], Results]"

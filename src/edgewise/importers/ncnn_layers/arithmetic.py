@@ -201,12 +201,9 @@ def _cast(call: Call) -> Value:
 
 
 def _memory_data(call: Call) -> Value:
-    width, height, depth, channels = (call.integer(key) for key in (0, 1, 11, 2))
-    dims = [channels, depth, height, width] if depth else [channels, height, width]
-    while len(dims) > 1 and dims[0] == 0:
-        dims.pop(0)
+    dims = call.extents()
     data = call.floats(*dims) if call.integer(21, 1) == 1 else call.weights(*dims)
-    return call.b.constant(data[None], call.layer.outputs[0] if call.layer.outputs else "data")
+    return call.b.constant(data[None], call.layer.name)
 
 
 def _split(call: Call) -> list[Value]:

@@ -11,7 +11,7 @@ import numpy as np
 from ... import ops
 from ...graph import Array, Value
 from ..channels_first import part
-from ..ncnn_call import Call, Row
+from ..ncnn_call import EXTENTS, Call, Row
 from .arithmetic import MANY
 
 REST = -233
@@ -159,14 +159,13 @@ def _reshape(call: Call) -> Value:
         if call.integer(key, 233) != 233:
             raise call.unsupported(f"a batch that is moved (parameter {key})")
     dims = call.dims()
-    extents = {1: (0,), 2: (1, 0), 3: (2, 1, 0), 4: (2, 11, 1, 0)}
     given = [call.integer(key, REST) for key in (0, 1, 2)]
     rank = 4 if call.integer(11, REST) != REST else 3 - sum(n == REST for n in given)
     if rank < 1:
         raise call.error("no dimension is given")
-    made = [call.integer(key, REST) for key in extents[rank]]
-    own = dict(zip(extents[len(dims)], dims, strict=True))
-    made = [own.get(key, 1) if n == 0 else n for key, n in zip(extents[rank], made, strict=True)]
+    made = [call.integer(key, REST) for key in EXTENTS[rank]]
+    own = dict(zip(EXTENTS[len(dims)], dims, strict=True))
+    made = [own.get(key, 1) if n == 0 else n for key, n in zip(EXTENTS[rank], made, strict=True)]
     if made.count(-1) == 1:
         rest = math.prod(n for n in made if n != -1)
         made[made.index(-1)] = math.prod(dims) // rest if rest > 0 else 0
@@ -185,8 +184,7 @@ def _squeeze(call: Call) -> Value:
     rank = call.rank()
     gone = {call.axis(a, rank) - 1 for a in call.ints(3)}
     if not call.ints(3):
-        keys = {1: (0,), 2: (1, 0), 3: (2, 1, 0), 4: (2, 11, 1, 0)}[rank]
-        gone = {i for i, key in enumerate(keys) if call.flag(key)}
+        gone = {i for i, key in enumerate(EXTENTS[rank]) if call.flag(key)}
     kept = [n for i, n in enumerate(call.dims()) if not (i in gone and n == 1)]
     return call.shaped(call.raw(), kept or [1])
 

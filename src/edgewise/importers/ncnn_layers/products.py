@@ -17,7 +17,6 @@ from .quantized import (
     activated,
     conv_scales,
     dequantized,
-    float_weights,
     inner_scales,
     integer_operands,
     quantized_input,
@@ -91,7 +90,7 @@ def _convolution(call: Call, dimensions: int, depthwise: bool = False) -> Value:
     bias_data = call.floats(outputs) if call.flag(5) else None
     scales = conv_scales(call, call.integer(8), outputs, groups, depthwise)
     if scales is None:
-        w = call.b.constant(float_weights(call, data), "weights")
+        w = call.b.constant(call.floating(data), "weights")
         return fused(call, _placed(call, call.value(), w, _bias(call, bias_data), window, groups))
     x = quantized_input(call, scales)
     fitting = integer_operands(call, x, data, bias_data, scales)
@@ -247,7 +246,7 @@ def _inner(call: Call, size: int, has_bias: bool) -> Value:
     bias_data = call.floats(outputs) if has_bias else None
     scales = inner_scales(call, call.integer(8), outputs)
     if scales is None:
-        x, real = call.value(), float_weights(call, data)
+        x, real = call.value(), call.floating(data)
     else:
         x = dequantized(call, quantized_input(call, scales))
         real = real_weights(call, data, scales)

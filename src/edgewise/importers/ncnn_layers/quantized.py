@@ -46,13 +46,6 @@ def inner_scales(call: Call, term: int, outputs: int) -> Scales | None:
     return Scales(call.floats(outputs), call.floats(1)) if term else None
 
 
-def float_weights(call: Call, data: Array) -> Array:
-    """Weights of a product without scales."""
-    if data.dtype == np.int8:
-        raise call.unsupported("weights of int8 without scales")
-    return data
-
-
 def int8_weights(data: Array, scales: Array) -> Array:
     """Weights as int8, one scale for each of the first dimension."""
     if data.dtype == np.int8:
