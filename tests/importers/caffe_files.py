@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from edgewise.graph import Array, Graph
 from edgewise.importers import load
@@ -64,3 +65,13 @@ def read(folder: Path, text: str, blobs: Blobs | None = None) -> Graph:
 
 def draw(rng: np.random.Generator, *shape: int) -> Array:
     return rng.standard_normal(shape, dtype=np.float32)
+
+
+def opencv(text: str, weights: bytes, inputs: Mapping[str, Array]) -> list[Array]:
+    """The first output by OpenCV."""
+    cv2 = pytest.importorskip("cv2")
+    files = (np.frombuffer(data, np.uint8) for data in (text.encode(), weights))
+    net = cv2.dnn.readNetFromCaffe(*files)
+    for name, array in inputs.items():
+        net.setInput(array, name)
+    return [net.forward(net.getUnconnectedOutLayersNames()[0])]

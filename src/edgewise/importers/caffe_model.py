@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import ModelError, UnsupportedError
 from ..graph import Array
-from .caffe_schema import layer_type, messages
+from .caffe_schema import V1_NAMES, layer_type, messages
 
 BEGINNING = re.compile(
     rb"\s*(#[^\n]*\n\s*)*(name|input|input_dim|input_shape|layers?|state|force_backward|debug_info)"
@@ -117,7 +117,7 @@ def _layer(message: Any, i: int) -> Layer:
                 f"layer {message.layer.name!r}: layers within 'layers' (V0LayerParameter); convert "
                 "the file with Caffe's upgrade_net_proto_text and upgrade_net_proto_binary"
             )
-        type = layer_type(messages()["V1LayerParameter"].V1LayerType_Name(type))
+        type = layer_type(V1_NAMES[type])
     return Layer(
         message.name or f"{type}_{i}", type, tuple(message.bottom), tuple(message.top), message
     )

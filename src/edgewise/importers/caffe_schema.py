@@ -142,6 +142,8 @@ ENUMS = {
 
 PACKAGE = "edgewise.caffe"
 
+V1_NAMES = ENUMS["V1LayerType"].split()
+
 V1_TYPES = {
     "ABSVAL": "AbsVal",
     "ARGMAX": "ArgMax",
