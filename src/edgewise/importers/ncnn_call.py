@@ -92,7 +92,7 @@ class Call:
 
     def _array(self, key: int) -> tuple[Scalar, ...]:
         found = self.layer.parameters.get(key, ())
-        if not isinstance(found, tuple) or isinstance(found, Word):
+        if not isinstance(found, tuple):
             raise self.error(f"parameter {key} is {found!r}; it must be an array")
         return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -25,7 +26,8 @@ MAX_PARAMETER = 64
 """Parameters of a layer have numbers below this."""
 
 
-class Word(NamedTuple):
+@dataclass(frozen=True)
+class Word:
     """Four bytes of a binary .param: an integer or a float, as the layer wants."""
 
     integer: int
