@@ -17,6 +17,7 @@ from .gemm import Gemm
 from .gemm_bf16 import PairGemm
 from .ir import Kernel, Type, Value, bf16, f32, i8, i16, i32, index, ptr, u8
 from .isa import Isa
+from .gru import Gru
 from .lstm import Lstm
 from .qbytes import PAIRS, WORDS, QBytes
 from .qdepthwise import QDepthwise
@@ -98,7 +99,7 @@ _ARITHMETIC: dict[type, Callable[[Any], Arithmetic]] = {
     QDepthwise: lambda v: Arithmetic.of_dot(v.isa.depthwise),
     **dict.fromkeys((WDepthwise, QWinograd), lambda v: Arithmetic.of_dot(v.isa.words)),
     **dict.fromkeys(
-        (Gemm, Dots, Depthwise, TiledConv, Lstm), lambda v: Arithmetic.of_floats(v.isa)
+        (Gemm, Dots, Depthwise, TiledConv, Gru, Lstm), lambda v: Arithmetic.of_floats(v.isa)
     ),
 }
 """What kernels, by class, multiply with; the first that fits."""

@@ -59,7 +59,8 @@ def lower_lstm(ctx: Context, node: Node) -> None:
     clip = op.settings.cell_clip
     if x.type.dtype is DType.FLOAT32:
         kernel: lstm.Lstm | lstm.QLstm = lstm.Lstm(ctx.isa)
-        read = _gate_sums(ctx, values, x)
+        given = _stacked(values, "input_to_{}_weights"), _stacked(values, "{}_gate_bias")
+        read = gate_sums(ctx, values["input"], x, *given)
         weights = _stacked(values, "recurrent_to_{}_weights")
         ctx.require(weights.dtype == np.float32)
         params |= {
@@ -92,9 +93,13 @@ def _stacked(values: dict[str, Value], pattern: str) -> npt.NDArray[Any]:
     return np.stack([constant(values[pattern.format(gate)]) for gate in GATES])
 
 
-def _gate_sums(ctx: Context, values: dict[str, Value], x: View) -> View:
-    """float32[rows, 4 * cells, padded to vectors]: what the inputs give the gates at every step."""
-    weights, bias = _stacked(values, "input_to_{}_weights"), _stacked(values, "{}_gate_bias")
+def gate_sums(
+    ctx: Context, given: Value, x: View, weights: npt.NDArray[Any], bias: npt.NDArray[Any]
+) -> View:
+    """What the inputs give the gates at every step: float32[rows, gates * padded cells].
+
+    Weights are [gates, cells, K] and biases [gates, cells]; cells are padded to vectors.
+    """
     ctx.require(x.contiguous and weights.dtype == np.float32)
     gates, n, depth = weights.shape
     width = -(-n // ctx.isa.lanes) * ctx.isa.lanes
@@ -112,7 +117,7 @@ def _gate_sums(ctx: Context, values: dict[str, Value], x: View) -> View:
         Rows(sums, sums.address, sums.strides[0]),
         (1, 1, rows),
         np.zeros(1, np.int64),
-        p.epilogue(ctx, (), (), values["input"]),
+        p.epilogue(ctx, (), (), given),
     )
     return sums
 
@@ -165,4 +170,4 @@ def _integer(
     return kernel
 
 
-__all__ = ["lower_lstm"]
+__all__ = ["STEP_CYCLES", "gate_sums", "lower_lstm"]

@@ -19,6 +19,9 @@ from .products import in_float32, product
 MAX_STEPS = 1024
 """The most time steps that are written out."""
 
+MANY_STEPS = 256
+"""With more steps than this a GRU without a kernel stays one operator."""
+
 DIRECTIONS = {"forward": (1,), "reverse": (-1,), "bidirectional": (1, -1)}
 DEFAULTS = {
     "LSTM": ("Sigmoid", "Tanh", "Tanh"),
@@ -310,7 +313,7 @@ def _lengths(call: Call, steps: int, batch: int) -> Value | None:
 def _run(layer: Layer, x: Value, lengths: Value | None) -> tuple[Value, States]:
     """The sequence [T, B, H] of one direction, and the states after its last step."""
     b, way = layer.call.b, layer.way
-    plain = None if lengths is not None else _by_operator(layer)
+    plain = None if lengths is not None else _by_operator(layer, x.type.shape[0])
     if plain is None:
         return _written_out(layer, x, lengths)
     turn = ops.Reverse((0,))
@@ -318,14 +321,16 @@ def _run(layer: Layer, x: Value, lengths: Value | None) -> tuple[Value, States]:
     return (y if way > 0 else b.one(turn, [y])), tuple(states)
 
 
-def _by_operator(layer: Layer) -> Callable[[Value], tuple[Value, ...]] | None:
-    """The operator of a plain layer."""
+def _by_operator(layer: Layer, steps: int) -> Callable[[Value], tuple[Value, ...]] | None:
+    """The operator of a plain layer; None where writing it out is faster or it has none."""
     call, b, kind = layer.call, layer.call.b, layer.call.op_type
     default = tuple(n.lower() for n in DEFAULTS[kind])
     if call.real("clip", 0.0) > 0 or layer.names != default:
         return None
     if kind == "GRU":
         op = ops.Gru(call.flag("linear_before_reset"))
+        if not op.linear_before_reset and steps <= MANY_STEPS:
+            return None
         weights = [layer.gates(v) for v in (layer.w, layer.r, layer.wb, layer.rb)]
         return lambda x: b.add(op, [x, *weights, *layer.states])
     known = (layer.w, layer.r, layer.wb, layer.rb)
