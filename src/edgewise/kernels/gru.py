@@ -8,6 +8,7 @@ of the next and is read where it was written. Gates: update, reset, candidate.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -43,7 +44,7 @@ class Gru:
     def fields(self) -> dict[str, Type]:
         return ROWS
 
-    def pack(self, weights: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    def pack(self, weights: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         """Recurrent weights float32[3, n, n], as `blocks`."""
         packed = blocks(weights, self.isa.lanes)
         return np.ascontiguousarray(packed).reshape(-1).view(np.uint8)

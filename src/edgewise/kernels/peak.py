@@ -15,9 +15,9 @@ from .dot import Dot
 from .dots import Dots
 from .gemm import Gemm
 from .gemm_bf16 import PairGemm
+from .gru import Gru
 from .ir import Kernel, Type, Value, bf16, f32, i8, i16, i32, index, ptr, u8
 from .isa import Isa
-from .gru import Gru
 from .lstm import Lstm
 from .qbytes import PAIRS, WORDS, QBytes
 from .qdepthwise import QDepthwise
