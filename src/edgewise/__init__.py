@@ -13,7 +13,7 @@ from __future__ import annotations
 import importlib
 import os
 from types import ModuleType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from . import importers, runtime
 from .codegen import stored
@@ -33,7 +33,7 @@ from .runtime import Program
 from .version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from .tuner import Tuned
 
@@ -48,6 +48,7 @@ __all__ = [
     "UnsupportedError",
     "__version__",
     "compile",
+    "from_torch",
     "load",
     "optimize",
     "register_custom",
@@ -104,6 +105,34 @@ def save(graph: Graph, path: str | os.PathLike[str]) -> None:
     from .exporters import save
 
     save(graph, path)
+
+
+def from_torch(
+    module: Any,
+    example_inputs: Sequence[Any] = (),
+    *,
+    kwargs: Mapping[str, Any] | None = None,
+    dynamic_shapes: Any = None,
+    dims: Mapping[str, int] | None = None,
+) -> Graph:
+    """The network of a PyTorch module, through torch.export (docs/pytorch.md).
+
+    Args:
+        module: a torch.nn.Module in evaluation mode, or a torch.export.ExportedProgram.
+        example_inputs, kwargs: what torch.export calls the module with.
+        dynamic_shapes: the dimensions that may have other sizes, as torch.export takes them.
+        dims: their sizes, by name, instead of the examples'; ``resized`` gives the network others.
+
+    Raises:
+        InputError: the module is in training mode, torch.export refuses it, or a size does not fit.
+        UnsupportedError: it uses operators that Edgewise does not have; all of them are named.
+        MissingExtraError: PyTorch is not installed.
+    """
+    from .importers.torch import from_torch
+
+    return from_torch(
+        module, example_inputs, kwargs=kwargs, dynamic_shapes=dynamic_shapes, dims=dims
+    )
 
 
 def optimize(graph: Graph) -> Graph:

@@ -51,6 +51,11 @@ _MODEL_FIELDS = (b"\x12", b"\x1a", b"\x22", b"\x28", b"\x32", b"\x3a", b"\x42")
 opset_import."""
 
 
+def _is_torch(head: bytes) -> bool:
+    """Whether a zip archive starts, or a file of torch.save as it was before those."""
+    return head[:4] == b"PK\x03\x04" or head[:14] == b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19"
+
+
 def _is_caffe(head: bytes) -> bool:
     from .caffe_model import is_network
 
@@ -80,6 +85,7 @@ FORMATS = (
         "read_onnx",
         ("dims",),
     ),
+    Format("PyTorch", _is_torch, (".pt2", ".pt", ".pth"), "torch", "read_torch", ("dims",)),
     Format(
         "Caffe",
         _is_caffe,

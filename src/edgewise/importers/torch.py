@@ -1,0 +1,403 @@
+"""Reads PyTorch's modules and exported programs (.pt2), through torch.export.
+
+The program is brought to operators that have rows in `torch_ops`, PyTorch decomposing the others
+where it can. Parameters and buffers are constants, buffers that the module writes to are states;
+tensors keep the layout that they have there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError, MissingExtraError, ModelError, RunError, UnsupportedError
+from ..graph import Graph, Shapes, State, TensorType, Value, checked_shapes, digest_of
+from .builder import Builder
+from .content import Source
+from .torch_archive import program
+from .torch_call import dtype_of
+from .torch_ops import row_of
+from .torch_ops.generate import tensor
+from .torch_reading import Reading, declared, labels_of, target_name
+
+QUIET = (
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",
+    r"The tensor attributes? .* assigned during export",
+    r"The given buffer is not writable",
+)
+"""Warnings of PyTorch about itself."""
+
+
+def from_torch(
+    module: Any,
+    example_inputs: Sequence[Any] = (),
+    *,
+    kwargs: Mapping[str, Any] | None = None,
+    dynamic_shapes: Any = None,
+    dims: Mapping[str, int] | None = None,
+) -> Graph:
+    """The network of a module, or of an exported program; see ``edgewise.from_torch``."""
+    torch = torch_module("reading PyTorch modules")
+    if not isinstance(module, torch.export.ExportedProgram):
+        module = _exported(torch, module, example_inputs, kwargs, dynamic_shapes)
+    names = _symbol_names(module, dynamic_shapes)
+    return Program(torch, module, names).graph({}, dict(dims or {}), "")
+
+
+def read_torch(source: Source) -> Graph:
+    """The network of a .pt2 file; nothing of the file is run.
+
+    Raises:
+        UnsupportedError: the file holds weights alone, or uses what Edgewise does not have.
+        ModelError: it is broken.
+        InputError: there is no such input or dimension, or the network cannot take the shapes.
+        MissingExtraError: PyTorch is not installed.
+    """
+    archive = program(source.data, source.path)
+    torch = torch_module("reading .pt2 files")
+    try:
+        with _quiet():
+            found = torch.export.load(io.BytesIO(archive))
+    except Exception as error:  # whatever PyTorch raises for what it cannot read
+        raise ModelError(f"PyTorch {torch.__version__} cannot read it: {_line(error)}") from error
+    return Program(torch, found, {}).graph(source.shapes, source.dims, source.name)
+
+
+def torch_module(feature: str) -> Any:
+    """The `torch` package.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    try:
+        import torch
+        import torch.export
+    except ImportError:
+        raise MissingExtraError(feature, "torch") from None
+    return torch
+
+
+def _exported(
+    torch: Any, module: Any, inputs: Sequence[Any], kwargs: Any, dynamic_shapes: Any
+) -> Any:
+    if not isinstance(module, torch.nn.Module):
+        raise InputError(f"from_torch: {type(module).__name__}; it takes a torch.nn.Module")
+    training = [name or type(module).__name__ for name, m in module.named_modules() if m.training]
+    if training:
+        raise InputError(
+            f"from_torch: {training[0]!r} is in training mode; call eval() on the module first"
+        )
+    inputs = (inputs,) if isinstance(inputs, torch.Tensor) else tuple(inputs)
+    try:
+        with _quiet(), torch.no_grad():
+            return torch.export.export(module, inputs, kwargs, dynamic_shapes=dynamic_shapes)
+    except Exception as error:  # the module's own code runs here, and raises what it likes
+        raise InputError(
+            f"from_torch: torch.export cannot export {type(module).__name__}: {_line(error)}"
+        ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    with warnings.catch_warnings():
+        for message in QUIET:
+            warnings.filterwarnings("ignore", message=message)
+        yield
+
+
+def _line(error: Exception) -> str:
+    """The start of an error's message, or of what it was raised from."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:400]}"
+
+
+def decomposed(torch: Any, exported: Any) -> Any:
+    """A program without mutation, whose operators have rows, or no decomposition.
+
+    Raises:
+        ModelError: PyTorch cannot decompose it.
+    """
+    table = {**torch._decomp.decomposition_table, **torch.export.default_decompositions()}
+    chosen = {op: f for op, f in table.items() if row_of(target_name(op)) is None}
+    try:
+        with _quiet(), torch.no_grad():
+            return exported.run_decompositions(chosen)
+    except Exception as error:  # PyTorch runs the program on fake tensors
+        raise ModelError(f"PyTorch cannot decompose the program: {_line(error)}") from error
+
+
+class Program:
+    """An exported program, which is read for each set of shapes of its inputs.
+
+    ``names`` are what the user calls its symbols.
+    """
+
+    def __init__(self, torch: Any, exported: Any, names: Mapping[str, str]) -> None:
+        self.torch, self.names = torch, names
+        self.exported = decomposed(torch, exported)
+        self.constants: dict[str, Any] = {}
+        self.digest = ""
+
+    def graph(self, shapes: Shapes, dims: Mapping[str, int], name: str) -> Graph:
+        """The network for inputs of these shapes, and symbols of these sizes."""
+        signature, b = self.exported.graph_signature, Builder()
+        nodes = list(self.exported.graph.nodes)
+        inputs = [n for n in nodes if n.op == "placeholder"]
+        sizes = _Sizes(self, inputs, shapes, dims)
+        scope: dict[Any, Any] = {}
+        mutated = dict(signature.buffers_to_mutate)
+        outputs = self._outputs(nodes[-1], signature)
+        b.reserve(label for label, _ in outputs)
+        states: dict[str, Value] = {}
+        for node, spec in zip(inputs, signature.input_specs, strict=True):
+            kind = spec.kind.name
+            if kind == "USER_INPUT":
+                if spec.arg.name != node.name or hasattr(spec.arg, "value"):
+                    scope[node] = getattr(spec.arg, "value", None)
+                    continue
+                scope[node] = self._input(b, node, sizes)
+                continue
+            if kind not in ("PARAMETER", "BUFFER", "CONSTANT_TENSOR"):
+                raise UnsupportedError(f"input {node.name!r} is a {kind.lower()}")
+            if spec.target in mutated.values():
+                data = self._data(spec.target)
+                type = TensorType(data.shape, dtype_of(node.meta["val"].dtype))
+                scope[node] = states[spec.target] = Value(b.names.unique(spec.target), type)
+            else:
+                scope[node] = b.constant(self._data(spec.target), spec.target)
+        try:
+            reading = Reading(b, scope, labels_of(outputs))
+            reading.run(n for n in nodes if n.op == "call_function")
+        except RunError as error:
+            raise ModelError(f"{error}") from error
+        except ModelError as error:
+            if isinstance(error, UnsupportedError) or not (shapes or dims):
+                raise
+            given = {k: list(v) for k, v in shapes.items()} | dict(dims)
+            raise InputError(
+                f"the network cannot take inputs of shapes {given}: {error}"
+            ) from error
+        return self._finished(b, scope, outputs, states, sizes, name, (shapes, dims))
+
+    def _finished(
+        self,
+        b: Builder,
+        scope: Mapping[Any, Any],
+        outputs: Sequence[tuple[str, Any]],
+        states: Mapping[str, Value],
+        sizes: _Sizes,
+        name: str,
+        chosen: tuple[Shapes, Mapping[str, int]],
+    ) -> Graph:
+        pairs = [(label, _tensor(b, scope.get(value, value))) for label, value in outputs]
+        metadata = {"dims": sizes.symbols}
+        graph = b.graph(pairs, name, metadata, sizes.open)
+        after = {
+            spec.target: scope[node]
+            for spec, node in zip(
+                self.exported.graph_signature.output_specs, self._results(), strict=True
+            )
+            if spec.kind.name == "BUFFER_MUTATION"
+        }
+        kept = tuple(State(v, after[key], self._data(key)) for key, v in states.items())
+        graph = replace(graph, states=kept)
+        shapes, dims = chosen
+        which = repr((sorted(shapes.items()), sorted(dims.items())))
+
+        def again(new: Shapes) -> Graph:
+            return self.graph(checked_shapes(new), dims, name)
+
+        return graph.read_from(digest_of("PyTorch", self._digest(), which), again)
+
+    def _results(self) -> Sequence[Any]:
+        found: Sequence[Any] = list(self.exported.graph.nodes)[-1].args[0]
+        return found
+
+    def _outputs(self, node: Any, signature: Any) -> list[tuple[str, Any]]:
+        """The user's outputs with their names: places in what the module returns."""
+        found = []
+        for spec, value in zip(signature.output_specs, node.args[0], strict=True):
+            kind = spec.kind.name
+            if kind == "USER_OUTPUT":
+                found.append(value)
+            elif kind != "BUFFER_MUTATION":
+                raise UnsupportedError(
+                    f"the module writes to its {kind.lower().partition('_m')[0]}"
+                )
+        pytree = self.torch.utils._pytree
+        spec = self.exported.call_spec.out_spec
+        tree = pytree.tree_unflatten(list(range(len(found))), spec)
+        paths, _ = pytree.tree_flatten_with_path(tree)
+        labels = [".".join(str(_key(k)) for k in path) for path, _ in paths]
+        if labels == [""]:
+            labels = ["output"]
+        labels = [f"output.{n}" if n[:1].isdigit() else n for n in labels]
+        return [(n, v) for n, v in zip(labels, found, strict=True) if v is not None]
+
+    def _input(self, b: Builder, node: Any, sizes: _Sizes) -> Any:
+        value = node.meta.get("val")
+        if value is None or not hasattr(value, "dtype"):
+            raise UnsupportedError(f"input {node.name!r} is no tensor; numbers are fixed at export")
+        return b.input(node.name, TensorType(sizes.shapes[node.name], declared(node)[0].dtype))
+
+    def _data(self, target: str) -> Any:
+        """A tensor of the module as an array."""
+        if target not in self.constants:
+            found = self.exported.state_dict.get(target)
+            found = self.exported.constants.get(target) if found is None else found
+            if found is None:
+                raise ModelError(f"tensor {target!r} is not in the program")
+            dtype_of(found.dtype)
+            self.constants[target] = tensor(found.detach().cpu().numpy(), target)
+        return self.constants[target]
+
+    def _digest(self) -> str:
+        """What identifies the program."""
+        if not self.digest:
+            digest = hashlib.sha256(str(self.exported.graph).encode())
+            digest.update(repr(self.exported.graph_signature).encode())
+            digest.update(repr(sorted(self.names.items())).encode())
+            for key, array in sorted(self.constants.items()):
+                digest.update(f"{key} {array.dtype} {array.shape}".encode())
+                digest.update(np.ascontiguousarray(array).data)
+            self.digest = digest.hexdigest()
+        return self.digest
+
+
+def _tensor(b: Builder, value: Any) -> Value:
+    """An output; numbers become tensors."""
+    if isinstance(value, Value):
+        return value
+    if isinstance(value, (bool, int, float)):
+        return b.constant(np.array(value, np.float32 if isinstance(value, float) else None))
+    raise UnsupportedError(f"an output is {value!r}; it must be a tensor")
+
+
+def _key(entry: Any) -> Any:
+    for field in ("key", "idx", "name"):
+        if hasattr(entry, field):
+            return getattr(entry, field)
+    return entry
+
+
+class _Sizes:
+    """The shapes of a program's inputs.
+
+    Attributes:
+        shapes: by name.
+        open: of the inputs that have symbolic dimensions, with -1 for each.
+        symbols: the sizes of symbols, by the user's names.
+    """
+
+    def __init__(
+        self, program: Program, inputs: Sequence[Any], shapes: Shapes, dims: Mapping[str, int]
+    ) -> None:
+        self.program = program
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        self.open: dict[str, tuple[int, ...]] = {}
+        self._found: dict[Any, int] = {}
+        user = set(program.exported.graph_signature.user_inputs)
+        values = {n.name: n.meta["val"] for n in inputs if n.name in user}
+        tensors = {name: v for name, v in values.items() if hasattr(v, "shape")}
+        self._check_names(shapes, tensors, "input")
+        for name, value in tensors.items():
+            self._bind(name, value, shapes.get(name), dims)
+        self.symbols = {self._name(s): n for s, n in self._found.items()}
+        self._check_names(dims, self.symbols, "symbolic dimension")
+        for name, value in tensors.items():
+            shape = tuple(self._size(d) for d in value.shape)
+            if name in shapes and shape != shapes[name]:
+                raise InputError(
+                    f"input {name!r}: shape {list(shapes[name])}; the program takes "
+                    f"{[str(d) for d in value.shape]}, here {list(shape)}"
+                )
+            self.shapes[name] = shape
+            if any(type(d) is not int for d in value.shape):
+                self.open[name] = tuple(d if type(d) is int else -1 for d in value.shape)
+        for symbol, limits in program.exported.range_constraints.items():
+            size = self._found.get(symbol)
+            if size is not None and not limits.lower <= size <= limits.upper:
+                raise InputError(
+                    f"dimension {self._name(symbol)!r}: {size}; it was exported for "
+                    f"{limits.lower} to {limits.upper}"
+                )
+
+    @staticmethod
+    def _check_names(given: Mapping[str, Any], known: Mapping[str, Any], kind: str) -> None:
+        unknown = sorted(set(given) - set(known))
+        if unknown:
+            names = sorted(known) or "none"
+            raise InputError(f"no {kind} is named {unknown[0]!r}; the program has {names}")
+
+    def _name(self, symbol: Any) -> str:
+        return self.program.names.get(str(symbol), str(symbol))
+
+    def _bind(self, name: str, value: Any, given: Any, dims: Mapping[str, int]) -> None:
+        """Give the symbols of one input sizes: those given, else those at export."""
+        if given is not None and len(given) != len(value.shape):
+            raise InputError(
+                f"input {name!r}: shape {list(given)}; the program's has {len(value.shape)} "
+                "dimensions"
+            )
+        for i, d in enumerate(value.shape):
+            if type(d) is int:
+                continue
+            expression = d.node.expr
+            for symbol in expression.free_symbols:
+                chosen = dims.get(self._name(symbol))
+                if chosen is None and given is not None and expression == symbol:
+                    chosen = given[i]
+                if chosen is None:
+                    if symbol in self._found:
+                        continue
+                    chosen = _hint(d, symbol)
+                if self._found.setdefault(symbol, chosen) != chosen:
+                    raise InputError(
+                        f"input {name!r}: {chosen} for dimension {self._name(symbol)!r}, which is "
+                        f"{self._found[symbol]} elsewhere"
+                    )
+
+    def _size(self, d: Any) -> int:
+        if type(d) is int:
+            return d
+        return int(d.node.expr.subs(self._found))
+
+
+def _hint(d: Any, symbol: Any) -> int:
+    """The size at export; 1 where the file does not keep it."""
+    known = getattr(d.node.shape_env, "backed_var_to_val", None)
+    if known is None:
+        known = getattr(d.node.shape_env, "var_to_val", {})
+    found = known.get(symbol)
+    if found is None and d.node.expr == symbol and d.node.hint is not None:
+        found = d.node.hint
+    return 1 if found is None else int(found)
+
+
+def _symbol_names(exported: Any, dynamic_shapes: Any) -> dict[str, str]:
+    """The user's names of symbols, by the program's."""
+    found: dict[str, str] = {}
+    if dynamic_shapes is None:
+        return found
+    user = list(exported.graph_signature.user_inputs)
+    if isinstance(dynamic_shapes, Mapping):
+        specs = {name: dynamic_shapes.get(name) for name in user}
+    else:
+        specs = dict(zip(user, dynamic_shapes, strict=False))
+    nodes = {n.name: n for n in exported.graph.nodes if n.op == "placeholder"}
+    for name, spec in specs.items():
+        pairs = spec.items() if isinstance(spec, Mapping) else enumerate(spec or ())
+        shape = getattr(nodes[name].meta.get("val"), "shape", ())
+        for i, dim in pairs:
+            label = getattr(dim, "__name__", None)
+            is_open = isinstance(i, int) and i < len(shape) and type(shape[i]) is not int
+            if label is not None and is_open and shape[i].node.expr.is_symbol:
+                found[str(shape[i].node.expr)] = label
+    return found
