@@ -134,13 +134,16 @@ class _Network:
         names = [n for n in declared if n in reading.waiting]
         if not names:
             return {}
-        region = Region(reading, late, names)
-        outputs = []
+        types = {}
         for name in names:
             tensor = _tensor_of(declared[name].type, f"output {name!r}")
-            rank = len(tensor.shape.dim) if tensor.HasField("shape") else 1
-            dtype = tensor_type(tensor.elem_type, f"output {name!r}")
-            outputs.append(Value(b.claim(name), TensorType((-1,) * rank, dtype)))
+            shape = (-1,) * len(tensor.shape.dim) if tensor.HasField("shape") else None
+            types[name] = shape, tensor_type(tensor.elem_type, f"output {name!r}")
+        region = Region(reading, late, types)
+        outputs = [
+            Value(b.claim(name), TensorType((-1,) if shape is None else shape, dtype))
+            for name, (shape, dtype) in types.items()
+        ]
         op = Interpreted(
             tuple(v.type for v in outputs), tuple(n.op_type for n in late), region.evaluate
         )

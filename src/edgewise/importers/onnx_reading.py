@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..dtype import DType
 from ..errors import ModelError, RunError, UnsupportedError
 from ..graph import Array, Value
 from .builder import Builder
@@ -198,7 +199,7 @@ class Reading:
         mark = len(b.nodes)
         function = self.session.functions.get((domain, node.op_type))
         if function is not None:
-            results = self._call(function, inputs, attributes)
+            results = self.call(function, inputs, attributes)
         else:
             if domain not in self.opsets:
                 raise ModelError(f"{b.what}: the file imports no version of domain {domain!r}")
@@ -238,7 +239,7 @@ class Reading:
         for name, value in pairs:
             self.scope[name] = replaced(value, renamed)
 
-    def _call(
+    def call(
         self, function: Any, inputs: Sequence[Argument], attributes: Attributes
     ) -> list[Argument]:
         """The results of a function of the file, read in place of its node."""
@@ -261,11 +262,16 @@ class Reading:
 
 @dataclass
 class Region:
-    """Nodes that are read again in every call, when all that they need is known."""
+    """Nodes that are read again in every call, when all that they need is known.
+
+    Attributes:
+        outputs: the types that the file declares, by name; a dimension may be -1. The shape is
+            None where it declares none.
+    """
 
     reading: Reading
     nodes: Sequence[Any]
-    outputs: Sequence[str]
+    outputs: Mapping[str, tuple[tuple[int, ...] | None, DType]]
     known: Scope = field(default_factory=dict)
     inputs: list[Value] = field(default_factory=list)
 
@@ -294,10 +300,20 @@ class Region:
         reading = Reading(session, b, scope)
         try:
             reading.run(self.nodes)
-            results = [reading.result(name).data for name in self.outputs]
+            return [self._checked(name, reading.result(name)) for name in self.outputs]
         except ModelError as error:
             raise RunError(f"{error}") from error
-        return [array for array in results if array is not None]
+
+    def _checked(self, name: str, value: Value) -> Array:
+        """The elements of an output, which is what the file declares."""
+        shape, dtype = self.outputs[name]
+        if value.type.dtype is not dtype or (
+            shape is not None and len(shape) != len(value.type.shape)
+        ):
+            declared = f"{dtype}{'' if shape is None else list(shape)}"
+            raise RunError(f"output {name!r} is {value.type}; the file declares {declared}")
+        assert value.data is not None
+        return value.data
 
 
 def tensors(argument: Argument) -> tuple[Value, ...]:

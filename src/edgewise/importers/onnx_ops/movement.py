@@ -81,10 +81,9 @@ def split(call: Call) -> list[Value]:
     """Sizes are given, or equal but for the last."""
     axis = call.axis(call.integer("axis", 0), call.rank(0))
     size = call.shape(0)[axis]
-    given = call.numbers("split", 1, 13)
-    count = len(call.outputs)
-    if "num_outputs" in call.attributes:
-        count = call.integer("num_outputs")
+    given, count = call.numbers("split", 1, 13), len(call.outputs)
+    if "num_outputs" in call.attributes and call.integer("num_outputs") != count:
+        raise call.error(f"num_outputs {call.integer('num_outputs')}; it has {count} outputs")
     sizes = equal_parts(call, size, count) if given is None else given
     if sum(sizes) != size or min(sizes, default=0) < 0 or not sizes:
         raise call.error(f"parts of {list(sizes)[:16]}; they sum to {size}, the axis")
