@@ -3,4 +3,5 @@
 import sys
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).resolve().parent.parent / "importers"))
+for folder in ("importers", "passes"):
+    sys.path.append(str(Path(__file__).resolve().parent.parent / folder))

@@ -33,6 +33,7 @@ from ..ops import (
     Relu0To1,
     Relu6,
     ReluN1To1,
+    Reshape,
     StridedSlice,
     TransposeConv,
     While,
@@ -118,9 +119,21 @@ def add_biases(graph: Graph) -> Graph:
 def _inner(node: Node, sweep: Sweep) -> Node:
     op = node.op
     if isinstance(op, If):
-        return replace(node, op=If(legalize(op.then), legalize(op.otherwise)))
+        return replace(node, op=If(_body(op.then), _body(op.otherwise)))
     assert isinstance(op, While)
-    return replace(node, op=While(legalize(op.test), legalize(op.body)))
+    return replace(node, op=While(_body(op.test), _body(op.body)))
+
+
+def _body(graph: Graph) -> Graph:
+    """A graph that a node holds; LiteRT loses a result that it gives twice."""
+    graph = legalize(graph)
+    names = {v.name for node in graph.nodes for v in node.outputs} | {v.name for v in graph.inputs}
+    nodes, outputs = list(graph.nodes), list(graph.outputs)
+    for i, value in enumerate(outputs):
+        if value in outputs[:i]:
+            outputs[i] = Value(fresh_name(value.name, names), value.type)
+            nodes.append(Node(Reshape(value.type.shape), (value,), (outputs[i],), value.name))
+    return graph.with_nodes(nodes, outputs)
 
 
 class _Rules:

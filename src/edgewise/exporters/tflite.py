@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UnsupportedError
-from ..graph import Graph, Node, State, TensorType, Value
+from ..graph import Array, Graph, Node, State, TensorType, Value
 from ..importers.tflite_evaluate import zeros
 from ..importers.tflite_metadata import FileMetadata
 from ..ops import Control
@@ -198,7 +198,7 @@ class _Tensors:
     def __init__(self, subgraph: Subgraph) -> None:
         self.subgraph = subgraph
         self._numbers: dict[Value, int] = {}
-        self._unnamed: dict[Any, int] = {}
+        self._constants: dict[tuple[TensorType, int | bytes], int] = {}
         self._first: dict[Value, Value] = {}
 
     def share(self, versions: Sequence[Value]) -> None:
@@ -212,22 +212,21 @@ class _Tensors:
 
     def number(self, value: Value) -> int:
         """The number of a value's tensor."""
-        if value.data is not None and not value.name:
-            return self._constant(value)
+        if value.data is not None:
+            return self._constant(value, value.data)
         is_variable = value in self._first
         value = self._first.get(value, value)
         if value not in self._numbers:
-            self.define(value, Tensor(value.name, value.type, value.data, is_variable))
+            self.define(value, Tensor(value.name, value.type, None, is_variable))
         return self._numbers[value]
 
-    def _constant(self, value: Value) -> int:
-        """A constant that no file names: equal ones are one."""
-        assert value.data is not None
-        key = (value.type, value.data.tobytes())
-        if key not in self._unnamed:
-            name = f"constant_{len(self.subgraph.tensors)}"
-            self._unnamed[key] = self.new(Tensor(name, value.type, value.data))
-        return self._unnamed[key]
+    def _constant(self, value: Value, data: Array) -> int:
+        """A constant: one for each array and type; of those without a name, for equal ones."""
+        key = (value.type, id(data) if value.name else data.tobytes())
+        if key not in self._constants:
+            name = value.name or f"constant_{len(self.subgraph.tensors)}"
+            self._constants[key] = self.new(Tensor(name, value.type, data))
+        return self._constants[key]
 
     def new(self, tensor: Tensor) -> int:
         self.subgraph.tensors.append(tensor)
