@@ -71,6 +71,7 @@ def load(
     *,
     dims: Mapping[str, int] | None = None,
     weights: str | os.PathLike[str] | None = None,
+    channels_last: bool = False,
 ) -> Graph:
     """Read a trained network from a file or its bytes; the format is found by content.
 
@@ -82,13 +83,16 @@ def load(
         shapes: shapes of inputs, by name, instead of the file's.
         dims: sizes of symbolic dimensions (``graph.metadata["dims"]``), by name; 1 where not given.
         weights: the file of weights, where a format has two files and they differ in name.
+        channels_last: inputs and outputs that are images, [N, C, ...] in the file, are [N, ..., C];
+            ``shapes`` are such ones, too.
 
     Raises:
         InputError: the file cannot be read, has no such signature or input, or cannot take the
             shapes.
         ModelError: it is broken; ``UnsupportedError``: it uses what Edgewise does not have yet.
     """
-    return importers.load(source, signature, shapes, dims, weights, stored.outline)
+    known = stored.outline
+    return importers.load(source, signature, shapes, dims, weights, channels_last, known)
 
 
 def save(graph: Graph, path: str | os.PathLike[str]) -> None:

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-import edgewise as ew
-
 from .base import app, finish, progress
 from .options import (
     Affinity,
+    Dims,
     InputShapes,
     IsaName,
     Json,
@@ -21,7 +20,8 @@ from .options import (
     Seed,
     Signature,
     Strict,
-    parse_shapes,
+    Weights,
+    loading,
     parse_threads,
 )
 from .tables import escape, show_fallbacks, show_threading, threads_of
@@ -56,6 +56,8 @@ def bench(
     precision: Precision = None,
     signature: Signature = None,
     shape: InputShapes = None,
+    dim: Dims = None,
+    weights: Weights = None,
     json: Json = False,
 ) -> None:
     """Time a network, alone or against other runtimes, in interleaved rounds.
@@ -76,7 +78,7 @@ def bench(
     counts = [parse_threads(part, affinity, power) for part in threads.split(",")]
     with progress("Timing", rounds * len(counts)) as step:
         facts = benching.bench(
-            ew.load(model, signature, parse_shapes(shape)),
+            loading(signature, shape, dim, weights).graph(model),
             model,
             counts,
             against or [],

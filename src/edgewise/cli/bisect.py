@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-import edgewise as ew
-
 from ..errors import InputError
 from .base import app, finish, progress
 from .options import (
+    Dims,
     InputShapes,
     IsaName,
     Json,
@@ -20,8 +19,10 @@ from .options import (
     Precision,
     Requantization,
     Seed,
+    Signature,
     Threads,
-    parse_shapes,
+    Weights,
+    loading,
     parse_threads,
 )
 from .tables import counted, escape, number, print_table, short
@@ -64,7 +65,10 @@ def bisect(
     isa: IsaName = None,
     requantization: Requantization = "float",
     precision: Precision = None,
+    signature: Signature = None,
     shape: InputShapes = None,
+    dim: Dims = None,
+    weights: Weights = None,
     json: Json = False,
 ) -> None:
     """Name the first operator whose output departs, and the likely cause.
@@ -88,7 +92,7 @@ def bisect(
 
     if inputs and random:
         raise InputError("--inputs and --random: give one of them")
-    graph = ew.load(model, shapes=parse_shapes(shape))
+    graph = loading(signature, shape, dim, weights).graph(model)
     chosen = against or native_peer(model)
     count = len(inputs) // len(graph.inputs) if inputs else random or 1
     if chosen == bisecting.REFERENCE:

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-import edgewise as ew
-
 from ..errors import InputError
 from .base import app, finish, progress
 from .options import (
+    Dims,
     InputShapes,
     IsaName,
     Json,
@@ -23,7 +22,8 @@ from .options import (
     Seed,
     Signature,
     Threads,
-    parse_shapes,
+    Weights,
+    loading,
     parse_threads,
 )
 from .tables import counted, escape, number, print_table, short
@@ -82,6 +82,8 @@ def compare(
     precision: Precision = None,
     signature: Signature = None,
     shape: InputShapes = None,
+    dim: Dims = None,
+    weights: Weights = None,
     json: Json = False,
 ) -> None:
     """Compare every output and intermediate tensor with another runtime's.
@@ -100,7 +102,7 @@ def compare(
 
     if inputs and random:
         raise InputError("--inputs and --random: give one of them")
-    graph = ew.load(model, signature, parse_shapes(shape))
+    graph = loading(signature, shape, dim, weights).graph(model)
     count = len(inputs) // len(graph.inputs) if inputs else random or 3
     with progress("Comparing", count) as step:
         facts = comparing.compare(

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .base import app, finish, progress
-from .options import InputShapes, Json, Seed, Signature, parse_shapes
+from .options import (
+    ChannelsLast,
+    Dims,
+    InputShapes,
+    Json,
+    Seed,
+    Signature,
+    Weights,
+    loading,
+)
 from .tables import counted, escape, number, size_of
 
 if TYPE_CHECKING:
@@ -48,6 +57,9 @@ def convert(
     ] = None,
     signature: Signature = None,
     shape: InputShapes = None,
+    dim: Dims = None,
+    weights: Weights = None,
+    channels_last: ChannelsLast = False,
     json: Json = False,
 ) -> None:
     """Write a network as a .tflite file, which LiteRT runs with the same results.
@@ -66,8 +78,7 @@ def convert(
         facts = converting.convert(
             model,
             output,
-            signature=signature,
-            shapes=parse_shapes(shape),
+            loading=loading(signature, shape, dim, weights, channels_last),
             verify=verify,
             count=random,
             seed=seed,

@@ -15,6 +15,8 @@ from .base import app, finish
 from .layout import show_layout
 from .options import (
     Affinity,
+    ChannelsLast,
+    Dims,
     InputShapes,
     IsaName,
     Json,
@@ -25,7 +27,8 @@ from .options import (
     Signature,
     Strict,
     Threads,
-    parse_shapes,
+    Weights,
+    loading,
     parse_threads,
 )
 from .tables import (
@@ -72,6 +75,9 @@ def inspect(
     precision: Precision = None,
     signature: Signature = None,
     shape: InputShapes = None,
+    dim: Dims = None,
+    weights: Weights = None,
+    channels_last: ChannelsLast = False,
     json: Json = False,
 ) -> None:
     """Show a network's operators, sizes, multiply-adds, kernels and memory plan.
@@ -94,7 +100,7 @@ def inspect(
 
     if plot is not None:
         check_plot(plot)
-    imported = ew.load(model, signature, parse_shapes(shape))
+    imported = loading(signature, shape, dim, weights, channels_last).graph(model)
     if graph and not json:
         typer.echo(f"{imported}\n\n{ew.optimize(imported)}")
         if not (memory or plot or layout):

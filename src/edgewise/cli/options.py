@@ -5,15 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import InputError
 
+if TYPE_CHECKING:
+    from ..tools.facts import Loading
+
 MAX_THREADS = 64
 
-Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A .tflite file.", show_default=False)]
+MODELS = "A .tflite, .onnx, .prototxt or .caffemodel, .param or .bin, or .pt2 file."
+
+Model = Annotated[Path, typer.Argument(metavar="MODEL", help=MODELS, show_default=False)]
 Inputs = Annotated[
     list[Path],
     typer.Argument(
@@ -57,6 +62,29 @@ InputShapes = Annotated[
         help="Another shape of an input, such as picture=1,320,320,3; may be repeated.",
     ),
 ]
+Dims = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--dim",
+        metavar="NAME=SIZE",
+        help="The size of a symbolic dimension, such as batch=4; may be repeated.",
+    ),
+]
+Weights = Annotated[
+    Path | None,
+    typer.Option(
+        "--weights",
+        metavar="FILE",
+        help="The file of weights of a Caffe or ncnn network, where its name is another.",
+    ),
+]
+ChannelsLast = Annotated[
+    bool,
+    typer.Option(
+        "--channels-last",
+        help="Inputs and outputs that are images have their channels last, whatever the file says.",
+    ),
+]
 Strict = Annotated[bool, typer.Option("--strict", help="Refuse operators without a kernel.")]
 Requantization = Annotated[
     str,
@@ -98,6 +126,30 @@ def parse_shapes(texts: Sequence[str] | None) -> dict[str, tuple[int, ...]]:
             raise InputError(f"--shape {text}: an input's name, =, and whole numbers with commas")
         found[name] = tuple(map(int, parts))
     return found
+
+
+def parse_dims(texts: Sequence[str] | None) -> dict[str, int]:
+    """Sizes of symbolic dimensions by name, from the words NAME=SIZE."""
+    found = {}
+    for text in texts or ():
+        name, _, size = text.rpartition("=")
+        if not name or not size.strip().isdecimal():
+            raise InputError(f"--dim {text}: a dimension's name, =, and a whole number")
+        found[name] = int(size)
+    return found
+
+
+def loading(
+    signature: str | None,
+    shape: Sequence[str] | None,
+    dim: Sequence[str] | None,
+    weights: Path | None,
+    channels_last: bool = False,
+) -> Loading:
+    """How to load a model, from the words of the options."""
+    from ..tools.facts import Loading
+
+    return Loading(signature, parse_shapes(shape), parse_dims(dim), weights, channels_last)
 
 
 def parse_pair(option: str, text: str | None) -> tuple[float, float] | None:

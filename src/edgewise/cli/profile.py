@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-import edgewise as ew
-
 from .base import app, finish, progress
 from .options import (
     Affinity,
+    ChannelsLast,
+    Dims,
     InputShapes,
     IsaName,
     Json,
@@ -25,7 +25,8 @@ from .options import (
     Signature,
     Strict,
     Threads,
-    parse_shapes,
+    Weights,
+    loading,
     parse_threads,
 )
 from .tables import (
@@ -83,6 +84,9 @@ def profile(
     precision: Precision = None,
     signature: Signature = None,
     shape: InputShapes = None,
+    dim: Dims = None,
+    weights: Weights = None,
+    channels_last: ChannelsLast = False,
     json: Json = False,
 ) -> None:
     """Time each step of a network against what this machine can do at most.
@@ -103,7 +107,7 @@ def profile(
 
     if plot is not None:
         check_plot(plot)
-    graph = ew.load(model, signature, parse_shapes(shape))
+    graph = loading(signature, shape, dim, weights, channels_last).graph(model)
     arrays = profiling.inputs_of(graph, inputs or [], seed)
     compiling = Compiling(isa, strict, requantization, precision, affinity, power)
     threading = parse_threads(threads, affinity, power)

@@ -10,6 +10,8 @@ import typer
 from .base import app, finish, progress
 from .options import (
     Affinity,
+    ChannelsLast,
+    Dims,
     Inputs,
     InputShapes,
     IsaName,
@@ -21,9 +23,10 @@ from .options import (
     Signature,
     Strict,
     Threads,
+    Weights,
+    loading,
     one_of,
     parse_pair,
-    parse_shapes,
     parse_threads,
 )
 from .tables import escape, number, show_fallbacks, show_threading, threads_of, type_of
@@ -88,6 +91,9 @@ def run(
     precision: Precision = None,
     signature: Signature = None,
     shape: InputShapes = None,
+    dim: Dims = None,
+    weights: Weights = None,
+    channels_last: ChannelsLast = False,
     json: Json = False,
 ) -> None:
     """Run a network on pictures or arrays and show what it sees.
@@ -112,8 +118,7 @@ def run(
         pixels=parse_pair("--pixels", pixels),
         threads=parse_threads(threads, affinity, power),
         compiling=Compiling(isa, strict, requantization, precision, affinity, power),
-        signature=signature,
-        shapes=parse_shapes(shape),
+        loading=loading(signature, shape, dim, weights, channels_last),
     )
     with progress("Running", len(inputs)) as step:
         facts = running.run(job, inputs, progress=step)

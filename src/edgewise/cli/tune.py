@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-import edgewise as ew
-
 from ..errors import InputError
 from .base import app, finish
 from .options import (
+    Dims,
     InputShapes,
     IsaName,
     Json,
@@ -22,7 +21,8 @@ from .options import (
     Requantization,
     Signature,
     Threads,
-    parse_shapes,
+    Weights,
+    loading,
     parse_threads,
 )
 from .tables import counted, escape, print_table, short, threads_of
@@ -57,6 +57,8 @@ def tune(
     precision: Precision = None,
     signature: Signature = None,
     shape: InputShapes = None,
+    dim: Dims = None,
+    weights: Weights = None,
     json: Json = False,
 ) -> None:
     """Choose a network's kernels by measuring them on this machine.
@@ -82,7 +84,7 @@ def tune(
     if not budget > 0:
         raise InputError(f"--budget {budget:g}: a number of seconds above 0")
     count = parse_threads(threads)
-    graph = None if model is None else ew.load(model, signature, parse_shapes(shape))
+    graph = None if model is None else loading(signature, shape, dim, weights).graph(model)
     forgotten = tuned.reset() if reset else None
     facts: Facts = {}
     if model is not None and graph is not None:

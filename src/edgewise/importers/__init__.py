@@ -33,12 +33,16 @@ class Format(NamedTuple):
         Raises:
             InputError: an option is given that the format does not know.
         """
-        for option in ("signature", "dims", "weights"):
+        for option in ("signature", "dims", "weights", "channels_last"):
             if getattr(source, option) and option not in self.options:
-                raise InputError(f"{option}: {self.name} files have none")
+                raise InputError(f"{option}: {self.name} files do not take it")
         reader = getattr(importlib.import_module(f"{__name__}.{self.module}"), self.reader)
-        graph: Graph = reader(source)
-        return graph
+        if not source.channels_last:
+            graph: Graph = reader(source)
+            return graph
+        from .interface import channels_first_shapes, channels_last
+
+        return channels_last(reader(replace(source, shapes=channels_first_shapes(source.shapes))))
 
 
 def _is_onnx(head: bytes) -> bool:
@@ -83,16 +87,23 @@ FORMATS = (
         (".onnx",),
         "onnx",
         "read_onnx",
-        ("dims",),
+        ("dims", "channels_last"),
     ),
-    Format("PyTorch", _is_torch, (".pt2", ".pt", ".pth"), "torch", "read_torch", ("dims",)),
+    Format(
+        "PyTorch",
+        _is_torch,
+        (".pt2", ".pt", ".pth"),
+        "torch",
+        "read_torch",
+        ("dims", "channels_last"),
+    ),
     Format(
         "Caffe",
         _is_caffe,
         (".prototxt", ".caffemodel"),
         "caffe",
         "read_caffe",
-        ("weights",),
+        ("weights", "channels_last"),
     ),
     Format(
         "ncnn",
@@ -100,7 +111,7 @@ FORMATS = (
         (".param", ".bin"),
         "ncnn",
         "read_ncnn",
-        ("weights",),
+        ("weights", "channels_last"),
     ),
 )
 """A reader is imported when a file is read that was not compiled before."""
@@ -115,6 +126,7 @@ def load(
     shapes: Shapes | None = None,
     dims: Mapping[str, int] | None = None,
     weights: str | os.PathLike[str] | None = None,
+    channels_last: bool = False,
     known: Known | None = None,
 ) -> Graph:
     """Read a model file, or the bytes of one.
@@ -124,6 +136,8 @@ def load(
         shapes: shapes of inputs, by name, instead of the file's.
         dims: sizes of symbolic dimensions, by name.
         weights: the file of weights, where a format has two files and they differ in name.
+        channels_last: inputs and outputs that are images, [N, C, ...] in the file, are [N, ..., C];
+            shapes of inputs are such ones, too.
         known: outlines of graphs that were read before; theirs are read when they are asked for.
 
     Raises:
@@ -140,6 +154,7 @@ def load(
         shapes=checked_shapes(shapes or {}),
         dims=_checked_dims(dims or {}),
         weights=None if weights is None else os.fspath(weights),
+        channels_last=channels_last,
     )
     if isinstance(source, (bytes, bytearray, memoryview)):
         return _read(Content(bytes(source)), chosen, known)
@@ -180,8 +195,8 @@ def _read(content: Content, chosen: Source, known: Known | None) -> Graph:
     path = chosen.path
     name, suffix = os.path.splitext(os.path.basename(path))
     format = _format(content.head, suffix.lower())
-    options = (sorted(chosen.shapes.items()), sorted(chosen.dims.items()), chosen.weights)
-    which = repr((chosen.signature, *options))
+    shapes, dims = sorted(chosen.shapes.items()), sorted(chosen.dims.items())
+    which = repr((chosen.signature, shapes, dims, chosen.weights, chosen.channels_last))
 
     def digest_with(files: Mapping[str, bytes]) -> str:
         return digest_of(format.name, content.digest, which, *files.values(), *REGISTERED)

@@ -91,6 +91,7 @@ class Source:
         shapes: of inputs, by name, instead of the file's.
         dims: sizes of symbolic dimensions, by name.
         weights: the path of the file of weights, where it is not beside the model under its name.
+        channels_last: whether inputs and outputs that are images have their channels last.
         read: the SHA-256 of every other file that was read, by path.
     """
 
@@ -101,6 +102,7 @@ class Source:
     shapes: Shapes = field(default_factory=dict)
     dims: Mapping[str, int] = field(default_factory=dict)
     weights: str | None = None
+    channels_last: bool = False
     read: dict[str, bytes] = field(default_factory=dict)
 
     def inside(self, location: str) -> bytes:

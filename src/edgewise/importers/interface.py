@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..graph import Graph, Node, TensorType, Value
+from ..graph import Graph, Node, Shapes, TensorType, Value
 from ..ops import Transpose
 from .channels_first import to_first, to_last
 from .names import Names
@@ -67,6 +67,16 @@ def channels_last(graph: Graph) -> Graph:
             if v.name in graph.open
         },
     )
+
+
+def channels_first_shapes(shapes: Shapes) -> Shapes:
+    """Shapes of inputs [N, ..., C] as the file has them."""
+    return {
+        name: tuple(shape[axis] for axis in to_first(len(shape)))
+        if len(shape) in IMAGE_RANKS
+        else shape
+        for name, shape in shapes.items()
+    }
 
 
 def _is_image(value: Value) -> bool:

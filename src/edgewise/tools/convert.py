@@ -10,16 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-import edgewise as ew
-
 from .. import exporters
 from ..dtype import DType
 from ..errors import InputError
-from ..graph import Array, Graph, Shapes
+from ..graph import Array, Graph
 from ..importers import format_of
 from . import peers
 from .differences import random_inputs
-from .facts import DEFAULT, Facts, Step, as_list, finite
+from .facts import AS_IT_IS, DEFAULT, Facts, Loading, Step, as_list, finite
 
 FLOAT_TOLERANCE, INTEGER_TOLERANCE = 1e-3, 0.05
 """How far LiteRT's outputs may be off, as a share of their range: of a network of floats, and of
@@ -36,8 +34,7 @@ def convert(
     model: Path,
     output: Path,
     *,
-    signature: str | None = None,
-    shapes: Shapes | None = None,
+    loading: Loading = AS_IT_IS,
     verify: bool | None = None,
     count: int = 3,
     seed: int = 0,
@@ -54,7 +51,7 @@ def convert(
         MissingExtraError: with ``verify``, LiteRT is not installed.
     """
     name = exporters.checked(output)
-    graph = ew.load(model, signature, shapes)
+    graph = loading.graph(model)
     prepared = exporters.prepare(graph)
     content = exporters.to_tflite(prepared)
     if verify is None:
@@ -62,7 +59,7 @@ def convert(
     verified = None
     if verify:
         inputs = random_inputs(graph, count, seed)
-        verified = _verified(model, graph, content, signature, inputs, tolerance, progress)
+        verified = _verified(model, graph, content, loading.signature, inputs, tolerance, progress)
         verified["inputs"] = count
     fits = verified is None or verified["within_tolerance"]
     if fits:

@@ -136,8 +136,8 @@ def compare(
             for value, array in zip(node.outputs, results, strict=True):
                 if value in theirs:
                     least = least_step(node, ours)
-                    maker = computing(node, makers)
-                    _add(rows["tensors"], difference(value, maker, array, theirs[value], least))
+                    by = computing(node, makers)
+                    _add(rows["tensors"], difference(value, by, array, theirs[value], least))
                 else:
                     missing[value.name] = None
                 ours[value] = array

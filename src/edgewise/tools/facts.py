@@ -1,16 +1,17 @@
-"""What the functions behind the commands share: how they compile, what JSON takes."""
+"""What the functions behind the commands share: how they load and compile, what JSON takes."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import edgewise as ew
 
-from ..graph import Array, Graph, Value
+from ..graph import Array, Graph, Shapes, Value
 from ..ops import Fused, Op
 
 if TYPE_CHECKING:
@@ -21,6 +22,31 @@ Facts = dict[str, Any]
 
 Step = Callable[[], None]
 """Told of progress: called after each round or file."""
+
+
+@dataclass(frozen=True)
+class Loading:
+    """What ``edgewise.load`` is told besides the file."""
+
+    signature: str | None = None
+    shapes: Shapes = field(default_factory=dict)
+    dims: Mapping[str, int] = field(default_factory=dict)
+    weights: Path | None = None
+    channels_last: bool = False
+
+    def graph(self, model: Path) -> Graph:
+        """The network of a file."""
+        return ew.load(
+            model,
+            self.signature,
+            self.shapes,
+            dims=self.dims,
+            weights=self.weights,
+            channels_last=self.channels_last,
+        )
+
+
+AS_IT_IS = Loading()
 
 
 @dataclass(frozen=True)

@@ -6,18 +6,16 @@ import contextlib
 import itertools
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-import edgewise as ew
-
 from ..errors import InputError
-from ..graph import Array, Graph, Shapes, Value
+from ..graph import Array, Graph, Value
 from . import images, results
-from .facts import DEFAULT, Compiling, Step, as_list, finite, threading_facts
+from .facts import AS_IT_IS, DEFAULT, Compiling, Loading, Step, as_list, finite, threading_facts
 from .fallbacks import slow_operators
 
 if TYPE_CHECKING:
@@ -40,8 +38,7 @@ class Job:
     pixels: tuple[float, float] | None = None
     threads: int = 1
     compiling: Compiling = DEFAULT
-    signature: str | None = None
-    shapes: Shapes = field(default_factory=dict)
+    loading: Loading = AS_IT_IS
 
 
 def run(job: Job, inputs: Sequence[Path], progress: Step = lambda: None) -> dict[str, Any]:
@@ -53,7 +50,7 @@ def run(job: Job, inputs: Sequence[Path], progress: Step = lambda: None) -> dict
         EdgewiseError: the model, a file or an option does not fit.
     """
     start = time.perf_counter()
-    graph = ew.load(job.model, job.signature, job.shapes)
+    graph = job.loading.graph(job.model)
     labels = results.read_labels(job.labels) if job.labels else results.labels_of(graph.metadata)
     sets = images.input_files(graph, inputs)
     _check_destinations(job, graph, sets)
