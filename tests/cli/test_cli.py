@@ -417,11 +417,11 @@ def test_warnings_are_one_line(
 ) -> None:
     real = ew.load
 
-    def load(source: Path, *options: object) -> object:
+    def load(source: Path, *options: object, **named: object) -> object:
         with warnings.catch_warnings():
             warnings.simplefilter("always")
             warnings.warn("something is odd", UserWarning, stacklevel=1)
-        return real(source, *options)
+        return real(source, *options, **named)
 
     monkeypatch.setattr(ew, "load", load)
     result = edgewise("inspect", classifier)

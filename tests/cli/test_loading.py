@@ -1,0 +1,69 @@
+"""Options of the commands that say how a model is loaded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from PIL import Image
+from typer.testing import Result
+
+Edgewise = Callable[..., Result]
+
+
+@pytest.fixture
+def detector(tmp_path: Path) -> Path:
+    """A picture with its channels first, of any height, times its own Sigmoid."""
+    nodes = [
+        helper.make_node("Sigmoid", ["picture"], ["gate"], name="gating"),
+        helper.make_node("Mul", ["picture", "gate"], ["scores"], name="scaling"),
+    ]
+    picture = helper.make_tensor_value_info("picture", TensorProto.FLOAT, (1, 3, "height", 6))
+    scores = helper.make_tensor_value_info("scores", TensorProto.FLOAT, None)
+    graph = helper.make_graph(nodes, "detector", [picture], [scores])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    path = tmp_path / "detector.onnx"
+    onnx.save(model, path)
+    return path
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "photo.png"
+    noise = np.random.default_rng(0).integers(0, 256, (9, 9, 3), np.uint8)
+    Image.fromarray(noise).save(path)
+    return path
+
+
+def test_dim_and_channels_last(edgewise: Edgewise, detector: Path, photo: Path) -> None:
+    first, last = detector.with_name("first.npy"), detector.with_name("last.npy")
+    for path, words in ((first, ()), (last, ("--channels-last",))):
+        words = ("--dim", "height=4", "--output", path, *words)
+        assert edgewise("run", detector, photo, *words).exit_code == 0
+    assert np.load(first).shape == (1, 3, 4, 6)
+    np.testing.assert_array_equal(np.load(first).transpose(0, 2, 3, 1), np.load(last))
+
+
+@pytest.mark.parametrize("command", ["compare", "bisect"])
+def test_the_format_chooses_the_peer(edgewise: Edgewise, detector: Path, command: str) -> None:
+    result = edgewise(command, detector, "--dim", "height=4", "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["against"].startswith("ONNX Runtime")
+
+
+@pytest.mark.parametrize("words", ["height", "=3", "height=x", "height=-1"])
+def test_a_dim_that_is_none(edgewise: Edgewise, detector: Path, words: str) -> None:
+    result = edgewise("inspect", detector, "--dim", words)
+    assert result.exit_code == 2
+    assert f"--dim {words}: a dimension's name, =, and a whole number" in result.stderr
+
+
+def test_weights_of_one_file(edgewise: Edgewise, detector: Path, photo: Path) -> None:
+    result = edgewise("inspect", detector, "--weights", photo)
+    assert result.exit_code == 2
+    assert "weights: ONNX files do not take it" in result.stderr
