@@ -352,7 +352,7 @@ class _Sizes:
             expression = d.node.expr
             for symbol in expression.free_symbols:
                 chosen = dims.get(self._name(symbol))
-                if chosen is None and given is not None and expression == symbol:
+                if given is not None and expression == symbol:
                     chosen = given[i]
                 if chosen is None:
                     if symbol in self._found:
