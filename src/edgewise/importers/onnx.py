@@ -63,7 +63,8 @@ class _Network:
 
     def graph(self, name: str) -> Graph:
         graph, b = self.model.graph, Builder()
-        b.reserve(o.name for o in graph.output)
+        inputs = {i.name for i in graph.input}
+        b.reserve(o.name for o in graph.output if o.name not in inputs)
         reading = Reading(self.session, b, {})
         reading.late = []
         reading.initializers(graph)
@@ -73,6 +74,7 @@ class _Network:
         self._check_names(b)
         reading.run(graph.node)
         outputs = self._interpreted(reading, graph)
+        last = b.nodes[-1:] if outputs else []
         for output in graph.output:
             if output.name not in outputs:
                 outputs[output.name] = reading.result(output.name)
@@ -80,10 +82,12 @@ class _Network:
             "description": self.model.doc_string,
             "dims": dict(self.symbols),
             "quantization": "qdq",
-            **{entry.key: entry.value for entry in self.model.metadata_props},
+            "properties": {entry.key: entry.value for entry in self.model.metadata_props},
         }
         pairs = [(o.name, outputs[o.name]) for o in graph.output]
-        return b.graph(pairs, graph.name or name, metadata, self.open)
+        made = b.graph(pairs, graph.name or name, metadata, self.open)
+        others = (n for n in made.nodes if n not in last)
+        return made.with_nodes([*others, *last])
 
     def _input(self, b: Builder, declared: Any) -> Value:
         """An input, with sizes for the dimensions that the file leaves open."""

@@ -104,10 +104,10 @@ class Call:
 
     def integers(self, i: int) -> tuple[int, ...]:
         """The elements of input ``i``, constant whole numbers."""
-        data = self.constant(i)
-        if data.dtype.kind not in "iu":
-            raise self.error(f"input {i} is {data.dtype}; it must be integers")
-        return tuple(int(n) for n in data.ravel())
+        dtype = self.value(i).type.dtype
+        if not dtype.is_integer:
+            raise self.error(f"input {i} is {dtype}; it must be integers")
+        return tuple(int(n) for n in self.constant(i).ravel())
 
     def scalar(self, i: int) -> Any:
         """The one element of input ``i``, a constant, as a Python number."""

@@ -240,17 +240,21 @@ def dense_of(sparse: Any, external: External, what: str) -> Array:
 def _raw(data: bytes, dtype: DType, what: str) -> Array:
     if len(data) % dtype.itemsize:
         raise ModelError(f"{what}: {len(data)} bytes of {dtype}; they hold no whole elements")
+    if dtype is DType.BOOL:
+        return np.asarray(np.frombuffer(data, np.uint8) != 0)
     return np.frombuffer(data, dtype.numpy.newbyteorder("<")).astype(dtype.numpy, copy=False)
 
 
 def _numbers(tensor: Any, dtype: DType) -> Array:
-    """Elements that are not raw, by the field that holds their type."""
-    if dtype in (DType.FLOAT32, DType.COMPLEX64):
-        found = np.array(tensor.float_data, np.float32)
-        return found.view(np.complex64) if dtype is DType.COMPLEX64 else found
-    if dtype in (DType.FLOAT64, DType.COMPLEX128):
-        found = np.array(tensor.double_data, np.float64)
-        return found.view(np.complex128) if dtype is DType.COMPLEX128 else found
+    """Elements that are not raw, by the field that holds their type; a complex one is a pair."""
+    if dtype is DType.FLOAT32:
+        return np.array(tensor.float_data, np.float32)
+    if dtype is DType.FLOAT64:
+        return np.array(tensor.double_data, np.float64)
+    if dtype in (DType.COMPLEX64, DType.COMPLEX128):
+        parts = tensor.float_data if dtype is DType.COMPLEX64 else tensor.double_data
+        found = np.array(parts).reshape(-1, 2) if len(parts) % 2 == 0 else np.zeros((0, 2))
+        return (found[:, 0] + 1j * found[:, 1]).astype(dtype.numpy)
     if dtype is DType.INT64:
         return np.array(tensor.int64_data, np.int64)
     if dtype in (DType.UINT32, DType.UINT64):
