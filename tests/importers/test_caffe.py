@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -263,6 +264,13 @@ def test_weights_that_hold_their_network(tmp_path: Path) -> None:
 def test_a_network_without_weights_needs_no_file(tmp_path: Path) -> None:
     text = prototxt(layer("ReLU"), {"x": X.shape})
     assert load(text.encode()).outputs[0].type.shape == X.shape
+
+
+def test_the_page_lists_every_layer() -> None:
+    page = (Path(__file__).parents[2] / "docs/caffe.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([\w, ]+) \|", page.split("## Layers")[1], re.MULTILINE)
+    listed = [name for row in rows[1:] for name in row.split(", ")]
+    assert sorted(listed) == sorted(layers())
 
 
 def test_protobuf_is_missing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
