@@ -181,6 +181,8 @@ FILES: dict[str, tuple[bytes, str]] = {
     "value": (lines(INPUT + " 1=99999999999"), "'99999999999' is no number of 32 bits"),
     "real": (lines(INPUT + " 1=1.2.3"), "'1.2.3' is no number of 32 bits"),
     "word": (lines(INPUT + " 1=$"), r"'\$' is no number of 32 bits"),
+    "large": (lines("Input in 0 1 x 0=65536 1=65536"), "it has fewer than 2\\*\\*31 elements"),
+    "whole": (lines(INPUT, "ELU r 1 1 x y", "Softmax s 1 1 y z 0=3.4e38"), "number of 32 bits"),
     "no value": (lines(INPUT, "ReLU r 1 1 y z"), r"\(ReLU\): input 'y' is used before it is"),
     "twice": (lines(INPUT, INPUT), "blob 'x' is already defined; a name is used once"),
     "itself twice": (lines(INPUT, "Split s 1 2 x y y"), "blob 'y' is already defined"),

@@ -6,6 +6,7 @@ Blobs have the dimensions that ncnn gives them, behind a batch: an image is [1, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 from ..dtype import DType
@@ -113,6 +114,10 @@ class _Network:
             raise InputError(
                 f"input {name!r}: shape {list(shape)}; it is a batch and 1 to 4 dimensions, as in "
                 "(1, 3, 224, 224)"
+            )
+        if math.prod(shape) >= 2**31:
+            raise ModelError(
+                f"input {name!r}: shape {list(shape)}; it has fewer than 2**31 elements"
             )
         dtype = DType.INT32 if name in self.whole else DType.FLOAT32
         return b.input(name, TensorType(tuple(shape), dtype))

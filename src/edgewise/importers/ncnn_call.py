@@ -99,8 +99,8 @@ class Call:
     def _integer(self, key: int, number: Scalar) -> int:
         if isinstance(number, Word):
             return number.integer
-        if number != int(number):
-            raise self.error(f"parameter {key} is {number}; it must be a whole number")
+        if number != int(number) or not -(2**31) <= number < 2**31:
+            raise self.error(f"parameter {key} is {number}; it must be a whole number of 32 bits")
         return int(number)
 
     def _real(self, key: int, number: Scalar) -> float:
