@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from edgewise.kernels import functions
 from edgewise.kernels import math as kmath
 from edgewise.kernels.ir import Kernel, Value, f32
 from edgewise.kernels.isa import AVX2, SSE41, Isa
@@ -50,9 +51,24 @@ class Case:
     greatest: float = math.inf
 
 
+def _softplus(x: Array) -> Array:
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+def _mish(x: Array) -> Array:
+    return np.where(x < -700, -0.0, x * np.tanh(_softplus(x)))
+
+
 CASES = {
+    "acos": Case(functions.acos, np.arccos, 3),
+    "acosh": Case(functions.acosh, np.arccosh, 3),
+    "asin": Case(functions.asin, np.arcsin, 3),
+    "asinh": Case(functions.asinh, np.arcsinh, 3),
+    "atan": Case(functions.atan, np.arctan, 3),
+    "atanh": Case(functions.atanh, np.arctanh, 3),
     "ceil": Case(kmath.ceil, np.ceil, 0),
     "cos": Case(kmath.cos, np.cos, 0.51),
+    "cosh": Case(functions.cosh, np.cosh, 3),
     "elu": Case(kmath.elu, lambda x: np.where(x < 0, np.expm1(x), x), 1),
     "erf": Case(kmath.erf, _each(math.erf), 2.5),
     "exp": Case(kmath.exp, np.exp, 1),
@@ -62,10 +78,14 @@ CASES = {
     "gelu_tanh": Case(kmath.gelu_tanh, _gelu_tanh, 14, least=-3),
     "log": Case(kmath.log, np.log, 1),
     "logistic": Case(kmath.logistic, _logistic, 2.5),
+    "mish": Case(functions.mish, _mish, 5),
     "round_even": Case(kmath.round_even, np.rint, 0),
     "rsqrt": Case(kmath.rsqrt, lambda x: 1 / np.sqrt(x), 1.5),
     "sin": Case(kmath.sin, np.sin, 0.51),
+    "sinh": Case(functions.sinh, np.sinh, 3),
+    "softplus": Case(functions.softplus, _softplus, 3),
     "sqrt": Case(kmath.sqrt, np.sqrt, 0.5),
+    "tan": Case(functions.tan, np.tan, 3),
     "tanh": Case(kmath.tanh, np.tanh, 2.5),
 }
 

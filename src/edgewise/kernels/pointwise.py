@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from . import math, views
+from . import functions, math, views
 from .ir import Kernel, Type, Value, bool_, f32, index, u8, u16
 from .isa import Isa
 
@@ -112,6 +112,15 @@ def _shift_right(isa: Isa, a: Value, b: Value) -> Value:
     return a >> (b.clamp(0, a.ty.bits - 1) if b.ty.kind == "i" else b.min(a.ty.bits - 1))
 
 
+def _shift_left(isa: Isa, a: Value, b: Value) -> Value:
+    """a << b; 0 where b is negative, or not below the bits that a has."""
+    zero, last = a.k.const(0, a.ty), a.ty.bits - 1
+    inside = b <= last
+    if b.ty.kind == "i":
+        inside = inside & (b >= 0)
+    return inside.select(a << inside.select(b, a.k.const(0, b.ty)), zero)
+
+
 def _prelu(isa: Isa, x: Value, alpha: Value) -> Value:
     return (x >= 0.0).select(x, x * alpha)
 
@@ -140,17 +149,25 @@ def _compare(relation: str) -> Function:
 
 FUNCTIONS: Mapping[str, Function] = {
     "abs": _magnitude,
+    "acos": functions.acos,
+    "acosh": functions.acosh,
     "add": lambda isa, a, b: a + b,
     "and": lambda isa, a, b: a & b,
-    "bfloat16": math.to_bfloat16,
-    "cast": lambda isa, x: x,
+    "asin": functions.asin,
+    "asinh": functions.asinh,
+    "atan": functions.atan,
+    "atanh": functions.atanh,
     "atleast": math.at_least,
     "atmost": math.at_most,
+    "bfloat16": math.to_bfloat16,
+    "cast": lambda isa, x: x,
     "ceil": math.ceil,
     "cos": math.cos,
+    "cosh": functions.cosh,
     "div": _divide,
     "elu": math.elu,
     "eq": _compare("eq"),
+    "erf": math.erf,
     "exp": math.exp,
     "fixedpoint": _fixed_point,
     "floor": math.floor,
@@ -167,6 +184,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "lt": _compare("lt"),
     "max": lambda isa, a, b: a.max(b),
     "min": lambda isa, a, b: a.min(b),
+    "mish": functions.mish,
     "mul": lambda isa, a, b: a * b,
     "ne": _compare("ne"),
     "neg": _negative,
@@ -181,13 +199,17 @@ FUNCTIONS: Mapping[str, Function] = {
     "round": math.round_even,
     "rsqrt": math.rsqrt,
     "select": lambda isa, condition, a, b: condition.select(a, b),
+    "shl": _shift_left,
     "shr": _shift_right,
     "sign": _sign,
     "sin": math.sin,
+    "sinh": functions.sinh,
+    "softplus": functions.softplus,
     "sqrt": math.sqrt,
     "square": lambda isa, x: x * x,
     "squareddifference": lambda isa, a, b: (a - b) * (a - b),
     "sub": lambda isa, a, b: a - b,
+    "tan": functions.tan,
     "tanh": math.tanh,
     "xor": lambda isa, a, b: a ^ b,
 }
@@ -195,8 +217,16 @@ FUNCTIONS: Mapping[str, Function] = {
 
 HEAVY = frozenset(
     {
+        "acos",
+        "acosh",
+        "asin",
+        "asinh",
+        "atan",
+        "atanh",
         "cos",
+        "cosh",
         "elu",
+        "erf",
         "exp",
         "fixedpoint",
         "floordiv",
@@ -205,8 +235,12 @@ HEAVY = frozenset(
         "gelutanh",
         "log",
         "logistic",
+        "mish",
         "pow",
         "sin",
+        "sinh",
+        "softplus",
+        "tan",
         "tanh",
     }
 )
