@@ -11,6 +11,7 @@ from edgewise.dtype import DType, QParams
 from edgewise.graph import Graph, State, TensorType, Value, verify
 from edgewise.ops import (
     Add,
+    BatchMatMul,
     Concatenation,
     Conv2D,
     Dequantize,
@@ -166,6 +167,33 @@ def test_pyramids_and_decoders() -> None:
     y = net.each(ReduceMax((1,)), net.conv(y, 4))
     _, report = solved(net.graph(y))
     assert reasons(report) == INPUT
+
+
+def attention(net: Nchw, batch: int = 2) -> Graph:
+    """Two heads of four channels over five places, with a residual."""
+    x = net.image(batch, 5, 8)
+
+    def dense(x: Value) -> Value:
+        return net.each(FullyConnected(keep_num_dims=True), x, net.weights(8, 8))
+
+    q, k, v = (
+        net.turn(net.each(Reshape((batch, 5, 2, 4)), dense(x)), (0, 2, 1, 3)) for _ in range(3)
+    )
+    scores = net.each(BatchMatMul(), q, net.turn(k, (0, 1, 3, 2)))
+    mixed = net.each(BatchMatMul(), net.each(Softmax(), scores), v)
+    return net.graph(
+        net.each(Add(), x, dense(net.each(Reshape((batch, 5, 8)), net.turn(mixed, (0, 2, 1, 3)))))
+    )
+
+
+def test_attention_moves_whole_rows() -> None:
+    """The product takes the keys as they are, so that none of their rows is taken apart."""
+    after, report = solved(attention(Nchw()))
+    assert [t.perm for t in report.remaining] == [(0, 2, 1, 3)] * 4
+    assert "BATCH_MATMUL[adj_y=True]" in str(after)
+    names = [node.op.name for node in after.nodes if node.op.name != "RESHAPE"]
+    assert names[-3:] == ["TRANSPOSE", "FULLY_CONNECTED", "ADD"]
+    assert str(after).count("keep_num_dims=True") == 4
 
 
 def test_a_shuffle_of_channels_remains_alone() -> None:

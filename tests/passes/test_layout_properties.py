@@ -17,6 +17,7 @@ from edgewise.ops import (
     Abs,
     Add,
     ArgMax,
+    BatchMatMul,
     BroadcastTo,
     Cast,
     Concatenation,
@@ -248,7 +249,22 @@ def product(r: RandomNet, x: Value) -> Value:
     return r.net.each(FullyConnected(keep_num_dims=keep), flat, w)
 
 
+def matrices(r: RandomNet, x: Value) -> Value:
+    """BATCH_MATMUL of x with a value, or a constant, of a fitting shape."""
+    if r.dtype is not DType.FLOAT32:
+        return r.net.each(Abs(), x)
+    adj_x, adj_y = r.draw(st.booleans()), r.draw(st.booleans())
+    depth = x.type.shape[-2 if adj_x else -1]
+    fitting = [v for v in r.images if v.type.shape[:2] in (x.type.shape[:2], (1, 1))]
+    fitting = [v for v in fitting if v.type.shape[-1 if adj_y else -2] == depth]
+    lead = r.pick((), (1,), (x.type.shape[1],), x.type.shape[:2])
+    y = r.net.weights(*lead, *((3, depth) if adj_y else (depth, 3)))
+    y = r.draw(st.sampled_from([*fitting, y]))
+    return r.net.each(BatchMatMul(adj_x, adj_y), x, y)
+
+
 STEPS: tuple[Step, ...] = (
+    matrices,
     spatial,
     spatial,
     turned,
@@ -290,6 +306,7 @@ def test_random_graphs_keep_their_results(data: st.DataObject) -> None:
 
 
 SIMPLE: tuple[Step, ...] = (
+    matrices,
     spatial,
     spatial,
     turned,
@@ -315,7 +332,7 @@ def fewest_bytes(graph: Graph) -> int | None:
             ways = {use.orders(config): config for config in (use.configs[0], *configs)}
             use.wants, use.configs = [*ways], [*ways.values()]
     free = [use for use in orders.uses if len(use.configs) > 1]
-    if np.prod([len(use.configs) for use in free]) > 20_000:
+    if np.prod([len(use.configs) for use in free]) > 2_000:
         return None
     numbers = itertools.product(*(range(len(use.configs)) for use in free))
     return min(transposed(orders, dict(zip(free, chosen, strict=True))) for chosen in numbers)

@@ -93,7 +93,8 @@ def choose_layout(graph: Graph) -> tuple[Graph, LayoutReport]:
     from .layout_emit import emit
     from .layout_orders import Orders
 
-    orders = Orders(_open_products(graph))
+    flat, opened = _open_products(graph)
+    orders = Orders(flat)
     best, bound = orders.solve()
     asis: Chosen = {}
     if orders.cost(asis) <= orders.cost(best):
@@ -112,7 +113,8 @@ def choose_layout(graph: Graph) -> tuple[Graph, LayoutReport]:
     )
     if best is asis and report.nbytes >= before:
         return graph, report
-    return remove_no_ops(canonicalize(emit(orders, best))), report
+    result = _close_products(emit(orders, best), opened)
+    return remove_no_ops(canonicalize(result)), report
 
 
 def _moves(node: Node) -> bool:
@@ -145,8 +147,10 @@ def _kept(node: Node) -> Transposition:
     return Transposition(x.name, x.type.shape, node.op.perm, y.type.nbytes, why, why)
 
 
-def _open_products(graph: Graph) -> Graph:
+def _open_products(graph: Graph) -> tuple[Graph, dict[Value, Node]]:
     """Let products of constant weights flatten the axes that a RESHAPE before them joins.
+
+    Given also, by the flat results, are the nodes as they were.
 
     Given:
         %b = RESHAPE[shape=(1, 5, 24)](%a) : float32[1x5x24], %a is float32[1x5x8x3]
@@ -155,8 +159,8 @@ def _open_products(graph: Graph) -> Graph:
         %c.2 = FULLY_CONNECTED(%a, @w) : float32[5x16]
         %c = RESHAPE[shape=(1, 5, 16)](%c.2)
     """
-    taken = {v.name for node in graph.nodes for v in node.outputs}
-    taken |= {v.name for v in graph.sources}
+    taken = _names(graph)
+    opened: dict[Value, Node] = {}
 
     def flatten(node: Node, sweep: Sweep) -> Node | None:
         before, (y,) = sweep.producer(node.inputs[0]), node.outputs
@@ -164,7 +168,9 @@ def _open_products(graph: Graph) -> Graph:
         if not node.op.keep_num_dims or not node.inputs[1].is_constant or before is None:
             return None
         x = before.inputs[0]
-        joins = isinstance(before.op, Reshape) and x.type.shape[-1:] != y.type.shape[-1:]
+        joins = (
+            isinstance(before.op, Reshape) and x.type.shape[-1:] != node.inputs[0].type.shape[-1:]
+        )
         if not joins or x.type.quant != node.inputs[0].type.quant:
             return None
         depth = node.inputs[1].type.shape[1]
@@ -172,9 +178,34 @@ def _open_products(graph: Graph) -> Graph:
         flat = Value(fresh_name(y.name, taken), t)
         op = replace(node.op, keep_num_dims=False)
         sweep.append(replace(node, op=op, inputs=(x, *node.inputs[1:]), outputs=(flat,)))
+        opened[flat] = node
         return Node(Reshape(y.type.shape), (flat,), (y,), node.origin)
 
-    return rewrite(graph, (FullyConnected,), flatten)
+    return rewrite(graph, (FullyConnected,), flatten), opened
+
+
+def _close_products(graph: Graph, opened: dict[Value, Node]) -> Graph:
+    """The inverse, where the weights stayed as they were."""
+    taken = _names(graph)
+
+    def join(node: Node, sweep: Sweep) -> Node | None:
+        (flat,), (y,) = node.inputs, node.outputs
+        product, known = sweep.producer(flat), opened.get(flat)
+        if product is None or known is None or product.inputs[1] is not known.inputs[1]:
+            return None
+        if y.type.shape[-1:] != flat.type.shape[-1:] or not sweep.has_one_user(flat):
+            return None
+        x = product.inputs[0]
+        shape = (*y.type.shape[:-1], known.inputs[1].type.shape[1])
+        joined = Value(fresh_name(x.name, taken), replace(x.type, shape=shape))
+        sweep.append(Node(Reshape(shape), (x,), (joined,), known.origin))
+        return replace(known, inputs=(joined, *known.inputs[1:]), outputs=node.outputs)
+
+    return rewrite(graph, (Reshape,), join)
+
+
+def _names(graph: Graph) -> set[str]:
+    return {v.name for v in (*graph.sources, *(v for n in graph.nodes for v in n.outputs))}
 
 
 __all__ = ["LayoutReport", "Transposition", "choose_layout", "minimize_transposes"]

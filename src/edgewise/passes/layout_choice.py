@@ -19,6 +19,8 @@ import numpy.typing as npt
 Table = npt.NDArray[np.float64]
 
 LARGEST_TABLE = 1 << 16
+LARGEST_TOTAL = 1 << 24
+"""Elements of one table, and of the tables of all variables together."""
 
 
 class Factor(NamedTuple):
@@ -36,15 +38,15 @@ class Choice(NamedTuple):
     bound: float
 
 
-def minimize(
-    sizes: Sequence[int], factors: Sequence[Factor], largest: int = LARGEST_TABLE
-) -> Choice:
+def minimize(sizes: Sequence[int], factors: Sequence[Factor], largest: int | None = None) -> Choice:
     """Choose a number below ``sizes[i]`` for every variable i, so that the factors sum to least.
 
     Costs are whole numbers below 2**53, or infinite. The first of equal choices is taken. Tables
     have ``largest`` elements at most, but for those of one factor; ``cost == bound`` says that the
     choice is the cheapest, which it is wherever no larger table was needed.
     """
+    if largest is None:
+        largest = min(LARGEST_TABLE, max(LARGEST_TOTAL // max(len(sizes), 1), 256))
     tables: list[set[int]] = [set() for _ in sizes]
     alive = dict(enumerate(factors))
     bound, count = 0.0, len(factors)

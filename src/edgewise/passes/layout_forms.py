@@ -17,6 +17,7 @@ from ..graph import Array, Node, TensorType, Value
 from ..ops import (
     AddN,
     ArgExtreme,
+    BatchMatMul,
     Binary,
     BroadcastTo,
     Cast,
@@ -71,6 +72,7 @@ class Form:
         admit: an order as the operator takes it, or None where it cannot.
         completes: an operand that lacks axes of the space still says an order of all.
         broadcasts: operands have size 1, or no axis, where they repeat.
+        others: orders to consider whether somebody wants them or not.
         constants: constant operands, by position, as an order wants them, where that is more
             than their axes.
     """
@@ -82,6 +84,7 @@ class Form:
     admit: Callable[[Perm], Perm | None] = lambda order: order
     completes: bool = False
     broadcasts: bool = False
+    others: tuple[Perm, ...] = ()
     constants: Callable[[Perm], dict[int, Value]] = lambda order: {}
 
     def config(self, order: Perm, node: Node) -> Config:
@@ -391,9 +394,53 @@ def _flattens(op: FullyConnected, node: Node) -> Form | None:
     return Form(inputs, (None,), sizes, lambda order: op, admit, constants=constants)
 
 
+def _batch_matmul(op: BatchMatMul, node: Node) -> Form | None:
+    """Each operand with its last two axes either way, but not both exchanged.
+
+    The space is the batch, then M, K and N as the operands have them.
+    """
+    if op.adj_x and op.adj_y:
+        return None
+    ranks = [len(v.type.shape) - 2 for v in (*node.inputs, *node.outputs)]
+    batch = tuple(range(ranks[2]))
+    m, k, n = (
+        ranks[2] + i for i in ((1, 0, 2) if op.adj_x else (0, 2, 1) if op.adj_y else (0, 1, 2))
+    )
+    x, y, out = (
+        (*batch[len(batch) - rank :], *sorted(pair))
+        for rank, pair in zip(ranks, ((m, k), (k, n), (m, n)), strict=True)
+    )
+    shape, depth = node.outputs[0].type.shape, node.inputs[0].type.shape[-2 if op.adj_x else -1]
+    matrix = {m: shape[-2], k: depth, n: shape[-1]}
+    sizes = (*shape[:-2], *(matrix[len(batch) + i] for i in range(3)))
+
+    def admit(order: Perm) -> Perm | None:
+        matrices = [a for a in order if a >= len(batch)]
+        if matrices.index(n) < matrices.index(m):
+            matrices.remove(m)
+            matrices.insert(0, m)
+        if matrices[:2] == [n, k] or matrices == [k, n, m]:
+            return None
+        lead = tuple(a for a in order if a < len(batch))
+        big = [a for a in order if sizes[a] != 1]
+        moved = [a for a in lead if sizes[a] != 1]
+        if big[: len(moved)] != moved or (len({*ranks}) > 1 and moved != sorted(moved)):
+            return None
+        return (*(lead if len({*ranks}) == 1 else batch), *matrices)
+
+    def permuted(order: Perm) -> Op:
+        place = order.index
+        return replace(op, adj_x=place(k) < place(m), adj_y=place(n) < place(k))
+
+    ways = ((m, k, n), (k, m, n), (m, n, k))
+    others = tuple((*batch, *way) for way in ways)
+    return Form((x, y), (out,), sizes, permuted, admit, completes=True, others=others)
+
+
 FORMS: dict[type[Op], Rule] = {
     AddN: _each,
     ArgExtreme: _arg,
+    BatchMatMul: _batch_matmul,
     Binary: _broadcast,
     BroadcastTo: _broadcast,
     Cast: _each,

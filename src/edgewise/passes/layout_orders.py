@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
@@ -21,7 +21,8 @@ from .layout_choice import Choice, Factor, minimize
 from .layout_forms import Axes, Config, Form, Perm, form_of, permuted_type
 
 MAX_CONFIGS = 24
-"""Orders of one node that are considered."""
+MAX_TOTAL = 1 << 15
+"""Orders of one node, and of all together, that are considered."""
 
 Chosen: TypeAlias = "dict[Use, int]"
 """The number of its configuration for each node that has several."""
@@ -48,6 +49,10 @@ class Tensor:
         """What tells the bytes of an order from those of another: its axes but those of size 1."""
         shape = self.root.type.shape
         return tuple(a for a in order if shape[a] != 1)
+
+    def effort(self, order: Perm, other: Perm) -> int:
+        """1 where elements of the last axis, which lie side by side, are moved together; else 2."""
+        return 1 if self.bytes_of(order)[-1:] == self.bytes_of(other)[-1:] else 2
 
 
 class Slot(NamedTuple):
@@ -126,6 +131,7 @@ class Orders:
         self.uses: list[Use] = []
         self.place: dict[Value, tuple[Tensor, Perm]] = {}
         self.complete = True
+        self._added = 0
         self._queue: deque[tuple[Tensor, Perm]] = deque()
         for value in graph.sources:
             self._tensor(value, None)
@@ -136,8 +142,8 @@ class Orders:
                 self.place[value][0].is_result = True
         self._propagate()
         self.variables = [use for use in self.uses if len(use.configs) > 1]
-        least = len(self.variables) + sum(len(tensor.wanted) for tensor in self.tensors)
-        self.scale = 1 << least.bit_length()
+        most = len(self.variables) + sum(2 * len(tensor.wanted) for tensor in self.tensors)
+        self.scale = 1 << most.bit_length()
 
     def _tensor(self, value: Value, writer: Use | None) -> tuple[Tensor, Perm]:
         tensor = Tensor(value, writer)
@@ -184,6 +190,10 @@ class Orders:
             if value in self.place:
                 self._want(*self.place[value])
         self._start(self.uses)
+        for use in self.uses:
+            if use.form is not None:
+                for order in use.form.others:
+                    self._consider(use, use.form.config(order, use.node), preferred=False)
         self._carry(preferred=False)
 
     def _start(self, uses: Iterable[Use]) -> None:
@@ -209,14 +219,16 @@ class Orders:
         """Let a node run so that one operand has an order, if it can."""
         perm = tuple(slot.frame.index(a) for a in order)
         whole = form.order(slot.axes, slot.value.type.shape, perm)
-        if whole is None:
-            return
-        config = form.config(whole, use.node)
+        if whole is not None:
+            self._consider(use, form.config(whole, use.node), preferred)
+
+    def _consider(self, use: Use, config: Config, preferred: bool) -> None:
         wants = use.orders(config)
         if wants not in use.wants:
-            if len(use.configs) >= MAX_CONFIGS:
+            if len(use.configs) >= MAX_CONFIGS or self._added >= MAX_TOTAL:
                 self.complete = False
                 return
+            self._added += 1
             use.add(config, wants)
         if preferred:
             use.preferred.add(use.wants.index(wants))
@@ -246,27 +258,27 @@ class Orders:
     ) -> Iterator[Factor]:
         """What storing a tensor costs.
 
-        That is its bytes for each order read that is not written, and 1 for each such order, that
-        of axes of size 1 included.
+        That is its bytes for each order read that is not written, and the effort of each such
+        order, that of axes of size 1 included.
         """
         orders = len(tensor.wanted)
         kinds = {order: tensor.bytes_of(order) for order in tensor.wanted}
         if len(set(kinds.values())) > 1:
             nbytes = float(tensor.root.type.nbytes * self.scale)
-            yield from self._copying(tensor, kinds, nbytes, number, sizes)
+            yield from self._copying(tensor, kinds, lambda *kinds: nbytes, number, sizes)
         if orders > 1:
             same = {order: order for order in tensor.wanted}
-            yield from self._copying(tensor, same, 1.0, number, sizes)
+            yield from self._copying(tensor, same, tensor.effort, number, sizes)
 
     def _copying(
         self,
         tensor: Tensor,
         kinds: Mapping[Perm, Perm],
-        cost: float,
+        cost: Callable[[Perm, Perm], float],
         number: dict[Use, int],
         sizes: list[int],
     ) -> Iterator[Factor]:
-        """``cost`` for each kind of order that is read and not written.
+        """The cost, of both, for each kind of order that is read and not written.
 
         A variable of two choices says whether there is a copy, where several nodes may read it.
         """
@@ -276,7 +288,7 @@ class Orders:
         written = [kinds[self.written(tensor, i)] for i in range(count)]
         fixed, free = self._reading(tensor, kinds, number)
         for kind in dict.fromkeys((*fixed, *free)):
-            price = np.array([cost * (kind != w) for w in written])
+            price = np.array([0.0 if kind == w else cost(kind, w) for w in written])
             price = price if scope else price[0]
             if kind in fixed:
                 yield Factor(scope, price)
@@ -347,10 +359,11 @@ class Orders:
         return list(found.values())[::-1]
 
     def cost(self, chosen: Chosen) -> int:
-        """Bytes transposed, then the number of copies and of nodes that run as is not preferred."""
+        """Bytes transposed, then the effort of copies and the nodes that run as is disliked."""
         nbytes = sum(copy.tensor.root.type.nbytes for copy in self.transposed(chosen))
         disliked = sum(self._dislike(use, chosen.get(use, 0)) for use in self.variables)
-        return nbytes * self.scale + len(self.copies(chosen)) + disliked
+        effort = sum(tensor.effort(*pair) for tensor, *pair in self.copies(chosen))
+        return nbytes * self.scale + effort + disliked
 
 
 def turned(node: Node) -> Perm | None:
