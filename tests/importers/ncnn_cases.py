@@ -471,6 +471,44 @@ MATRICES = [
     Case("SDPA", ((4, 5, 6), (4, 3, 6), (4, 3, 7), (5, 3)), {5: 1, 6: 0.25}),
 ]
 
+DETECTION = [
+    Case("PriorBox", ((2, 3, 4), (3, 60, 80)), {0: [20.0], 9: -233, 10: -233}),
+    Case(
+        "PriorBox",
+        ((2, 3, 4), (3, 60, 80)),
+        {
+            0: [20.0, 30.5],
+            1: [40.0, 45.0],
+            2: [2.0, 3.0],
+            3: 0.3,
+            6: 0.5,
+            8: 1,
+            13: 0.5,
+            9: -233,
+            10: -233,
+        },
+    ),
+    Case("PriorBox", ((2, 3, 4),), {0: [20.0], 2: [2.0], 7: 0, 9: 90, 10: 70, 11: 8.0, 12: 9.0}),
+    Case("PriorBox", ((2, 3, 4),), {0: [0.2, 0.3], 2: [1.0, 2.0, 0.5], 9: -233, 10: -233, 13: 0.5}),
+]
+
+
+def letters(equation: str, *shapes: Shape) -> Case:
+    return Case("Einsum", shapes, {0: [ord(c) for c in equation]})
+
+
+EINSUM = [
+    letters("ik,kj->ij", (3, 4), (4, 5)),
+    letters("ik,jk->ij", (3, 4), (5, 4)),
+    letters("ijl,ikl->ijk", (2, 3, 4), (2, 5, 4)),
+    letters("ij,ij->ij", (3, 4), (3, 4)),
+    letters("ij,j->i", (3, 4), (4,)),
+    letters("i,j->ij", (3,), (4,)),
+    letters("il,jk->ij", (3, 4), (5, 2)),
+    letters("ik,kl,jl->ij", (3, 4), (4, 5), (2, 5)),
+    letters("ij->i", (3, 4)),
+]
+
 RECURRENT = [
     *(
         Case(
@@ -513,5 +551,7 @@ CASES = [
     *NORMALIZATION,
     *REDUCTIONS,
     *MATRICES,
+    *DETECTION,
+    *EINSUM,
     *RECURRENT,
 ]

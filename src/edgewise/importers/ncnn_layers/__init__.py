@@ -16,8 +16,10 @@ FAMILIES = (
     "normalization",
     "reductions",
     "matrices",
+    "einsum",
     "recurrent",
     "quantized",
+    "detection",
 )
 """The modules of this package; each has ``LAYERS``, rows by type."""
 
