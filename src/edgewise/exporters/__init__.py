@@ -9,15 +9,23 @@ from ..graph import Graph
 from ..importers.tflite_metadata import FileMetadata
 from ..passes import PIPELINE as ALL
 from ..passes import fuse_elementwise, fuse_epilogue, optimize, unroll_recurrent
+from .expand import expand
 from .files import written_whole
 from .legalize import add_biases, legalize
-from .tflite import to_file
+from .tflite import kept_states, to_file
 from .tflite_file import to_bytes
 
 NOT_WRITTEN = (unroll_recurrent, fuse_epilogue, fuse_elementwise)
 """Passes whose results no file can have."""
 
-PIPELINE = (*(step for step in ALL if step not in NOT_WRITTEN), add_biases)
+
+def expand_operators(graph: Graph) -> Graph:
+    """As `expand`, where layers whose states are variables of their own stay."""
+    known = {value for versions in kept_states(graph).values() for value in versions}
+    return expand(graph, lambda node: all(node.inputs[i] in known for i in node.op.state_operands))
+
+
+PIPELINE = (expand_operators, *(step for step in ALL if step not in NOT_WRITTEN), add_biases)
 """The passes that graphs of other formats run through before they are written."""
 
 SUFFIX = ".tflite"

@@ -30,10 +30,15 @@ def to_file(graph: Graph) -> File:
     Raises:
         UnsupportedError: listing every operator that TensorFlow Lite lacks, or a file cannot have.
     """
-    kept = {state: versions for state in graph.states if (versions := _versions(graph, state))}
+    kept = kept_states(graph)
     file = _Writer(graph, kept, _written(graph, kept)).file
     file.description = str(graph.metadata.get("description", ""))
     return file
+
+
+def kept_states(graph: Graph) -> dict[State, list[Value]]:
+    """The states that are operators' own variables, with the values that each takes in a call."""
+    return {state: versions for state in graph.states if (versions := _versions(graph, state))}
 
 
 def _written(graph: Graph, kept: dict[State, list[Value]]) -> dict[Node, Written]:

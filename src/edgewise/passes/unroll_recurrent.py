@@ -77,18 +77,29 @@ def unroll_recurrent(graph: Graph) -> Graph:
         %after = TANH(%u)
         %y = RESHAPE(%after)
     """
+    return _unroll(graph, lambda node: True, kernels=True)
+
+
+def unroll_chosen(graph: Graph, chosen: Callable[[Node], bool]) -> Graph:
+    """The layers of those that ``chosen`` tells as `unroll_recurrent`, plain LSTMs too."""
+    return _unroll(graph, chosen, kernels=False)
+
+
+def _unroll(graph: Graph, chosen: Callable[[Node], bool], kernels: bool) -> Graph:
     unrolled: list[Node] = []
     changed = False
     names = {v.name for v in graph.sources}
     names.update(v.name for node in graph.nodes for v in node.outputs)
     for node in graph.nodes:
-        replacement = _Unrolled(node, names).nodes if _can_unroll(node) else [node]
-        changed |= replacement != [node]
-        unrolled += replacement
+        if _can_unroll(node, kernels) and chosen(node):
+            unrolled += _Unrolled(node, names, kernels).nodes
+            changed = True
+        else:
+            unrolled.append(node)
     return graph.with_nodes(unrolled) if changed else graph
 
 
-def _can_unroll(node: Node) -> bool:
+def _can_unroll(node: Node, kernels: bool) -> bool:
     op = node.op
     if not isinstance(op, (*LSTM, *RNN)):
         return False
@@ -100,7 +111,7 @@ def _can_unroll(node: Node) -> bool:
         return False
     if named["input"].type.dtype is not DType.FLOAT32:
         return False
-    if isinstance(op, LSTM) and all(_is_plain(op.settings, layer) for layer in _layers(op, named)):
+    if kernels and isinstance(op, LSTM) and _all_plain(op, named):
         return not isinstance(op, UnidirectionalSequenceLstm)
     steps = 1 if isinstance(op, ONE_STEP) else max(named["input"].type.shape[:2])
     return steps <= MAX_STEPS and not any("layer_norm" in name for name in named)
@@ -129,10 +140,15 @@ def _is_plain(settings: LstmSettings, layer: Named) -> bool:
     )
 
 
+def _all_plain(op: Op, named: Named) -> bool:
+    assert isinstance(op, LSTM)
+    return all(_is_plain(op.settings, layer) for layer in _layers(op, named))
+
+
 class _Unrolled:
     """The nodes that take the place of a recurrent one; its outputs are theirs."""
 
-    def __init__(self, node: Node, names: set[str]) -> None:
+    def __init__(self, node: Node, names: set[str], kernels: bool) -> None:
         self.node, self.names = node, names
         self.nodes: list[Node] = []
         op = node.op
@@ -147,7 +163,8 @@ class _Unrolled:
             if isinstance(op, BOTH):
                 types = {name: v.type for name, v in named.items()}
                 x, aux = directed(op, types, prefix[:-1], aux_weights)
-            if isinstance(op, LSTM) and aux is None and _is_plain(op.settings, layer):
+            may = kernels and aux is None
+            if may and isinstance(op, LSTM) and _is_plain(op.settings, layer):
                 sequence, after = self._by_kernel(op.settings, layer, named[x], direction)
                 sequences.append(sequence)
                 states += after
