@@ -45,7 +45,8 @@ def test_the_face_detector_agrees_with_its_onnx_file(data: Path) -> None:
 
     models = data / "models"
     module = Rfb320()
-    module.load_state_dict(torch.load(models / "rfb320_float.pth", weights_only=True))
+    weights = torch.load(models / "rfb320_float.pth", map_location="cpu", weights_only=True)
+    module.load_state_dict(weights)
     graph = ew.from_torch(module.eval(), (torch.randn(1, 3, 240, 320),))
     photograph = sorted((data / "data" / "imagenet500").rglob("*.jp*g"))[0]
     pixels = np.asarray(Image.open(photograph).convert("RGB").resize((320, 240)), np.float32)

@@ -74,7 +74,7 @@ def _weights(path: str) -> UnsupportedError:
     file = path or "x.pth"
     return UnsupportedError(
         "it holds weights without their network; build its module, then\n"
-        f'    module.load_state_dict(torch.load("{file}", weights_only=True))\n'
+        f'    module.load_state_dict(torch.load("{file}", map_location="cpu", weights_only=True))\n'
         "    graph = ew.from_torch(module.eval(), (torch.randn(1, 3, 240, 320),))"
     )
 
