@@ -224,7 +224,9 @@ class Loop:
             assert self.turns is not None
             x = scanned.value
             if not x.is_constant:
-                x = outer[x] = outer.get(x) or b.input(x.name, x.type)
+                if x not in outer:
+                    outer[x] = b.input(x.name, x.type)
+                x = outer[x]
             index = number
             if scanned.backwards:
                 last = b.constant(np.array(self.turns - 1, np.int64))
