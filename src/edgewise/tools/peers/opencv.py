@@ -49,11 +49,11 @@ class OpenCV:
         graph = load(model)
         try:
             self._net = READERS[self.format](self._cv.dnn, model)
+            self.layers = _layers(graph, self.format, self._net)
         except self._cv.error as error:
             raise InputError(f"--against opencv: cannot read the model: {reason(error)}") from None
         self._net.enableFusion(fuse)
         self._inputs = [v.name for v in graph.inputs]
-        self.layers = _layers(graph, self.format, self._net)
         missing = [v.name for v in graph.outputs if v.name not in self.layers]
         if missing:
             raise InputError(f"--against opencv: it has no layer for the output {missing[0]!r}")
@@ -161,7 +161,7 @@ def _names(node: Node, format: str) -> list[str]:
     """What OpenCV may call the layer of a node."""
     name = node.outputs[0].name
     if format == CAFFE:
-        return [node.origin]
+        return [node.origin, name]
     if format == TFLITE:
         return [f"{name}/activ", name]
     return [name, f"onnx_node_output_0!{name}", f"onnx_node!{node.origin}"]
