@@ -39,6 +39,7 @@ from edgewise.passes import (
     canonicalize,
     choose_layout,
     fold_constants,
+    layout_orders,
     minimize_transposes,
     optimize,
     remove_no_ops,
@@ -307,3 +308,15 @@ def test_softmax_of_the_last_axis_runs_in_other_orders_of_the_rest() -> None:
     assert report.remaining == ()
     assert isinstance(after.nodes[0].op, LastAxis)
     assert turns(after) == []
+
+
+def test_orders_that_were_not_considered_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = Nchw()
+    x = net.each(Relu(), net.turn(net.image(1, 3, 4, 5), (0, 2, 3, 1)))
+    graph = net.graph(net.turn(x, (0, 3, 1, 2)))
+    assert choose_layout(graph)[1].proven
+    monkeypatch.setattr(layout_orders, "MAX_CONFIGS", 1)
+    after, report = choose_layout(graph)
+    assert after is graph
+    assert not report.complete
+    assert not report.proven
