@@ -493,6 +493,31 @@ DETECTION = [
 ]
 
 
+SAMPLING = [
+    *(
+        Case("GridSample", ((3, 5, 6), (4, 7, 2)), {0: m, 1: p, 2: a}, low=-1.3, high=1.3)
+        for m in (1, 2, 3)
+        for p in (1, 2, 3)
+        for a in range(2)
+        if (m, p) != (3, 2)
+    ),
+    Case("GridSample", ((3, 5, 6), (2, 4, 7)), {3: 1}, low=-1.3, high=1.3),
+    Case("GridSample", ((2, 3, 5, 6), (2, 4, 7, 3)), low=-1.3, high=1.3),
+    Case(
+        "DeformableConv2D",
+        ((3, 6, 7), (18, 4, 5), (9, 4, 5)),
+        {0: 4, 1: 3, 5: 1, 6: 108},
+        ([4, 3, 3, 3], (4,)),
+    ),
+    Case(
+        "DeformableConv2D",
+        ((3, 6, 7), (18, 3, 4)),
+        {0: 4, 1: 3, 3: 2, 4: 1, 6: 108, 9: 1},
+        ([4, 3, 3, 3],),
+    ),
+]
+
+
 def letters(equation: str, *shapes: Shape) -> Case:
     return Case("Einsum", shapes, {0: [ord(c) for c in equation]})
 
@@ -553,5 +578,6 @@ CASES = [
     *MATRICES,
     *DETECTION,
     *EINSUM,
+    *SAMPLING,
     *RECURRENT,
 ]

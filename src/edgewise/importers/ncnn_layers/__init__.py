@@ -20,6 +20,7 @@ FAMILIES = (
     "recurrent",
     "quantized",
     "detection",
+    "sampling",
 )
 """The modules of this package; each has ``LAYERS``, rows by type."""
 

@@ -85,7 +85,7 @@ def _convolution(call: Call, dimensions: int, depthwise: bool = False) -> Value:
     if call.flag(19):
         w, bias = _computed(call, shape, call.flag(5))
         return fused(call, _placed(call, call.value(), w, bias, window, groups))
-    _check_size(call, call.integer(6), shape)
+    check_size(call, call.integer(6), shape)
     data = call.load(*shape)
     bias_data = call.floats(outputs) if call.flag(5) else None
     scales = conv_scales(call, call.integer(8), outputs, groups, depthwise)
@@ -146,7 +146,7 @@ def _computed(call: Call, shape: Sequence[int], has_bias: bool) -> tuple[Value, 
     return call.b.reshape(w, shape), bias
 
 
-def _check_size(call: Call, found: int, shape: Sequence[int]) -> None:
+def check_size(call: Call, found: int, shape: Sequence[int]) -> None:
     if found != math.prod(shape):
         raise call.error(
             f"{found} weights; {list(shape)} are {math.prod(shape)}, for the channels of its input"
@@ -165,7 +165,7 @@ def _deconvolution(call: Call, dimensions: int, depthwise: bool = False) -> Valu
     if call.flag(28):
         raise call.unsupported("weights that are computed")
     shape = (groups, outputs // groups, channels // groups, *window.taps)
-    _check_size(call, call.integer(6), shape)
+    check_size(call, call.integer(6), shape)
     data = call.weights(*shape)
     w = call.b.constant(
         np.ascontiguousarray(data.swapaxes(1, 2)).reshape(
