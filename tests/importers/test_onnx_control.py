@@ -414,3 +414,9 @@ def test_tensors_of_branches_are_their_own() -> None:
     then.initializer.append(tensor("w", data(2)))
     feeds = {"c": TRUE, "x": data(2)}
     check(condition(then, SQUARE, **feeds), feeds)
+
+
+def test_a_name_is_used_once_in_what_waits_for_a_call() -> None:
+    nodes = [node("NonZero", ["x"], ["y"]), node("NonZero", ["y"], ["y"])]
+    with pytest.raises(ModelError, match="output 'y' is already defined"):
+        ew.load(small(nodes))

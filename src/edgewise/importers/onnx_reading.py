@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..dtype import DType
-from ..errors import ModelError, RunError, UnsupportedError
+from ..errors import GraphError, ModelError, RunError, UnsupportedError
 from ..graph import Array, Value
 from .builder import Builder
 from .onnx_call import Argument, Call
@@ -189,8 +189,17 @@ class Reading:
 
     def _defer(self, node: Any) -> None:
         assert self.late is not None
+        names = [name for name in node.output if name]
+        for name in names:
+            self._check_new(name)
         self.late.append(node)
-        self.waiting.update(name for name in node.output if name)
+        self.waiting.update(names)
+
+    def _check_new(self, name: str) -> None:
+        if name in self.scope or name in self.waiting:
+            raise ModelError(
+                f"{self.b.what}: output {name!r} is already defined; a name is used once"
+            )
 
     def _read(self, node: Any) -> None:
         b, domain = self.b, node.domain if node.domain != "ai.onnx" else ""
@@ -216,7 +225,10 @@ class Reading:
             if not row.quantized:
                 inputs = [b.retype(v, None) if isinstance(v, Value) else v for v in inputs]
             call = Call(self, node.op_type, opset, inputs, list(node.output), attributes)
-            found = row.read(call)
+            try:
+                found = row.read(call)
+            except GraphError as error:
+                raise ModelError(f"{b.what}: {error}") from error
             results = [found] if isinstance(found, Value) else list(found)
         self._define(node, results, mark)
 
@@ -229,10 +241,7 @@ class Reading:
             raise ModelError(f"{b.what}: {len(node.output)} outputs; it has {len(results)}")
         names: dict[Value, str] = {}
         for name, value in pairs:
-            if name in self.scope:
-                raise ModelError(
-                    f"{b.what}: output {name!r} is already defined; a name is used once"
-                )
+            self._check_new(name)
             if isinstance(value, Value):
                 names.setdefault(value, name)
         renamed = b.rename(names, mark)
