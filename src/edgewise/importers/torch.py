@@ -21,7 +21,7 @@ from ..errors import InputError, MissingExtraError, ModelError, RunError, Unsupp
 from ..graph import Graph, Shapes, State, TensorType, Value, checked_shapes, digest_of
 from .builder import Builder
 from .content import Source
-from .torch_archive import program
+from .torch_archive import checked
 from .torch_call import dtype_of
 from .torch_ops import row_of
 from .torch_ops.generate import tensor
@@ -60,14 +60,22 @@ def read_torch(source: Source) -> Graph:
         InputError: there is no such input or dimension, or the network cannot take the shapes.
         MissingExtraError: PyTorch is not installed.
     """
-    archive = program(source.data, source.path)
+    return load_program(source.data, source.path).graph(source.shapes, source.dims, source.name)
+
+
+def load_program(data: bytes, path: str) -> Program:
+    """The program of a .pt2 file's bytes.
+
+    Raises: as `read_torch`, but InputError.
+    """
+    archive = checked(data, path)
     torch = torch_module("reading .pt2 files")
     try:
         with _quiet():
             found = torch.export.load(io.BytesIO(archive))
     except Exception as error:  # whatever PyTorch raises for what it cannot read
         raise ModelError(f"PyTorch {torch.__version__} cannot read it: {_line(error)}") from error
-    return Program(torch, found, {}).graph(source.shapes, source.dims, source.name)
+    return Program(torch, found, {})
 
 
 def torch_module(feature: str) -> Any:
@@ -136,7 +144,10 @@ def decomposed(torch: Any, exported: Any) -> Any:
 class Program:
     """An exported program, which is read for each set of shapes of its inputs.
 
-    ``names`` are what the user calls its symbols.
+    Attributes:
+        names: what the user calls its symbols.
+        exported: the program in operators that are read.
+        outputs: its outputs' names and nodes.
     """
 
     def __init__(self, torch: Any, exported: Any, names: Mapping[str, str]) -> None:
@@ -144,6 +155,7 @@ class Program:
         self.exported = decomposed(torch, exported)
         self.constants: dict[str, Any] = {}
         self.digest = ""
+        self.outputs = self._outputs()
 
     def graph(self, shapes: Shapes, dims: Mapping[str, int], name: str) -> Graph:
         """The network for inputs of these shapes, and symbols of these sizes."""
@@ -153,7 +165,7 @@ class Program:
         sizes = _Sizes(self, inputs, shapes, dims)
         scope: dict[Any, Any] = {}
         mutated = dict(signature.buffers_to_mutate)
-        outputs = self._outputs(nodes[-1], signature)
+        outputs = self.outputs
         b.reserve(label for label, _ in outputs)
         states: dict[str, Value] = {}
         for node, spec in zip(inputs, signature.input_specs, strict=True):
@@ -167,11 +179,11 @@ class Program:
             if kind not in ("PARAMETER", "BUFFER", "CONSTANT_TENSOR"):
                 raise UnsupportedError(f"input {node.name!r} is a {kind.lower()}")
             if spec.target in mutated.values():
-                data = self._data(spec.target)
+                data = self.data(spec.target)
                 type = TensorType(data.shape, dtype_of(node.meta["val"].dtype))
                 scope[node] = states[spec.target] = Value(b.names.unique(spec.target), type)
             else:
-                scope[node] = b.constant(self._data(spec.target), spec.target)
+                scope[node] = b.constant(self.data(spec.target), spec.target)
         try:
             reading = Reading(b, scope, labels_of(outputs))
             reading.run(n for n in nodes if n.op == "call_function")
@@ -202,11 +214,11 @@ class Program:
         after = {
             spec.target: scope[node]
             for spec, node in zip(
-                self.exported.graph_signature.output_specs, self._results(), strict=True
+                self.exported.graph_signature.output_specs, self.results, strict=True
             )
             if spec.kind.name == "BUFFER_MUTATION"
         }
-        kept = tuple(State(v, after[key], self._data(key)) for key, v in states.items())
+        kept = tuple(State(v, after[key], self.data(key)) for key, v in states.items())
         graph = replace(graph, states=kept)
         shapes, dims = chosen
         which = repr((sorted(shapes.items()), sorted(dims.items())))
@@ -216,14 +228,17 @@ class Program:
 
         return graph.read_from(digest_of("PyTorch", self._digest(), which), again)
 
-    def _results(self) -> Sequence[Any]:
+    @property
+    def results(self) -> Sequence[Any]:
+        """The nodes of what the program gives: new values of buffers, then outputs."""
         found: Sequence[Any] = list(self.exported.graph.nodes)[-1].args[0]
         return found
 
-    def _outputs(self, node: Any, signature: Any) -> list[tuple[str, Any]]:
+    def _outputs(self) -> list[tuple[str, Any]]:
         """The user's outputs with their names: places in what the module returns."""
         found = []
-        for spec, value in zip(signature.output_specs, node.args[0], strict=True):
+        specs = self.exported.graph_signature.output_specs
+        for spec, value in zip(specs, self.results, strict=True):
             kind = spec.kind.name
             if kind == "USER_OUTPUT":
                 found.append(value)
@@ -247,7 +262,7 @@ class Program:
             raise UnsupportedError(f"input {node.name!r} is no tensor; numbers are fixed at export")
         return b.input(node.name, TensorType(sizes.shapes[node.name], declared(node)[0].dtype))
 
-    def _data(self, target: str) -> Any:
+    def data(self, target: str) -> Any:
         """A tensor of the module as an array."""
         if target not in self.constants:
             found = self.exported.state_dict.get(target)

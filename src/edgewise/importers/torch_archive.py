@@ -50,7 +50,7 @@ _FOREIGN = {"as_graph": "graphs inside of the graph", "as_custom_obj": "objects 
 _CONTAINERS = ("builtins.tuple", "builtins.list", "builtins.dict", None)
 
 
-def program(data: bytes, path: str) -> bytes:
+def checked(data: bytes, path: str) -> bytes:
     """An archive of torch.export with all that PyTorch needs of ``data`` and nothing else.
 
     Raises:

@@ -15,6 +15,7 @@ from .ncnn import Ncnn, NcnnTensors
 from .onnxruntime import ONNXRuntime, ONNXRuntimeTensors
 from .opencv import OpenCV, OpenCVTensors
 from .openvino import OpenVINO
+from .torch import Torch, TorchTensors
 
 PEERS: dict[str, Callable[..., Peer]] = {
     "litert": LiteRT,
@@ -23,6 +24,7 @@ PEERS: dict[str, Callable[..., Peer]] = {
     "opencv": OpenCV,
     "openvino": OpenVINO,
     "openvino-default": functools.partial(OpenVINO, precision=None),
+    "torch": Torch,
 }
 """By the names that ``--against`` takes; each takes a model, threads and the inputs' shapes."""
 
@@ -31,11 +33,18 @@ TENSORS: dict[str, Callable[..., PeerTensors]] = {
     "ncnn": NcnnTensors,
     "onnxruntime": ONNXRuntimeTensors,
     "opencv": OpenCVTensors,
+    "torch": TorchTensors,
 }
 """Of the peers that show every tensor, what gives them; takes a model, names of the graph's
 outputs, threads and the inputs' shapes."""
 
-NATIVE = {"TensorFlow Lite": "litert", "ONNX": "onnxruntime", "Caffe": "opencv", "ncnn": "ncnn"}
+NATIVE = {
+    "TensorFlow Lite": "litert",
+    "ONNX": "onnxruntime",
+    "Caffe": "opencv",
+    "ncnn": "ncnn",
+    "PyTorch": "torch",
+}
 """The peer that a format's networks are compared with, where none is named."""
 
 
@@ -91,6 +100,8 @@ __all__ = [
     "OpenVINO",
     "Peer",
     "PeerTensors",
+    "Torch",
+    "TorchTensors",
     "native_peer",
     "open_peer",
     "open_tensors",
