@@ -145,6 +145,18 @@ CASES: dict[str, Case] = {
         (6, 1, 4, 4),
         type="Deconvolution",
     ),
+    "deconvolution dilated": Case(
+        layer(
+            "Deconvolution",
+            "convolution_param { num_output: 1 kernel_size: 2 dilation: 3 bias_term: false }",
+        ),
+        [np.ones((6, 1, 2, 2), np.float32)],
+        formula=lambda x: sum(
+            np.pad(x.sum(1, keepdims=True), ((0, 0), (0, 0), (a, 3 - a), (b, 3 - b)))
+            for a in (0, 3)
+            for b in (0, 3)
+        ),
+    ),
     "inner product": product("num_output: 5", (5, 378), (5,)),
     "inner product along an axis": product("num_output: 5 axis: 2", (5, 63), (5,)),
     "inner product transposed": Case(

@@ -142,6 +142,11 @@ LAYERS = (
         "convolution_param { num_output: 2 kernel_size: 1 pad: 4 }",
         "pad [4, 4] leaves an output of [-1, 1]",
     ),
+    bad(
+        "Deconvolution",
+        "convolution_param { num_output: 600 kernel_size: 2 dilation: 90 pad: 40 }",
+        "constants that the file does not hold add up to 29811600 elements; at most 16777216",
+    ),
     bad("InnerProduct", "", "num_output 0; at least 1"),
     prior("min_size: 3 aspect_ratio: 0", "aspect_ratio 0; it is positive"),
     prior("", "min_size [], max_size []; positive, at least one"),

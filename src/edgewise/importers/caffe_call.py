@@ -139,7 +139,7 @@ class Row(NamedTuple):
 
     read: Reader
     params: str = ""
-    bottoms: tuple[int, int] = (1, 1)
+    bottoms: tuple[int, float] = (1, 1)
     tops: float = 1
 
 

@@ -284,7 +284,7 @@ LAYERS: dict[str, Row] = {
     "Clip": Row(clip, "clip_param"),
     "Dropout": Row(same),
     "ELU": Row(elu, "elu_param"),
-    "Eltwise": Row(eltwise, "eltwise_param", (2, 1024)),
+    "Eltwise": Row(eltwise, "eltwise_param", (2, MANY)),
     "Exp": Row(exp, "exp_param"),
     "Log": Row(log, "log_param"),
     "MVN": Row(mvn, "mvn_param"),

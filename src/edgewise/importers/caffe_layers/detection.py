@@ -24,7 +24,7 @@ def aspect_ratios(call: LayerCall) -> list[float]:
 
 def prior_sizes(call: LayerCall) -> Array:
     """Width and height of every prior of a cell, in pixels: sizes are cut to whole pixels."""
-    p, found = call.p, []
+    p, found = call.p, list[tuple[float, float]]()
     least, most = list(p.min_size), list(p.max_size)
     if (
         not least

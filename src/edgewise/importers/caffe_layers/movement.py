@@ -132,7 +132,7 @@ def embed(call: LayerCall) -> Value:
 
 
 LAYERS: dict[str, Row] = {
-    "Concat": Row(concat, "concat_param", (1, 1024)),
+    "Concat": Row(concat, "concat_param", (1, MANY)),
     "Crop": Row(crop, "crop_param", (2, 2)),
     "Embed": Row(embed, "embed_param"),
     "Flatten": Row(flatten, "flatten_param"),

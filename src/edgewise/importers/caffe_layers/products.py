@@ -98,6 +98,9 @@ def deconvolution(call: LayerCall) -> Value:
     size = [(n - 1) * s + (k - 1) * d + 1 - 2 * p for n, k, s, d, p in whole]
     if min(size) < 1:
         raise call.error(f"pad {pad} leaves an output of {size}")
+    if max(dilation) > 1:
+        wide = math.prod((k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True))
+        call.generate(channels * (outputs // groups) * wide)
     return conv_transpose(
         call.b,
         call.x,
