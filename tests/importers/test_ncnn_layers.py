@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import closing
 from pathlib import Path
 
@@ -31,6 +32,13 @@ ELSEWHERE = {"ArgMax", "Embed", "MemoryData", "Quantize"}
 
 def test_every_layer_has_a_case() -> None:
     assert {c.kind for c in CASES} | ELSEWHERE == set(layers())
+
+
+def test_the_page_lists_every_layer() -> None:
+    page = Path(__file__).parents[2] / "docs" / "ncnn.md"
+    rows = re.findall(r"(?m)^\| ([A-Z][^|]*) \|", page.read_text())
+    listed = [name for row in rows for name in row.split(", ")]
+    assert sorted(listed) == sorted({"Input", *layers()})
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
