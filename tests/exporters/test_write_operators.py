@@ -12,6 +12,7 @@ from edgewise import exporters
 from edgewise.errors import UnsupportedError
 from edgewise.graph import Graph, verify
 from edgewise.importers import load
+from edgewise.ops import Reshape
 from tflite_builder import run_litert
 
 SHAPED_BY_VALUES = {"gather strings"}
@@ -22,10 +23,10 @@ def written(graph: Graph) -> bytes:
 
 
 def nodes(graph: Graph) -> list[Any]:
-    """All of a graph's nodes but names."""
+    """All of a graph's nodes but names; of a RESHAPE, what it comes to."""
     return [
         (
-            str(node.op),
+            "RESHAPE" if isinstance(node.op, Reshape) else str(node.op),
             [(str(v.type), v.is_constant) for v in node.inputs],
             [str(v.type) for v in node.outputs],
         )

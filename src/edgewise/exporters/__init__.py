@@ -12,6 +12,7 @@ from ..passes import fuse_elementwise, fuse_epilogue, optimize, unroll_recurrent
 from .expand import expand
 from .files import written_whole
 from .legalize import add_biases, legalize
+from .open_shapes import with_open_shapes
 from .tflite import kept_states, to_file
 from .tflite_file import to_bytes
 
@@ -54,6 +55,10 @@ def prepare(graph: Graph) -> Graph:
 
     One that was read from a .tflite file has them already, and keeps them.
     """
+    return with_open_shapes(graph, _prepare)
+
+
+def _prepare(graph: Graph) -> Graph:
     if not isinstance(graph.metadata, FileMetadata):
         graph = optimize(graph, PIPELINE)
     return optimize(graph, (legalize,))

@@ -46,17 +46,19 @@ def transpose(op: ops.Transpose, node: Node) -> Written:
 
 
 def strided_slice(op: ops.StridedSlice, node: Node) -> Written:
-    """An end below 0 counts from the axis' end in the file: a bit of the mask says "to the start".
+    """A bit of the end's mask says "as far as the axis goes", up or down.
 
-    What begins at an axis' end, and has no elements, ends where it begins.
+    It is set for all of an axis, whatever its size; an end below 0 would count from the axis' end.
     """
     ends, end_mask, shrink_mask = [], 0, 0
     strides = [1 if i in op.shrink_axes else s for i, s in enumerate(op.strides)]
+    shape = node.input_types[0].shape
     for i, (begin, size, stride) in enumerate(zip(op.begin, op.size, strides, strict=True)):
         end = begin + size * stride
-        end_mask |= (end < 0) << i
+        is_whole = (begin, size, stride) == (0, shape[i], 1) and i not in op.shrink_axes
+        end_mask |= (end < 0 or is_whole) << i
         shrink_mask |= (i in op.shrink_axes) << i
-        ends.append(max(end, 0))
+        ends.append(0 if is_whole else max(end, 0))
     inputs = (*node.inputs, ints(*op.begin), ints(*ends), ints(*strides))
     fields = {"EndMask": end_mask, "ShrinkAxisMask": shrink_mask}
     return Written(op.name, inputs, "StridedSliceOptions", fields)
