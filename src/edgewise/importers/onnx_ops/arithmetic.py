@@ -296,7 +296,7 @@ def bit_shift(call: Call) -> Value:
 
 
 def dropout(call: Call) -> list[Value]:
-    """The input as it is, and a mask that keeps everything."""
+    """The input as it is, and a mask: of true, but before opset 12 of false in ONNX Runtime."""
     x = call.value(0)
     if call.opset >= 12 and call.has(2) and call.scalar(2):
         ratio = call.scalar(1) if call.has(1) else 0.5
@@ -304,7 +304,8 @@ def dropout(call: Call) -> list[Value]:
             raise call.unsupported(f"training with ratio {ratio}; supported is inference")
     if not call.wants(1):
         return [x]
-    kept = call.b.constant(np.ones((), bool))
+    dtype = x.type.dtype.numpy if call.opset < 10 else np.dtype(bool)
+    kept = call.b.constant(np.array(call.opset >= 12, dtype))
     return [x, call.one(ops.BroadcastTo(x.type.shape), kept)]
 
 
