@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from edgewise.errors import InputError, UnsupportedError
 from edgewise.exporters import files, tflite_file
 from edgewise.graph import Graph, Node, TensorType, Value
 from edgewise.ops import Add, Interpreted, Relu
+from tflite_builder import run_litert
 
 
 def small() -> Graph:
@@ -151,6 +153,24 @@ def test_graphs_of_other_formats_are_simplified() -> None:
     assert [str(n.op) for n in exporters.prepare(graph).nodes] == ["ADD[activation=RELU]"]
     read = ew.load(exporters.to_tflite(graph))
     assert [n.op.name for n in exporters.prepare(read).nodes] == ["ADD", "RELU"]
+
+
+@pytest.mark.parametrize("parts", [{}, {"labels"}, {"input_normalization"}, {"description"}])
+def test_metadata(parts: set[str]) -> None:
+    whole = {
+        "description": "Tells cats from dogs.",
+        "labels": ["cat", "dog", "naïve owl"],
+        "input_normalization": {"mean": [127.5], "std": [128.0]},
+    }
+    metadata = {key: value for key, value in whole.items() if key not in parts}
+    graph = replace(small(), metadata=metadata)
+    content = exporters.to_tflite(graph)
+    read = ew.load(content)
+    found = {key: value for key, value in read.metadata.items() if key != "signatures"}
+    assert found == metadata
+    assert exporters.to_tflite(read) == exporters.to_tflite(ew.load(exporters.to_tflite(read)))
+    x = np.ones((2, 3), np.float32)
+    assert run_litert(content, [x])[0].shape == (2, 3)
 
 
 def test_strings() -> None:

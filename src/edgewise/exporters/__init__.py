@@ -15,6 +15,7 @@ from .legalize import add_biases, legalize
 from .open_shapes import with_open_shapes
 from .tflite import kept_states, to_file
 from .tflite_file import to_bytes
+from .tflite_metadata import with_labels
 
 NOT_WRITTEN = (unroll_recurrent, fuse_epilogue, fuse_elementwise)
 """Passes whose results no file can have."""
@@ -70,7 +71,7 @@ def to_tflite(graph: Graph) -> bytes:
     Raises:
         UnsupportedError: listing every operator that such a file cannot have.
     """
-    return to_bytes(to_file(graph))
+    return with_labels(to_bytes(to_file(graph)), graph)
 
 
 def write(content: bytes, path: str) -> None:

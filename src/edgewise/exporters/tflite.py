@@ -14,6 +14,7 @@ from ..importers.tflite_metadata import FileMetadata
 from ..ops import Control
 from .tflite_call import Body, Written
 from .tflite_file import File, Operator, Signature, Subgraph, Tensor
+from .tflite_metadata import entries
 from .tflite_ops import write_operator
 from .tflite_versions import Signed, version
 
@@ -33,6 +34,7 @@ def to_file(graph: Graph) -> File:
     kept = kept_states(graph)
     file = _Writer(graph, kept, _written(graph, kept)).file
     file.description = str(graph.metadata.get("description", ""))
+    file.metadata = entries(graph)
     return file
 
 
