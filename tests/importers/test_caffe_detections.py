@@ -52,6 +52,13 @@ DETECTIONS = {
 }
 
 
+def assert_same_rows(ours: Array, theirs: Array, tolerance: float) -> None:
+    """OpenCV does not sort its rows by class."""
+    assert ours.shape == theirs.shape
+    y, z = (a[0, 0][np.lexsort(a[0, 0, :, :3].T)] for a in (ours, theirs))
+    np.testing.assert_allclose(y, z, rtol=tolerance, atol=1e-5)
+
+
 @pytest.mark.parametrize("name", DETECTIONS)
 def test_detections(name: str, tmp_path: Path) -> None:
     params, classes, shared = DETECTIONS[name]
@@ -64,10 +71,8 @@ def test_detections(name: str, tmp_path: Path) -> None:
     (found,) = evaluate(graph, arrays)
     (expected,) = opencv(text, caffemodel({}), dict(zip(shapes, arrays, strict=True)))
     expected = expected[:, :, expected[0, 0, :, 2] > 0]  # zeros follow what it found
-    assert found.shape == expected.shape
     assert found.shape[2] > 4
-    for y, z in zip(*(a[0, 0][np.lexsort(a[0, 0].T)] for a in (found, expected)), strict=True):
-        np.testing.assert_allclose(y, z, rtol=1e-5, atol=1e-6)
+    assert_same_rows(found, expected, 1e-5)
 
 
 def overlap(a: Array, b: Array) -> float:
@@ -134,6 +139,67 @@ def test_no_detections(tmp_path: Path) -> None:
     graph = read(tmp_path, text)
     (found,) = evaluate(graph, [draw(RNG, *shape) for shape in shapes.values()])
     np.testing.assert_array_equal(found, [[[[0, *[-1] * 6], [1, *[-1] * 6]]]])
+
+
+def head(name: str, bottom: str, size: int) -> str:
+    """Locations, confidences of 3 classes, and 3 priors a cell, of a map."""
+
+    def branch(kind: str, outputs: int) -> str:
+        params = f"num_output: {outputs} kernel_size: 3 pad: 1"
+        top = f"{name}_{kind}"
+        return (
+            layer("Convolution", f"convolution_param {{ {params} }}", bottom, top, top)
+            + layer(
+                "Permute", "permute_param { order: 0 order: 2 order: 3 order: 1 }", top, f"{top}_p"
+            )
+            + layer("Flatten", "", f"{top}_p", f"{top}_f")
+        )
+
+    priors = (
+        f"prior_box_param {{ min_size: {size} max_size: {2 * size} aspect_ratio: 2 flip: false "
+        "clip: false variance: 0.1 variance: 0.1 variance: 0.2 variance: 0.2 }"
+    )
+    top = f"{name}_priors"
+    return (
+        branch("loc", 12) + branch("conf", 9) + layer("PriorBox", priors, f"{bottom} x", top, top)
+    )
+
+
+def test_whole_detector(tmp_path: Path) -> None:
+    """Two maps, as in SSD; the program and the references equal OpenCV."""
+    down = "convolution_param { num_output: 8 kernel_size: 3 pad: 1 stride: 2 }"
+    text = (
+        layer("Convolution", down, "x", "a", "first")
+        + layer("ReLU", "", "a", "a", "relu")
+        + layer("Convolution", down, "a", "b", "second")
+        + head("one", "a", 10)
+        + head("two", "b", 20)
+        + layer("Concat", "", "one_loc_f two_loc_f", "loc", "loc")
+        + layer("Concat", "", "one_conf_f two_conf_f", "scores", "scores")
+        + layer("Reshape", "reshape_param { shape { dim: 0 dim: -1 dim: 3 } }", "scores", "r", "r")
+        + layer("Softmax", "softmax_param { axis: 2 }", "r", "s", "s")
+        + layer("Flatten", "", "s", "conf", "conf")
+        + layer("Concat", "concat_param { axis: 2 }", "one_priors two_priors", "priors", "priors")
+        + layer(
+            "DetectionOutput",
+            "detection_output_param { num_classes: 3 share_location: true background_label_id: 0 "
+            "nms_param { nms_threshold: 0.45 top_k: 40 } code_type: CENTER_SIZE keep_top_k: 20 "
+            "confidence_threshold: 0.3 }",
+            "loc conf priors",
+        )
+    )
+    shapes = {"first": (8, 3, 3, 3), "second": (8, 8, 3, 3)}
+    for name in ("one", "two"):
+        shapes |= {f"{name}_loc": (12, 8, 3, 3), f"{name}_conf": (9, 8, 3, 3)}
+    weights = {n: [draw(RNG, *shape) / 12, draw(RNG, shape[0]) / 4] for n, shape in shapes.items()}
+    text = prototxt(text, {"x": (1, 3, 40, 48)})
+    graph = read(tmp_path, text, weights)
+    x = draw(RNG, 1, 3, 40, 48)
+    (expected,) = opencv(text, caffemodel(weights), {"x": x})
+    assert expected.shape == (1, 1, 20, 7)
+    with contextlib.closing(ew.compile(graph)) as program:
+        for found in (evaluate(graph, [x])[0], program(x)):
+            assert_same_rows(found, expected, 1e-4)
 
 
 def test_program(tmp_path: Path) -> None:
