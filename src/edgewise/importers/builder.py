@@ -11,7 +11,7 @@ import numpy as np
 
 from ..dtype import DType, QParams
 from ..errors import GraphError, ModelError, RunError, UnsupportedError
-from ..graph import Array, Graph, Node, TensorType, Value
+from ..graph import Array, Graph, Node, State, TensorType, Value
 from ..ops import Dequantize, Op, Reshape, StridedSlice, Transpose
 from .names import Names
 from .tflite_call import ComputedError
@@ -43,6 +43,7 @@ class Builder:
         self._inputs: list[Value] = []
         self._dequantized: dict[Value, Value] = {}
         self._known: dict[Value, Value] = {}
+        self._states: dict[Value, State] = {}
         self._reserved: set[str] = set()
         self._folded = self._bytes = 0
 
@@ -71,6 +72,17 @@ class Builder:
         value = Value(self.names.unique(name), type)
         self._inputs.append(value)
         return value
+
+    def state(self, name: str, initial: Array) -> Value:
+        """A new variable; `keep` tells what it is after a call, without that it stays as it is."""
+        before = Value(self.names.unique(name), _type_of(initial, None))
+        self._charge(before.type, f"variable {name!r}")
+        self._states[before] = State(before, before, initial)
+        return before
+
+    def keep(self, before: Value, after: Value) -> None:
+        """Make ``after`` what a variable is when a call ends."""
+        self._states[before] = replace(self._states[before], after=after)
 
     def constant(self, data: Any, name: str = "constant", quant: QParams | None = None) -> Value:
         """A constant of ``data``'s dtype, which is a `DType`."""
@@ -255,6 +267,7 @@ class Builder:
             name=name or "main",
             metadata={"signatures": {}, **(metadata or {})},
             open=dict(open or {}),
+            states=tuple(self._states.values()),
         )
 
     def _output(self, label: str, value: Value) -> Value:

@@ -65,6 +65,7 @@ class _Network:
         graph, b = self.model.graph, Builder()
         inputs = {i.name for i in graph.input}
         b.reserve(o.name for o in graph.output if o.name not in inputs)
+        self.session.main = b
         reading = Reading(self.session, b, {})
         reading.late = []
         reading.initializers(graph)

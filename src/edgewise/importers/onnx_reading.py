@@ -31,6 +31,7 @@ class Session:
         limit: the most turns of a loop that is evaluated.
         codes: numbers of TensorProto.DataType of inputs and constants: types of few bits are held
             as others.
+        main: the builder of the network's own graph, which holds the variables.
     """
 
     opsets: Mapping[str, int]
@@ -41,6 +42,7 @@ class Session:
     depth: int = 0
     bodies: int = 0
     codes: dict[Value, int] = field(default_factory=dict)
+    main: Builder | None = None
 
     def count(self, what: str) -> None:
         """Count a node as read."""

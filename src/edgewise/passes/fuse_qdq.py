@@ -20,6 +20,7 @@ from ..ops import (
     Op,
     Pad,
     Quantize,
+    Relu,
     Reshape,
     ResizeNearestNeighbor,
     Reverse,
@@ -65,7 +66,8 @@ def fuse_qdq(graph: Graph) -> Graph:
     Only in graphs whose ``metadata`` say ``quantization: qdq``: there such pairs state that the
     operator between them has quantized operands, as in ONNX files, and the result may differ from
     that of the floats by one step of the output. `qdq_rules` tells for each operator when. What
-    only moves elements moves integers, whether its result is quantized or not.
+    only moves elements, or replaces them by 0, does so with integers, whether its result is
+    quantized or not.
 
     Given:
         %b = DEQUANTIZE(%a), and %a : int8[1x8x8x16] {0.5 * (q - 3)}
@@ -83,7 +85,7 @@ def fuse_qdq(graph: Graph) -> Graph:
         return graph
     computed = (v for node in graph.nodes for v in node.outputs)
     names = {v.name for v in (*graph.sources, *computed)}
-    graph = rewrite(graph, MOVES, partial(_move, names=names))
+    graph = rewrite(graph, (*MOVES, Relu), partial(_move, names=names))
     return rewrite(graph, (Quantize,), partial(_fuse, names=names))
 
 

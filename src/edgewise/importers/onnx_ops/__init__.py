@@ -29,6 +29,9 @@ FAMILIES = (
 )
 """The modules of this package; each has ``OPERATORS``, rows by name."""
 
+MICROSOFT = "com.microsoft"
+"""The domain of ONNX Runtime's own operators."""
+
 
 @cache
 def operators() -> dict[str, Row]:
@@ -41,6 +44,9 @@ def operators() -> dict[str, Row]:
 
 def row_of(domain: str, op_type: str) -> Row | None:
     """How an operator is read; None where it is not."""
+    if domain == MICROSOFT:
+        rows: dict[str, Row] = importlib.import_module(f"{__name__}.contrib").OPERATORS
+        return rows.get(op_type)
     return None if domain else operators().get(op_type)
 
 

@@ -28,7 +28,8 @@ def max_pool(call: Call) -> list[Value]:
         order = call.integer("storage_order", 0)
         op = ops.MaxPoolIndices(w.taps, w.stride, w.dilation, pads, bool(order))
         return list(call.b.add(op, [x]))
-    if x.type.dtype is not DType.FLOAT32 or w.extent != w.taps:
+    is_known = x.type.dtype is DType.FLOAT32 or x.type.quant is not None
+    if not is_known or w.extent != w.taps:
         least = -math.inf if x.type.dtype.is_float else x.type.dtype.range[0]
         return [over_taps(call, x, w, pads, ops.Maximum, least)]
     return [channels_first.max_pool(call.b, x, w.taps, w.stride, pads)]
@@ -181,7 +182,7 @@ OPERATORS: dict[str, Row] = {
     "GlobalLpPool": Row(global_lp_pool),
     "GlobalMaxPool": Row(global_max_pool),
     "LpPool": Row(in_float32(lp_pool)),
-    "MaxPool": Row(in_float32(max_pool)),
+    "MaxPool": Row(in_float32(max_pool), quantized=True),
     "MaxUnpool": Row(max_unpool, (2, 3)),
     "Resize": Row(read_resize, (1, 4)),
     "Upsample": Row(read_upsample, (1, 2)),

@@ -64,7 +64,7 @@ def qlinear_conv(call: Call) -> Value:
     shape = windows(call, w.type.shape[2:])
     bias = None
     if call.has(8):
-        bias = _bias(call, call.value(8), x_by.scale, w_by.scale)
+        bias = bias_of_steps(call, call.value(8), x_by.scale, w_by.scale)
     y = channels_first.conv(
         call.b,
         dequantized(call, x, x_by),
@@ -78,7 +78,7 @@ def qlinear_conv(call: Call) -> Value:
     return quantized(call, y, y_by, call.code(7) if call.has(7) else UINT8)
 
 
-def _bias(call: Call, bias: Value, x_scale: Value, w_scale: Value) -> Value:
+def bias_of_steps(call: Call, bias: Value, x_scale: Value, w_scale: Value) -> Value:
     """int32 bias[O] in steps of both scales, as real numbers."""
     known = (bias.data, x_scale.data, w_scale.data)
     if all(data is not None for data in known):
@@ -100,12 +100,13 @@ def qlinear_matmul(call: Call) -> Value:
     return quantized(call, product(call, a, b), affine(call, 6, max(ranks), -2), call.code(7))
 
 
-def matmul_integer(call: Call) -> Value:
+def matmul_integer(call: Call, zeros: int = 2) -> Value:
+    """``zeros`` is the input that holds the zero point of the first operand."""
     x, y = call.value(0), call.value(1)
     if min(len(x.type.shape), len(y.type.shape)) < 2:
         raise call.unsupported("operands of fewer than 2 dimensions")
-    a = _centred(call, x, 2, -2)
-    b = _centred(call, y, 3, -1)
+    a = _centred(call, x, zeros, -2)
+    b = _centred(call, y, zeros + 1, -1)
     return _exact(call, a, b, 255, 255, y.type.shape[-2], lambda a, b: product(call, a, b))
 
 
