@@ -13,7 +13,7 @@ from caffe_files import blob, caffemodel, draw, layer, prototxt, read, write
 from edgewise.errors import MissingExtraError
 from edgewise.graph import Array, Graph
 from edgewise.importers import format_of, load
-from edgewise.importers.caffe_layers import DATA, TRAINING, layers
+from edgewise.importers.caffe_layers import DATA, SILENCE, TRAINING, layers
 from edgewise.importers.caffe_model import is_network
 from edgewise.importers.caffe_schema import V1_NAMES, layer_type, messages
 from edgewise.ops.control import evaluate
@@ -122,7 +122,7 @@ def test_the_older_generation(path: Path) -> None:
 
 
 def test_older_names_of_types() -> None:
-    known = set(layers()) | TRAINING | DATA | {"Im2col", "None"}
+    known = set(layers()) | TRAINING | DATA | {SILENCE, "Im2col", "None"}
     types = {layer_type(name) for name in V1_NAMES}
     assert types <= known
     assert V1_NAMES[39] == "DECONVOLUTION"
@@ -185,6 +185,12 @@ def test_data_layers_of_training(type: str, tmp_path: Path) -> None:
     graph = read(tmp_path, text)
     assert [(v.name, v.type.shape) for v in graph.inputs] == [("x", shape)]
     assert [v.name for v in graph.outputs] == ["y"]
+
+
+def test_silence(tmp_path: Path) -> None:
+    text = layer("Split", "", "x", "a b") + layer("Silence", "", "b", "")
+    graph = read(tmp_path, prototxt(text, {"x": X.shape}))
+    assert [v.name for v in graph.outputs] == ["a"]
 
 
 def test_shapes_for_what_the_file_does_not_say(tmp_path: Path) -> None:

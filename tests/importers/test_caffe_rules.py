@@ -301,6 +301,14 @@ def test_broken_weights(tmp_path: Path) -> None:
         load(path)
 
 
+def test_weights_in_hdf5(tmp_path: Path) -> None:
+    path = write(tmp_path, prototxt(layer("ReLU"), {"x": IMAGE}))
+    weights = tmp_path / "net.caffemodel.h5"
+    weights.write_bytes(b"\x89HDF\r\n\x1a\n")
+    with pytest.raises(UnsupportedError, match="weights in HDF5; Caffe's snapshot_format BINARY"):
+        load(path, weights=weights)
+
+
 def test_text_is_unicode(tmp_path: Path) -> None:
     path = tmp_path / "net.prototxt"
     path.write_bytes(b'name: "\xff"')

@@ -25,7 +25,7 @@ from .caffe_inputs import (
     outputs_of,
     without_training,
 )
-from .caffe_layers import DATA, layers
+from .caffe_layers import DATA, SILENCE, layers
 from .caffe_model import Layer, is_text, layers_of, parse, weights_of
 from .content import Source
 
@@ -108,7 +108,7 @@ class _Network:
             raise InputError(f"no input is named {unknown[0]!r}; the file has {known}")
         b.reserve(name for name in self.outputs if name not in self.inputs)
         for i, layer in enumerate(self.layers):
-            if layer.type not in DATA:
+            if layer.type not in (*DATA, SILENCE):
                 b.at("layer", layer.name, layer.type)
                 self._layer(i, layer)
         found = {**self.scope, **self._detections()}

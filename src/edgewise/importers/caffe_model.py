@@ -23,6 +23,9 @@ BEGINNING = re.compile(
 RAW_TYPES = {0: "<f8", 1: "<f4", 2: "<f2"}
 """Element types of ``raw_data``, of NVIDIA's Caffe."""
 
+HDF5 = b"\x89HDF"
+"""How a .caffemodel.h5 begins."""
+
 MAX_MESSAGE = 200
 """Characters of a message of protobuf that are repeated."""
 
@@ -76,8 +79,11 @@ def parse(data: bytes) -> Any:
 
     Raises:
         ModelError: it is no such file.
+        UnsupportedError: its weights are in HDF5.
         MissingExtraError: the `protobuf` package is not installed.
     """
+    if data.startswith(HDF5):
+        raise UnsupportedError("weights in HDF5; Caffe's snapshot_format BINARYPROTO writes others")
     net = messages()["NetParameter"]()
     from google.protobuf import message, text_format
 

@@ -34,11 +34,13 @@ TRAINING = {
     "MultiBoxLoss",
     "MultinomialLogisticLoss",
     "SigmoidCrossEntropyLoss",
-    "Silence",
     "SmoothL1Loss",
     "SoftmaxWithLoss",
 }
 """Layers that are left out: what they read is an output of the network."""
+
+SILENCE = "Silence"
+"""The layer that reads blobs which are to be no outputs."""
 
 
 @cache
@@ -50,4 +52,4 @@ def layers() -> dict[str, Row]:
     return found
 
 
-__all__ = ["DATA", "FAMILIES", "TRAINING", "layers"]
+__all__ = ["DATA", "FAMILIES", "SILENCE", "TRAINING", "layers"]
