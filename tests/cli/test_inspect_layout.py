@@ -42,6 +42,7 @@ def test_the_document_tells_what_remains(facts: Facts, turning: Path) -> None:
         "before_bytes": 96,
         "bytes": 96,
         "bound_bytes": 96,
+        "absorbed_bytes": 0,
         "proven": True,
         "transposes": [
             {
@@ -71,8 +72,16 @@ def test_a_network_without_them(edgewise: Edgewise, facts: Facts, classifier: Pa
 
 
 def test_what_is_not_proven_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    layout = {"before_bytes": 9, "bytes": 8, "bound_bytes": 4, "proven": False, "transposes": []}
+    layout = {
+        "before_bytes": 9,
+        "bytes": 8,
+        "bound_bytes": 4,
+        "absorbed_bytes": 2,
+        "proven": False,
+        "transposes": [],
+    }
     show_layout(Console(), {"model": "m", "layout": layout})
     shown = capsys.readouterr().out
+    assert "2 B of shuffles" in shown
     assert "8 B are: not proven to be the least" in shown
     assert "4 B: below it goes no choice considered" in shown

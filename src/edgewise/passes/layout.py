@@ -47,12 +47,14 @@ class LayoutReport(NamedTuple):
         before: bytes that the graph's TRANSPOSEs moved.
         remaining: the TRANSPOSEs that are left.
         bound: bytes below which no choice of the orders considered can go.
+        absorbed: bytes of those, of TRANSPOSEs that weights behind them made needless.
         complete: every order that somebody wants was considered.
     """
 
     before: int
     remaining: tuple[Transposition, ...]
     bound: int
+    absorbed: int = 0
     complete: bool = True
 
     @property
@@ -63,7 +65,7 @@ class LayoutReport(NamedTuple):
     @property
     def proven(self) -> bool:
         """Whether no choice of orders transposes fewer bytes."""
-        return self.complete and self.nbytes == self.bound
+        return self.complete and self.nbytes + self.absorbed == self.bound
 
 
 def minimize_transposes(graph: Graph) -> Graph:
@@ -92,6 +94,7 @@ def choose_layout(graph: Graph) -> tuple[Graph, LayoutReport]:
         return graph, LayoutReport(0, (), 0)
     from .layout_emit import emit
     from .layout_orders import Orders
+    from .layout_shuffles import absorb_shuffles
 
     flat, opened = _open_products(graph)
     orders = Orders(flat)
@@ -101,20 +104,22 @@ def choose_layout(graph: Graph) -> tuple[Graph, LayoutReport]:
         best = asis
     kept = [use.node for use in orders.uses if isinstance(use.node.op, Transpose)]
     kept = [node for node in kept if _moves(node)]
+    fixed = sum(node.outputs[0].type.nbytes for node in kept)
     before = sum(node.outputs[0].type.nbytes for node in graph.nodes if _moves(node))
-    report = LayoutReport(
-        before,
-        (
-            *(_transposition(orders, best, copy) for copy in orders.transposed(best)),
-            *map(_kept, kept),
-        ),
-        bound + sum(node.outputs[0].type.nbytes for node in kept),
-        orders.complete,
+    copies = orders.transposed(best)
+    result, where = graph, orders.place
+    if best is not asis or fixed + sum(copy.nbytes for copy in copies) < before:
+        result, where = emit(orders, best)
+        result = remove_no_ops(canonicalize(_close_products(result, opened)))
+    result, absorbed = absorb_shuffles(result)
+    gone = {(t, t.bytes_of(order)) for t, order in (where[v] for v in absorbed)}
+    left = [c for c in copies if (c.tensor, c.tensor.bytes_of(c.read)) not in gone]
+    remaining = (
+        *(_transposition(orders, best, copy) for copy in left),
+        *(_kept(node) for node in kept if node.outputs[0] not in absorbed),
     )
-    if best is asis and report.nbytes >= before:
-        return graph, report
-    result = _close_products(emit(orders, best), opened)
-    return remove_no_ops(canonicalize(result)), report
+    nbytes = sum(v.type.nbytes for v in absorbed)
+    return result, LayoutReport(before, remaining, bound + fixed, nbytes, orders.complete)
 
 
 def _moves(node: Node) -> bool:

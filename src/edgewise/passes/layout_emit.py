@@ -11,12 +11,17 @@ from .layout_orders import Chosen, Orders, Slot, Tensor, Use
 from .rewrite import drop_dead, fresh_name
 
 
-def emit(orders: Orders, chosen: Chosen) -> Graph:
-    """The graph whose nodes run as ``chosen``, with a TRANSPOSE for every copy."""
+def emit(orders: Orders, chosen: Chosen) -> tuple[Graph, dict[Value, tuple[Tensor, Perm]]]:
+    """The graph whose nodes run as ``chosen``, with a TRANSPOSE for every copy.
+
+    Given too is which tensor each of its values is, and in what order.
+    """
     emission = _Emission(orders)
     for use in orders.uses:
         emission.run(use, chosen.get(use, 0))
-    return emission.graph()
+    graph = emission.graph()
+    stored = emission.stored.items()
+    return graph, {value: (t, order) for t, values in stored for order, value in values.items()}
 
 
 class _Emission:

@@ -121,6 +121,10 @@ class Copy(NamedTuple):
     written: Perm
     read: Perm
 
+    @property
+    def nbytes(self) -> int:
+        return self.tensor.root.type.nbytes
+
 
 class Orders:
     """All orders of a graph's tensors and nodes that are considered."""
@@ -360,7 +364,7 @@ class Orders:
 
     def cost(self, chosen: Chosen) -> int:
         """Bytes transposed, then the effort of copies and the nodes that run as is disliked."""
-        nbytes = sum(copy.tensor.root.type.nbytes for copy in self.transposed(chosen))
+        nbytes = sum(copy.nbytes for copy in self.transposed(chosen))
         disliked = sum(self._dislike(use, chosen.get(use, 0)) for use in self.variables)
         effort = sum(tensor.effort(*pair) for tensor, *pair in self.copies(chosen))
         return nbytes * self.scale + effort + disliked

@@ -19,6 +19,7 @@ def layout_facts(imported: Graph) -> Facts:
         "before_bytes": report.before,
         "bytes": report.nbytes,
         "bound_bytes": report.bound,
+        "absorbed_bytes": report.absorbed,
         "proven": report.proven,
         "transposes": [
             {
