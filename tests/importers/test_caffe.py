@@ -198,6 +198,15 @@ def test_shapes_for_what_the_file_does_not_say(tmp_path: Path) -> None:
     assert load(path, shapes={"x": (1, 2)}).outputs[0].type.shape == (1, 2)
 
 
+def test_labels_may_come_first(tmp_path: Path) -> None:
+    data = 'layer { name: "d" type: "HDF5Data" top: "label_of_x" top: "x" top: "y" }'
+    path = write(tmp_path, data + layer("AbsVal", "", "y", "b") + layer("ReLU", "", "x", "a"))
+    assert [v.name for v in load(path, shapes={"x": (1, 2)}).outputs] == ["a"]
+    both = load(path, shapes={"x": (1, 2), "y": (3,)})
+    assert [v.name for v in both.inputs] == ["x", "y"]
+    assert [v.name for v in both.outputs] == ["b", "a"]
+
+
 def test_rules_of_levels_and_stages(tmp_path: Path) -> None:
     rules = {
         "a": "include { min_level: 1 }",
@@ -254,7 +263,9 @@ def test_shapes_and_types_of_blobs(path: Path) -> None:
 
 def test_weights_that_hold_their_network(tmp_path: Path) -> None:
     net = messages()["NetParameter"](name="own")
-    net.layer.add(name="in", type="Input", top=["x"]).input_param.shape.add(dim=[2, 4])
+    data = net.layer.add(name="in", type="Input", top=["x"])
+    data.include.add(phase=0)  # a snapshot has the layers of the phase that it was taken in
+    data.input_param.shape.add(dim=[2, 4])
     product = net.layer.add(name="fc", type="InnerProduct", bottom=["x"], top=["y"])
     product.inner_product_param.num_output = 3
     for array in (draw(RNG, 3, 4), draw(RNG, 3)):

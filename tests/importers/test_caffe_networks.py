@@ -86,3 +86,14 @@ def test_one_detector_equals_onnx_runtime(data: Path) -> None:
     names = [v.name for v in graph.outputs]
     for ours, theirs in zip(evaluate(graph, [x]), session.run(names, {"input": x}), strict=True):
         assert_near(ours, theirs)
+
+
+def test_a_snapshot_of_training_without_its_prototxt(data: Path) -> None:
+    """It has HDF5 data, labels and losses, and says no shape."""
+    path = data / "models" / "mtcnn_det2_float.prototxt"
+    weights = path.with_suffix(".caffemodel").read_bytes()
+    graph = load(weights, shapes={"data24": (1, 3, 24, 24)})
+    x = np.random.default_rng(3).standard_normal((1, 3, 24, 24), dtype=np.float32)
+    whole = dict(zip((v.name for v in load(path).outputs), evaluate(load(path), [x]), strict=True))
+    found = dict(zip((v.name for v in graph.outputs), evaluate(graph, [x]), strict=True))
+    np.testing.assert_array_equal(found["conv5-2"], whole["conv5-2"])

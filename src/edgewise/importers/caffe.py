@@ -83,7 +83,7 @@ class _Network:
         self.is_alone = net is weights
         self.no_weights = weights if isinstance(weights, InputError) else None
         self.blobs = {} if self.no_weights else weights_of(weights)
-        self.layers = without_training(layers_of(net))
+        self.layers = without_training(layers_of(net, self.is_alone), source.shapes)
         self.outputs = outputs_of(self.layers)
         self.last = {top: i for i, layer in enumerate(self.layers) for top in layer.tops}
         self.scope: dict[str, Value] = {}
@@ -100,7 +100,7 @@ class _Network:
             if layer.type == "DummyData":
                 self._dummy(layer)
             elif layer.type in DATA:
-                for name, shape in layer_inputs(layer):
+                for name, shape in layer_inputs(layer, self.source.shapes):
                     self._input(name, shape)
         unknown = sorted(set(self.source.shapes) - self.inputs)
         if unknown:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 from ..errors import ModelError
@@ -33,15 +33,17 @@ def declared_inputs(net: Any) -> list[tuple[str, Shape | None]]:
     return list(zip(names, known, strict=True))
 
 
-def layer_inputs(layer: Layer) -> list[tuple[str, Shape | None]]:
+def layer_inputs(layer: Layer, given: Container[str]) -> list[tuple[str, Shape | None]]:
     """The inputs that a data layer declares, and their shapes where it states them.
+
+    ``given`` are names of inputs whose shapes the caller gives.
 
     Raises:
         ModelError: there are not as many shapes as tops.
     """
     tops = layer.tops
     if layer.type != "Input":
-        return [(top, _data_shape(layer)) for top in tops[:1]]
+        return [(top, _data_shape(layer)) for top in _pictures(layer, given)]
     shapes: list[Shape | None] = [tuple(s.dim) for s in layer.message.input_param.shape]
     return list(zip(tops, for_each_top(layer, shapes or [None]), strict=True))
 
@@ -76,7 +78,17 @@ def _data_shape(layer: Layer) -> Shape | None:
     return None if 0 in size else (p.batch_size, 1 if is_grey else CHANNELS, *size)
 
 
-def without_training(layers: Sequence[Layer]) -> list[Layer]:
+def _pictures(layer: Layer, given: Container[str]) -> list[str]:
+    """The tops of a data layer of training that are no labels.
+
+    Those whose shapes are given; else the first one whose name is not that of a label.
+    """
+    tops = list(layer.tops)
+    named = [top for top in tops if top in given]
+    return named or ([top for top in tops if "label" not in top.lower()] or tops)[:1]
+
+
+def without_training(layers: Sequence[Layer], given: Container[str]) -> list[Layer]:
     """The layers without losses, measures, and what needs the labels of data layers."""
     labels: set[str] = set()
     kept = []
@@ -85,7 +97,7 @@ def without_training(layers: Sequence[Layer]) -> list[Layer]:
             labels.update(set(layer.tops) - set(layer.bottoms))
             continue
         if layer.type in DATA and layer.type not in ("Input", "DummyData"):
-            labels.update(layer.tops[1:])
+            labels.update(set(layer.tops) - set(_pictures(layer, given)))
         kept.append(layer)
     return kept
 

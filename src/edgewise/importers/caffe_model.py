@@ -102,8 +102,8 @@ def parse(data: bytes) -> Any:
     return net
 
 
-def layers_of(net: Any) -> list[Layer]:
-    """The layers that a network has in the phase TEST, in order.
+def layers_of(net: Any, is_snapshot: bool) -> list[Layer]:
+    """The layers that a network has in the phase TEST, in order; of a snapshot, all that it has.
 
     Raises:
         ModelError: the file has both generations of layers.
@@ -112,7 +112,7 @@ def layers_of(net: Any) -> list[Layer]:
     if net.layer and net.layers:
         raise ModelError("it has both 'layer' and 'layers'; a network has one of them")
     found = [_layer(message, i) for i, message in enumerate(net.layer or net.layers)]
-    return [layer for layer in found if _is_included(layer, net.state)]
+    return [layer for layer in found if is_snapshot or _is_included(layer, net.state)]
 
 
 def _layer(message: Any, i: int) -> Layer:

@@ -20,8 +20,7 @@ DATA = {
     "WindowData",
     "AnnotatedData",
 }
-"""Layers without bottoms: the first top is an input, further ones are labels; of Input and
-DummyData every top is data."""
+"""Layers without bottoms. Those but Input and DummyData give labels, too."""
 
 TRAINING = {
     "Accuracy",
