@@ -3,7 +3,7 @@
 Formats that keep images as NCHW give graphs in which every spatial operator, which is NHWC, stands
 between two TRANSPOSEs. Here a TRANSPOSE is no operator: the values that TRANSPOSEs make of each
 other are one tensor (`layout_orders`), and every node that reads or writes it wants an order of
-its axes. Most nodes can run in several (`layout_forms`); which orders are best for all is one
+its axes. Most nodes can run in several (`layout_rules`); which orders are best for all is one
 minimization (`layout_choice`), whose lower bound proves it (docs/layout.md).
 """
 

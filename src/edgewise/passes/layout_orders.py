@@ -18,7 +18,8 @@ import numpy as np
 from ..graph import Graph, Node, Value
 from ..ops import Reshape, Transpose
 from .layout_choice import Choice, Factor, minimize
-from .layout_forms import Axes, Config, Form, Perm, form_of, permuted_type
+from .layout_forms import Axes, Config, Form, Perm, permuted_type
+from .layout_rules import form_of
 
 MAX_CONFIGS = 24
 MAX_TOTAL = 1 << 15
