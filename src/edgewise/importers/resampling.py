@@ -81,12 +81,6 @@ class Axis:
     scale: float
     roi: tuple[float, float] = (0.0, 1.0)
 
-    @property
-    def exact_scale(self) -> float:
-        """The ratio of sizes where the scale is that, rounded to float32."""
-        ratio = self.after / self.before
-        return ratio if np.float32(ratio) == np.float32(self.scale) else self.scale
-
 
 @dataclass(frozen=True)
 class Taps:
@@ -115,23 +109,27 @@ class Taps:
 
 
 def positions(rule: Rule, axis: Axis) -> Floats:
-    """The place in the input, float64[after], of each position of the output."""
-    y, before, scale = np.arange(axis.after, dtype=np.float64), axis.before, axis.exact_scale
-    whole = scale * before
-    begin, end = axis.roi
-    kind = rule.coordinates
+    """The place in the input, [after], of each position of the output.
+
+    In float32, as runtimes compute it: places halfway between pixels depend on that.
+    """
+    y, before, half = np.arange(axis.after, dtype=np.float32), axis.before, np.float32(0.5)
+    scale, begin, end = (np.float32(v) for v in (axis.scale, *axis.roi))
+    whole, last = scale * np.float32(before), np.float32(before - 1)
+    found, kind = (y + half) / scale - half, rule.coordinates
     if kind == "asymmetric":
-        return y / scale
-    if kind == "align_corners":
-        return np.zeros_like(y) if whole == 1 else y * (before - 1) / (whole - 1)
-    if kind == "tf_crop_and_resize":
-        if whole == 1:
-            return np.full_like(y, (begin + end) * (before - 1) / 2)
-        return y * (end - begin) * (before - 1) / (whole - 1) + begin * (before - 1)
-    if kind == "pytorch_half_pixel" and whole == 1:
-        return np.full_like(y, -0.5)
-    offset = before / 2 * (1 - axis.after / whole) if kind == "half_pixel_symmetric" else 0.0
-    return np.asarray(offset + (y + 0.5) / scale - 0.5)
+        found = y / scale
+    elif kind == "align_corners":
+        found = np.zeros_like(y) if whole == 1 else y * last / (whole - 1)
+    elif kind == "tf_crop_and_resize" and whole == 1:
+        found = np.full_like(y, (begin + end) * last * half)
+    elif kind == "tf_crop_and_resize":
+        found = begin * last + y * (end - begin) * last / (whole - 1)
+    elif kind == "pytorch_half_pixel" and axis.after == 1:
+        found = np.zeros_like(y)
+    elif kind == "half_pixel_symmetric":
+        found = np.float32(before / 2 * (1 - axis.after / whole)) + found
+    return np.asarray(found, np.float64)
 
 
 def taps(rule: Rule, axis: Axis) -> Taps:
@@ -146,7 +144,7 @@ def taps(rule: Rule, axis: Axis) -> Taps:
         index = np.clip(near, 0, last).astype(np.int32)[:, None]
         return Taps(index, np.ones((axis.after, 1)), outside)
     base = np.ceil(x) - 1
-    scale = min(axis.exact_scale, 1.0) if rule.antialias else 1.0
+    scale = min(axis.scale, 1.0) if rule.antialias else 1.0
     half = -math.floor(-(1 if rule.mode == "linear" else 2) / scale)
     if half * axis.after > MAX_TAPS:
         raise UnsupportedError(

@@ -18,7 +18,9 @@ def einsum(call: Call) -> Value:
     terms, output = parsed(call)
     op = ops.Einsum(terms, output)
     values = call.values()
-    op.infer([v.type for v in values])
+    for term, v in zip(terms, values, strict=True):
+        if len(term) != len(v.type.shape):
+            raise call.error(f"{len(term)} labels for an input of shape {list(v.type.shape)}")
     is_float = values[0].type.dtype is DType.FLOAT32
     if not is_float or any(len(set(t)) != len(t) for t in terms) or not _sizes_agree(terms, values):
         return call.one(op, *values)

@@ -168,47 +168,11 @@ def _times(call: Call, x: Value, factor: float) -> Value:
     return call.b.constant((x.data.astype(np.float64) * factor).astype(x.data.dtype), x.name)
 
 
-def causal_conv(call: Call) -> list[Value]:
-    """A depthwise convolution of what was and what comes, [B, C, L], and what the next one sees."""
-    call.only(DType.FLOAT32)
-    x, w, before = call.value(0), call.value(1), call.optional(3)
-    if call.rank(0) != 3 or call.rank(1) != 3:
-        raise call.error(f"inputs of rank {call.rank(0)} and {call.rank(1)}; both are 3")
-    (batch, channels, _), taps = x.type.shape, w.type.shape[2]
-    if before is None:
-        padded = call.one(ops.Pad(((0, 0), (0, 0), (max(taps - 1, 0), 0))), x)
-    else:
-        if before.type.shape != (batch, channels, taps - 1):
-            raise call.error(
-                f"past_state has shape {list(before.type.shape)}; it must be "
-                f"{[batch, channels, taps - 1]}"
-            )
-        padded = call.one(ops.Concatenation(2), before, x) if taps > 1 else x
-    y = channels_first.conv(
-        call.b,
-        padded,
-        w,
-        call.optional(2),
-        stride=(1,),
-        dilation=(1,),
-        pads=(0, 0),
-        groups=channels,
-    )
-    kind = call.text("activation", "none")
-    if kind not in ("none", "silu", "swish"):
-        raise call.error(f"activation is {kind!r}; it is 'none', 'silu' or 'swish'")
-    if kind != "none":
-        y = call.one(ops.Mul(), y, call.one(ops.Logistic(), y))
-    length = padded.type.shape[2]
-    return [y, channels_first.part(call.b, padded, 2, length - taps + 1, taps - 1)]
-
-
 def det(call: Call) -> Value:
     return call.one(ops.Det(), call.value(0))
 
 
 OPERATORS: dict[str, Row] = {
-    "CausalConvWithState": Row(in_float32(causal_conv), (2, 4)),
     "Conv": Row(in_float32(conv), (2, 3)),
     "ConvTranspose": Row(in_float32(conv_transpose), (2, 3)),
     "Det": Row(det),
