@@ -1,8 +1,9 @@
 """The operator tests of the `onnx` package: which count, how one is run, how results are compared.
 
 ``python -m tests.suites.onnx_nodes`` runs them and prints how many pass; ``--only REGEX`` runs
-those whose names match and prints what is wrong with each. onnx_exceptions.csv lists the tests
-of the counted kind that do not pass, and why.
+those whose names match and prints what is wrong with each. onnx_exceptions.csv lists those that
+do not pass, and why, onnx_counts.csv how many do of each kind; ``--write`` writes both, after which
+reasons of new exceptions want to be told better than by their errors.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import re
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from functools import cache
 from pathlib import Path
@@ -29,7 +30,9 @@ from edgewise.graph import Graph
 Array = npt.NDArray[Any]
 Run = Callable[[Graph, Sequence[Array]], Sequence[Array]]
 
-EXCEPTIONS = Path(__file__).with_name("onnx_exceptions.csv")
+EXCEPTIONS, COUNTS = (
+    Path(__file__).with_name(f"onnx_{name}.csv") for name in ("exceptions", "counts")
+)
 
 STRINGS = ("StringConcat", "StringNormalizer", "StringSplit", "RegexFullMatch", "TfIdfVectorizer")
 SEQUENCES = ("SequenceInsert", "SequenceMap", "SplitToSequence")
@@ -118,13 +121,42 @@ def cases() -> tuple[Case, ...]:
 
 
 def exceptions() -> dict[str, str]:
-    """The counted tests that do not pass, and why."""
+    """The tests that do not pass, of those that are not left out, and why."""
     with EXCEPTIONS.open(newline="", encoding="utf-8") as file:
         return {row["case"]: row["reason"] for row in csv.DictReader(file)}
 
 
+def counts(found: Iterable[str]) -> dict[str, tuple[int, int]]:
+    """How many tests of each kind there are, and pass where ``found`` are those that do not."""
+    names, total, passed = set(found), Counter[str](), Counter[str]()
+    for case in cases():
+        total[case.kind.value] += 1
+        passed[case.kind.value] += case.name not in names
+    return {k.value: (total[k.value], passed[k.value]) for k in Kind if k is not Kind.LEFT_OUT}
+
+
+def kept_counts() -> dict[str, tuple[int, int]]:
+    """What `counts` gave when it was written."""
+    with COUNTS.open(newline="", encoding="utf-8") as file:
+        return {r["kind"]: (int(r["tests"]), int(r["passed"])) for r in csv.DictReader(file)}
+
+
+def write(found: Mapping[str, str]) -> None:
+    """Keep what is wrong with each test that does not pass, and how many do."""
+    known = exceptions()
+    with EXCEPTIONS.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(("case", "reason"))
+        rows.writerows((name, known.get(name, found[name])) for name in sorted(found))
+    with COUNTS.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(("kind", "tests", "passed"))
+        rows.writerows((kind, *both) for kind, both in counts(found).items())
+
+
 def reference(graph: Graph, arrays: Sequence[Array]) -> list[Array]:
     values = dict(zip(graph.inputs, arrays, strict=True))
+    values.update((state.before, state.initial) for state in graph.states)
     for node, results in graph.reference(values):
         values.update(zip(node.outputs, results, strict=True))
     return [v.data if v.data is not None else values[v] for v in graph.outputs]
@@ -206,29 +238,27 @@ def main() -> int:
     """Print how many tests of each kind pass; 1 if the exceptions listed are not those found."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", metavar="REGEX", help="run tests whose names match")
-    parser.add_argument("--kind", choices=[k.name.lower() for k in Kind], help="of one kind")
     parser.add_argument("--reference", action="store_true", help="by references, not compiled")
+    parser.add_argument("--write", action="store_true", help="keep exceptions and counts")
     chosen = parser.parse_args()
-    total, passed, found = Counter[Kind](), Counter[Kind](), {}
-    listed = exceptions()
+    listed, found, tried = exceptions(), {}, Counter[Kind]()
     for case in cases():
         kind = case.kind
-        if (chosen.only and not re.search(chosen.only, case.name)) or (
-            chosen.kind and chosen.kind != kind.name.lower()
-        ):
+        if kind is Kind.LEFT_OUT or not re.search(chosen.only or "", case.name):
             continue
+        tried[kind] += 1
         wrong = wrong_with(case, reference if chosen.reference else compiled)
-        total[kind] += 1
-        passed[kind] += wrong is None
         if wrong is not None:
-            found[case.name] = kind
-            print(f"{kind.name:8} {case.name} [{listed.get(case.name, 'not listed')}]: {wrong}")
-    for kind in total:
-        share = 100 * passed[kind] / total[kind]
-        print(f"{kind.value}: {passed[kind]} of {total[kind]} pass ({share:.1f} %)")
-    if chosen.only or chosen.kind:
+            found[case.name] = wrong
+            print(f"{kind.name} {case.name} [{listed.get(case.name, 'not listed')}]: {wrong}")
+    if chosen.only:
+        print(f"{tried.total() - len(found)} of {tried.total()} pass")
         return 0
-    return int({n for n, kind in found.items() if kind is Kind.COUNTED} != listed.keys())
+    if chosen.write:
+        write(found)
+    for kind_, (total, passed) in counts(found).items():
+        print(f"{kind_}: {passed} of {total} pass ({100 * passed / total:.1f} %)")
+    return int(found.keys() != exceptions().keys())
 
 
 if __name__ == "__main__":

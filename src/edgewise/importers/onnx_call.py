@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -110,11 +111,21 @@ class Call:
         return tuple(int(n) for n in self.constant(i).ravel())
 
     def scalar(self, i: int) -> Any:
-        """The one element of input ``i``, a constant, as a Python number."""
+        """The one element of input ``i``, a constant real number, as a Python number."""
+        dtype = self.value(i).type.dtype
+        if not (dtype.is_integer or dtype.is_float or dtype is DType.BOOL):
+            raise self.error(f"input {i} is {dtype}; it must be a real number")
         data = self.constant(i)
         if data.size != 1:
             raise self.error(f"input {i} has {data.size} elements; it must have 1")
         return data.reshape(()).item()
+
+    def whole(self, i: int) -> int:
+        """The one element of input ``i``, a constant, as a whole number."""
+        found = self.scalar(i)
+        if not math.isfinite(found):
+            raise self.error(f"input {i} is {found}; it must be finite")
+        return int(found)
 
     def has(self, i: int) -> bool:
         """Whether input ``i`` is given."""

@@ -40,6 +40,8 @@ def bit_cast(call: Call) -> Value:
     x, dtype = call.value(0), call.dtype(call.integer("to"))
     if dtype.itemsize != x.type.dtype.itemsize:
         raise call.error(f"{x.type.dtype} as {dtype}; both take as many bytes")
+    if DType.BOOL in (x.type.dtype, dtype):
+        return as_dtype(call, as_dtype(call, x, DType.UINT8), dtype)
     return x if x.type.dtype is dtype else call.one(ops.Bitcast(dtype), x)
 
 

@@ -233,7 +233,7 @@ def top_k(call: Call) -> list[Value]:
     """The greatest or smallest elements of an axis; of equal ones the first comes first."""
     x, shape = call.value(0), call.shape(0)
     axis = call.axis(call.integer("axis", -1), len(shape))
-    k = call.integer("k") if call.opset < 10 else int(call.scalar(1))
+    k = call.integer("k") if call.opset < 10 else call.whole(1)
     if not 0 <= k <= shape[axis]:
         raise call.error(f"k {k}; it is 0 to {shape[axis]}, the axis's size")
     perm = [*(i for i in range(len(shape)) if i != axis), axis]
@@ -292,7 +292,7 @@ def where(call: Call) -> Value:
 def one_hot(call: Call) -> Value:
     """``values`` are off and on; a negative index counts from the end."""
     indices, values = call.value(0), call.value(2)
-    depth = int(call.scalar(1))
+    depth = call.whole(1)
     if depth < 1 or values.type.shape != (2,):
         raise call.error(f"depth {depth}, values {list(values.type.shape)}; at least 1, and [2]")
     axis = call.axis(call.integer("axis", -1), call.rank(0) + 1)
@@ -306,7 +306,7 @@ def one_hot(call: Call) -> Value:
 
 def non_max_suppression(call: Call) -> Value:
     """Without a greatest number of boxes there are none."""
-    most = int(call.scalar(2)) if call.has(2) else 0
+    most = call.whole(2) if call.has(2) else 0
     op = ops.NonMaxSuppression(
         max(most, 0),
         float(call.scalar(3)) if call.has(3) else 0.0,

@@ -264,7 +264,7 @@ def trilu(call: Call) -> Value:
     rows, columns = shape[-2:]
     if rows * columns > MAX_INDICES:
         raise call.unsupported(f"matrices of {rows}x{columns}; at most {MAX_INDICES} elements")
-    k = int(call.scalar(1)) if call.has(1) else 0
+    k = call.whole(1) if call.has(1) else 0
     distance = np.arange(columns, dtype=np.int64) - np.arange(rows, dtype=np.int64)[:, None]
     kept = distance >= k if call.flag("upper", True) else distance <= k
     zero = call.number(0, x)

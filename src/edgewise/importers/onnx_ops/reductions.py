@@ -102,7 +102,7 @@ COMPOSED: dict[str, Compose] = {
 
 def cumulative(make: Callable[[int, bool, bool], ops.Op]) -> Callable[[Call], Value]:
     def read(call: Call) -> Value:
-        axis = call.axis(int(call.scalar(1)), call.rank(0))
+        axis = call.axis(call.whole(1), call.rank(0))
         return call.one(make(axis, call.flag("exclusive"), call.flag("reverse")), call.value(0))
 
     return read

@@ -22,12 +22,12 @@ def empty(call: Call) -> tuple[Value, ...]:
 
 def at(call: Call) -> Value:
     values = call.sequence(0)
-    return values[call.axis(int(call.scalar(1)), len(values))]
+    return values[call.axis(call.whole(1), len(values))]
 
 
 def insert(call: Call) -> tuple[Value, ...]:
     values = list(call.sequence(0))
-    place = int(call.scalar(2)) if call.has(2) else len(values)
+    place = call.whole(2) if call.has(2) else len(values)
     if not -len(values) <= place <= len(values):
         raise call.error(f"position {place} in a sequence of {len(values)}")
     values.insert(place, call.value(1))
@@ -36,7 +36,7 @@ def insert(call: Call) -> tuple[Value, ...]:
 
 def erase(call: Call) -> tuple[Value, ...]:
     values = list(call.sequence(0))
-    place = int(call.scalar(1)) if call.has(1) else -1
+    place = call.whole(1) if call.has(1) else -1
     del values[call.axis(place, len(values))]
     return tuple(values)
 
@@ -51,7 +51,7 @@ def split(call: Call) -> tuple[Value, ...]:
     size = call.shape(0)[axis]
     sizes = [1] * size
     if call.has(1) and call.rank(1) == 0:
-        each = int(call.scalar(1))
+        each = call.whole(1)
         if each < 1:
             raise call.error(f"parts of {each}; at least 1")
         count = -(-size // each)

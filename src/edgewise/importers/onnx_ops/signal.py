@@ -22,16 +22,13 @@ MAX_PRODUCT = 2**20
 
 def dft(call: Call) -> Value:
     rank = call.rank(0)
-    if call.opset >= 20:
-        axis = int(call.scalar(2)) if call.has(2) else -2
-    else:
-        axis = call.integer("axis", 1)
-    axis = call.axis(axis, rank)
+    since20 = call.whole(2) if call.opset >= 20 and call.has(2) else -2
+    axis = call.axis(since20 if call.opset >= 20 else call.integer("axis", 1), rank)
     inverse, onesided = call.flag("inverse"), call.flag("onesided")
     size = call.shape(0)[axis]
     length = 2 * (size - 1) if inverse and onesided else size
     if call.has(1):
-        length = int(call.scalar(1))
+        length = call.whole(1)
     if not 0 < length <= MAX_LENGTH:
         raise call.error(f"a transform of {length} samples; it has 1 to {MAX_LENGTH}")
     return transform(call, call.value(0), ops.Dft(axis, length, inverse, onesided))
@@ -71,14 +68,14 @@ def _transformed(op: ops.Dft, x: Array) -> Array:
 
 def stft(call: Call) -> Value:
     """Frames [B, F, length] of a signal [B, L, 1 or 2], times the window, transformed."""
-    signal, step = call.value(0), int(call.scalar(1))
+    signal, step = call.value(0), call.whole(1)
     window = call.optional(2)
     if call.rank(0) == 2:
         signal = call.b.reshape(signal, (*signal.type.shape, 1))
     _, samples, parts = (*signal.type.shape, 0, 0, 0)[:3]
     length = samples if window is None else window.type.size
     if call.has(3):
-        length = int(call.scalar(3))
+        length = call.whole(3)
     if not (0 < length <= min(samples, MAX_LENGTH) and step > 0 and len(signal.type.shape) == 3):
         raise call.error(
             f"signal {list(signal.type.shape)}, frames of {length} every {step}; it has rank 3, "
@@ -101,7 +98,7 @@ def window(terms: tuple[float, ...]) -> Callable[[Call], Value]:
     """A sum of cosines: the terms times cos(2 pi i n / N), i from 0."""
 
     def read(call: Call) -> Value:
-        size = int(call.scalar(0))
+        size = call.whole(0)
         if not 0 <= size <= MAX_LENGTH:
             raise call.error(f"a window of {size} elements; it has 0 to {MAX_LENGTH}")
         period = size if call.flag("periodic", True) else size - 1
@@ -124,7 +121,7 @@ NUMBERS = frozenset(d for d in DType if d.is_float or d.is_integer)
 
 def mel_weights(call: Call) -> Value:
     """Triangles over the bins of a spectrum: [length // 2 + 1, count]."""
-    count, length, rate = (int(call.scalar(i)) for i in range(3))
+    count, length, rate = (call.whole(i) for i in range(3))
     low, high = (float(call.scalar(i)) for i in (3, 4))
     bins = length // 2 + 1
     if min(count, length, rate) <= 0 or count * bins > 16 * MAX_LENGTH:
