@@ -204,6 +204,10 @@ NETWORKS: dict[str, tuple[str, str]] = {
         "layer 'a' (Input): blob 'x' is there already",
     ),
     "a negative size": ('input: "x" input_shape { dim: -2 }', "input 'x': shape [-2]; at most 8"),
+    "sizes beside 0": (
+        'input: "x" input_shape { dim: 0 dim: 1099511627776 dim: 1099511627776 }',
+        "input 'x': computed tensors add up to 4835703278458516698824704 bytes; at most 4294967296",
+    ),
     "a filler": (
         'layer { name: "a" type: "DummyData" top: "x" dummy_data_param { shape { dim: 1 } '
         'data_filler { type: "xavier" } } }',

@@ -307,7 +307,7 @@ class Builder:
         return evaluate(op, operands, outputs, self.what)
 
     def _charge(self, type: TensorType, what: str) -> None:
-        self._bytes += type.nbytes
+        self._bytes += math.prod(max(d, 1) for d in type.shape) * type.dtype.itemsize
         if self._bytes > MAX_ACTIVATION_BYTES:
             raise ModelError(
                 f"{what}: computed tensors add up to {self._bytes} bytes; at most "

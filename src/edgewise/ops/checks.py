@@ -28,10 +28,14 @@ def check_inputs(op: Op, inputs: Sequence[TensorType], least: int, most: int | N
 
 
 def check_shape(op: Op, shape: Sequence[int], what: str) -> None:
-    """Require dimensions that are not negative and at most MAX_ELEMENTS elements."""
+    """Require dimensions that are not negative and at most MAX_ELEMENTS elements.
+
+    Of a tensor without elements the dimensions that are not 0 count: numpy refuses what it could
+    not address.
+    """
     if min(shape, default=0) < 0:
         op.require(False, f"{what} has shape {list(shape)}; no dimension is negative")
-    count = math.prod(map(int, shape))
+    count = math.prod(max(int(d), 1) for d in shape)
     if count > MAX_ELEMENTS:
         op.require(False, f"{what} has {count} elements; a tensor has at most {MAX_ELEMENTS}")
 
