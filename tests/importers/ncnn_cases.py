@@ -518,6 +518,29 @@ SAMPLING = [
 ]
 
 
+def expressed(kind: str, *shapes: Shape, **texts: str) -> Case:
+    """A layer with expressions for parameters k6, k9 and so on."""
+    return Case(kind, shapes, {int(k[1:]): f'"{t}"' for k, t in texts.items()} | MODE.get(kind, {}))
+
+
+MODE: dict[str, dict[int, Any]] = {"Interp": {0: 1}}
+
+EXPRESSIONS = [
+    expressed("Reshape", (3, 4, 5), k6="*(0w,0h),0c"),
+    expressed("Reshape", (3, 4, 5), k6="0w,*(0h,0c)"),
+    expressed("Reshape", (3, 4, 5), k6="//(0w,2),-1"),
+    expressed("Reshape", (3, 4, 5), k6="/(0w,2),2,-1"),
+    expressed("Reshape", (3, 4, 5), k6="sqrt(16),-1"),
+    expressed("Reshape", (2, 3, 4, 5), k6="0w,0h,0d,0c"),
+    expressed("Reshape", (3, 4, 5), (4, 5), k6="1w,1h,0c"),
+    expressed("Reshape", (3, 4, 5), k6="max(-(0w,3),min(9,2)),abs(neg(2)),-1"),
+    expressed("Interp", (3, 4, 5), k9="*(0w,2),10"),
+    expressed("Interp", (3, 4, 5), k9="round(*(0w,1.5)),ceil(*(0h,1.3))"),
+    expressed("Interp", (3, 4, 5), (3, 4, 5), k9="+(1w,3),//(1h,2)"),
+    expressed("Crop", (3, 4, 5), k19="1,//(0w,2)", k20="3,0w", k21="1,2"),
+]
+
+
 def letters(equation: str, *shapes: Shape) -> Case:
     return Case("Einsum", shapes, {0: [ord(c) for c in equation]})
 
@@ -579,5 +602,6 @@ CASES = [
     *DETECTION,
     *EINSUM,
     *SAMPLING,
+    *EXPRESSIONS,
     *RECURRENT,
 ]

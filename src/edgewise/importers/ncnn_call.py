@@ -77,9 +77,16 @@ class Call:
     def reals(self, key: int) -> tuple[float, ...]:
         return tuple(self._real(key, n) for n in self._array(key))
 
+    def text(self, key: int) -> str:
+        """A parameter of characters; "" where it is not given."""
+        found = self.layer.parameters.get(key, "")
+        if not isinstance(found, str):
+            raise self.error(f"parameter {key} is {found!r}; it must be text")
+        return found
+
     def refuse(self, key: int, feature: str) -> None:
         """Refuse a parameter that is given and not 0 as unsupported."""
-        if self.layer.parameters.get(key, 0) not in (0, 0.0, "", (), Word(0, 0.0)):
+        if self.layer.parameters.get(key, 0) not in (0, (), Word(0, 0.0)):
             raise self.unsupported(f"{feature} (parameter {key})")
 
     def extents(self) -> tuple[int, ...]:

@@ -16,6 +16,7 @@ from ..channels_first import (
 )
 from ..ncnn_call import Call, Row
 from ..resampling import MAX_SIZE, Axis, Rule, resize
+from .expressions import sizes
 from .movement import joined
 
 WIDTH = {"kernel": 1, "stride": 2, "before": 3, "after": 14, "size": 8}
@@ -111,7 +112,6 @@ RESIZES = {1: "nearest", 2: "linear", 3: "cubic"}
 
 def _interp(call: Call) -> Value:
     rank, kind, corners = call.rank(0, 1, 2, 3), call.integer(0), call.flag(6)
-    call.refuse(9, "sizes as expressions")
     if kind not in RESIZES:
         raise call.unsupported(f"resize_type {kind}")
     channels, *size = call.dims()
@@ -130,7 +130,10 @@ def _interp(call: Call) -> Value:
 
 def _targets(call: Call, size: Sequence[int]) -> list[Axis]:
     """What becomes of height and width."""
-    if len(call.blobs) == 2:
+    stated = sizes(call, 9)
+    if stated:
+        wanted = [*[1] * (2 - len(stated)), *stated[1::-1]]
+    elif len(call.blobs) == 2:
         other = call.dims(1)[1:]
         wanted = [*[1] * (2 - len(other)), *other][-2:]
     else:
@@ -187,7 +190,7 @@ def _shuffle_channel(call: Call) -> Value:
 
 
 LAYERS: dict[str, Row] = {
-    "Interp": Row(_interp, (1, 2)),
+    "Interp": Row(_interp, (1, 10)),
     "PixelShuffle": Row(_pixel_shuffle),
     "Pooling": Row(lambda call: _pooling(call, 2)),
     "Pooling1D": Row(lambda call: _pooling(call, 1)),

@@ -13,6 +13,7 @@ from ...graph import Array, Value
 from ..channels_first import part
 from ..ncnn_call import EXTENTS, Call, Row
 from .arithmetic import MANY
+from .expressions import sizes
 
 REST = -233
 """What is left, as the size of a slice; a dimension that is dropped, as one of a shape."""
@@ -57,11 +58,9 @@ BEHIND = {1: (6,), 2: (7, 6), 3: (8, 7, 6), 4: (8, 15, 7, 6)}
 
 def _crop(call: Call) -> Value:
     dims, rank = call.dims(), call.rank()
-    for key in (19, 20, 21):
-        call.refuse(key, "expressions")
-    starts, ends = call.ints(9), call.ints(10)
+    starts, ends, axes = (sizes(call, key + 10) or call.ints(key) for key in (9, 10, 11))
     if starts or ends:
-        axes = call.ints(11) or tuple(range(len(starts)))
+        axes = axes or tuple(range(len(starts)))
         if not len(starts) == len(ends) == len(axes):
             raise call.error(f"{len(starts)} starts, {len(ends)} ends, {len(axes)} axes")
         begin, size = [0] * rank, list(dims)
@@ -153,17 +152,25 @@ def _orders(rank: int) -> list[tuple[int, ...]]:
     return [tuple(outer.index(c) for c in reversed(name)) for name in names]
 
 
+def _stated(call: Call) -> list[int]:
+    """The dimensions that Reshape states, outermost first."""
+    found = sizes(call, 6)
+    if found:
+        return found[::-1]
+    given = [call.integer(key, REST) for key in (0, 1, 2)]
+    rank = 4 if call.integer(11, REST) != REST else 3 - sum(n == REST for n in given)
+    return [call.integer(key, REST) for key in EXTENTS.get(rank, ())]
+
+
 def _reshape(call: Call) -> Value:
-    call.refuse(6, "shapes as expressions")
     for key in (12, 13):
         if call.integer(key, 233) != 233:
             raise call.unsupported(f"a batch that is moved (parameter {key})")
     dims = call.dims()
-    given = [call.integer(key, REST) for key in (0, 1, 2)]
-    rank = 4 if call.integer(11, REST) != REST else 3 - sum(n == REST for n in given)
-    if rank < 1:
-        raise call.error("no dimension is given")
-    made = [call.integer(key, REST) for key in EXTENTS[rank]]
+    made = _stated(call)
+    rank = len(made)
+    if not 1 <= rank <= 4:
+        raise call.error(f"{rank} dimensions are given; they are 1 to 4")
     own = dict(zip(EXTENTS[len(dims)], dims, strict=True))
     made = [own.get(key, 1) if n == 0 else n for key, n in zip(EXTENTS[rank], made, strict=True)]
     if made.count(-1) == 1:
@@ -229,13 +236,13 @@ def _flip(call: Call) -> Value:
 
 LAYERS: dict[str, Row] = {
     "Concat": Row(_concat, (1, MANY)),
-    "Crop": Row(_crop, (1, 2)),
+    "Crop": Row(_crop, (1, 10)),
     "ExpandDims": Row(_expand_dims),
     "Flatten": Row(_flatten),
     "Flip": Row(_flip),
     "Padding": Row(_padding),
     "Permute": Row(_permute),
-    "Reshape": Row(_reshape),
+    "Reshape": Row(_reshape, (1, 10)),
     "Slice": Row(_slice),
     "Squeeze": Row(_squeeze),
     "Tile": Row(_tile),
