@@ -22,7 +22,7 @@ from .layout_forms import Axes, Config, Form, Perm, permuted_type
 from .layout_rules import form_of
 
 MAX_CONFIGS = 24
-MAX_TOTAL = 1 << 15
+MAX_TOTAL = 1 << 14
 """Orders of one node, and of all together, that are considered."""
 
 Chosen: TypeAlias = "dict[Use, int]"
@@ -45,11 +45,14 @@ class Tensor:
     readers: list[Use] = field(default_factory=list)
     wanted: dict[Perm, None] = field(default_factory=dict)
     is_result: bool = False
+    _bytes: dict[Perm, Perm] = field(default_factory=dict)
 
     def bytes_of(self, order: Perm) -> Perm:
         """What tells the bytes of an order from those of another: its axes but those of size 1."""
-        shape = self.root.type.shape
-        return tuple(a for a in order if shape[a] != 1)
+        if order not in self._bytes:
+            shape = self.root.type.shape
+            self._bytes[order] = tuple(a for a in order if shape[a] != 1)
+        return self._bytes[order]
 
     def effort(self, order: Perm, other: Perm) -> int:
         """1 where elements of the last axis, which lie side by side, are moved together; else 2."""
@@ -79,6 +82,7 @@ class Use:
         configs: the ways to run it, the first of which is how it is.
         wants: for each of them, the order of its tensor that every one of ``slots`` has.
         preferred: those of them that operators of one order want.
+        tried: the orders of its space that led to them.
     """
 
     node: Node
@@ -89,6 +93,7 @@ class Use:
     configs: list[Config] = field(default_factory=list)
     wants: list[tuple[Perm, ...]] = field(default_factory=list)
     preferred: set[int] = field(default_factory=set)
+    tried: set[Perm] = field(default_factory=set)
 
     def orders(self, config: Config) -> tuple[Perm, ...]:
         """What order a configuration wants of the tensor of every slot."""
@@ -224,7 +229,8 @@ class Orders:
         """Let a node run so that one operand has an order, if it can."""
         perm = tuple(slot.frame.index(a) for a in order)
         whole = form.order(slot.axes, slot.value.type.shape, perm)
-        if whole is not None:
+        if whole is not None and whole not in use.tried:
+            use.tried.add(whole)
             self._consider(use, form.config(whole, use.node), preferred)
 
     def _consider(self, use: Use, config: Config, preferred: bool) -> None:
