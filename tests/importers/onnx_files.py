@@ -21,6 +21,7 @@ node = helper.make_node
 onnxruntime.set_default_logger_severity(4)
 
 CODES = {np.dtype(v): k for k, v in ((1, "f4"), (6, "i4"), (7, "i8"), (9, "?"), (11, "f8"))}
+CODES |= {np.dtype("u2"): 4, np.dtype("i2"): 5}
 CODES |= {np.dtype("u1"): 2, np.dtype("i1"): 3, np.dtype("f2"): 10, np.dtype("u4"): 12}
 
 

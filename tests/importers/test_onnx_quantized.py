@@ -1,0 +1,429 @@
+"""ONNX's quantized operators, beside ONNX Runtime; element types of few bits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+from onnx_files import Array, compiled, graph, info, model, node, runtime, single
+
+import edgewise as ew
+from edgewise.errors import ModelError, UnsupportedError
+from edgewise.graph import Graph
+from edgewise.passes import optimize
+
+RNG = np.random.default_rng(3)
+
+
+def real(*shape: int) -> Array:
+    return np.asarray(RNG.normal(0, 1, shape), np.float32)
+
+
+def whole(dtype: Any, *shape: int) -> Array:
+    low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
+    return RNG.integers(low, high + 1, shape).astype(dtype)
+
+
+def within(
+    data: bytes, feeds: Mapping[str, Array], steps: int = 0, expected: Any = None
+) -> list[str]:
+    """Results lie within some steps of ONNX Runtime's; the operators that compute them."""
+    g = ew.load(data)
+    wanted = runtime(data, feeds) if expected is None else expected
+    for y, w in zip(compiled(g, feeds), wanted, strict=True):
+        assert (y.dtype, y.shape) == (w.dtype, w.shape)
+        if y.dtype.kind == "f":
+            np.testing.assert_allclose(y, w, rtol=1e-6, atol=1e-6)
+        else:
+            assert np.abs(y.astype(np.int64) - w.astype(np.int64)).max() <= steps
+    return names(optimize(g))
+
+
+def names(g: Graph) -> list[str]:
+    return [n.op.name for n in g.nodes]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int16, np.uint16], ids=str)
+@pytest.mark.parametrize("zero", [0, 3])
+def test_per_tensor(dtype: Any, zero: int) -> None:
+    scale, point = np.float32(0.0375), dtype(zero)
+    x = {"x": real(7, 9)}
+    constants = {"s": scale, "z": point}
+    within(single("QuantizeLinear", x, constants, [info("y", None, code(dtype))], opset=21), x, 1)
+    q = {"x": whole(dtype, 7, 9)}
+    within(single("DequantizeLinear", q, constants, opset=21), q)
+
+
+def code(dtype: Any) -> int:
+    return int(helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
+
+
+@pytest.mark.parametrize("axis", [0, -1])
+@pytest.mark.parametrize("computed", [False, True])
+def test_per_axis(axis: int, computed: bool) -> None:
+    n = (4, 6)[axis]
+    scales, zeros = np.linspace(0.01, 0.4, n).astype(np.float32), np.arange(n).astype(np.int8)
+    constants = {} if computed else {"s": scales, "z": zeros}
+    extra = {"s": scales, "z": zeros} if computed else {}
+    x = {"x": real(4, 6), **extra}
+    y = [info("y", None, TensorProto.INT8)]
+    within(single("QuantizeLinear", x, constants, y, axis=axis), x, 1)
+    q = {"x": whole(np.int8, 4, 6), **extra}
+    within(single("DequantizeLinear", q, constants, axis=axis), q)
+
+
+@pytest.mark.parametrize("computed", [False, True])
+def test_blocks(computed: bool) -> None:
+    """Three along the axis, of which the last is cut short."""
+    scales, zeros = np.abs(real(2, 3, 3)) + 0.01, whole(np.int8, 2, 3, 3) // 4
+    constants = {} if computed else {"s": scales, "z": zeros}
+    feeds = {"x": whole(np.int8, 2, 7, 3), **({"s": scales, "z": zeros} if computed else {})}
+    data = single("DequantizeLinear", feeds, constants, opset=21, axis=1, block_size=3)
+    wide = [np.repeat(a, 3, 1)[:, :7] for a in (scales, zeros)]
+    expected = (feeds["x"].astype(np.float32) - wide[1]) * wide[0]
+    within(data, feeds, expected=[expected])
+
+
+def test_int32_is_dequantized() -> None:
+    feeds = {"x": whole(np.int32, 5) // 256}
+    assert within(single("DequantizeLinear", feeds, {"s": np.float32(0.25)}), feeds)
+
+
+def constant(code: int, dims: list[int], values: Any, raw: bool) -> TensorProto:
+    made = helper.make_tensor("w", code, dims, values)
+    if raw and made.int32_data:
+        kept = np.array(made.int32_data, np.int64)
+        made.raw_data = kept.astype(np.uint16 if code == 16 else np.uint8).tobytes()
+        del made.int32_data[:]
+    return made
+
+
+NUMBERS: dict[int, list[float]] = {
+    21: [0, 15, 7, 1, 9],
+    22: [-8, 7, -1, 0, 3],
+    25: [0, 3, 1, 2, 3],
+    26: [-2, 1, -1, 0, 1],
+    16: [1.0, -2.5, 3e38, 1e-30, 0.0],
+    17: [448, -0.5, 0.001953125, 1.125, 0],
+    18: [240, -0.5, 0.0009765625, 1.125, 0],
+    19: [57344, -0.5, 1.25, 2.0**-16, 0],
+    20: [57344, -0.5, 1.25, 2.0**-17, 0],
+    23: [6, -0.5, 1.5, 3, 0],
+}
+
+
+@pytest.mark.parametrize("raw", [False, True])
+@pytest.mark.parametrize("code", NUMBERS)
+def test_constants_of_few_bits(code: int, raw: bool) -> None:
+    held = constant(code, [5], NUMBERS[code], raw)
+    made = graph([node("Cast", ["w"], ["v"], to=1), node("Add", ["x", "v"], ["y"])], [X5], ["y"])
+    made.initializer.append(held)
+    x = np.zeros(5, np.float32)
+    (y,) = compiled(ew.load(model(made, 24)), {"x": x})
+    np.testing.assert_array_equal(y, np.array(NUMBERS[code], ml(code)).astype(np.float32))
+
+
+def ml(code: int) -> Any:
+    return helper.tensor_dtype_to_np_dtype(code)
+
+
+X5 = info("x", [5])
+
+
+def test_constant_of_few_bits_that_is_cut_short() -> None:
+    made = graph([node("Cast", ["w"], ["v"], to=1), node("Add", ["x", "v"], ["y"])], [X5], ["y"])
+    made.initializer.append(TensorProto(name="w", data_type=22, dims=[5], raw_data=b"\x12\x34"))
+    with pytest.raises(ModelError, match=r"tensor 'w': 2 bytes of data for 5 INT4"):
+        ew.load(model(made, 21))
+
+
+def test_quantized_to_four_bits() -> None:
+    feeds = {"x": np.array([-9, -1.2, 0.26, 3.4, 30], np.float32)}
+    data = single("QuantizeLinear", feeds, {"s": np.float32(0.5)}, [info("y", [5], 22)], 21)
+    made = model_with(data, output_dtype=22)
+    (y,) = compiled(ew.load(made), feeds)
+    np.testing.assert_array_equal(y, [-8, -2, 1, 7, 7])
+
+
+def model_with(data: bytes, **attributes: int) -> bytes:
+    import onnx
+
+    made = onnx.load_from_string(data)
+    for name, value in attributes.items():
+        made.graph.node[0].attribute.append(helper.make_attribute(name, value))
+    return bytes(made.SerializeToString())
+
+
+PRODUCTS: dict[str, tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = {
+    "CONV_2D": ((1, 6, 7, 8), (4, 6, 3, 3), {"pads": [1, 0, 1, 2], "strides": [2, 1]}),
+    "DEPTHWISE_CONV_2D": ((1, 4, 7, 8), (4, 1, 3, 3), {"group": 4}),
+    "groups": ((1, 6, 7, 8), (4, 3, 3, 3), {"group": 2}),
+    "line": ((2, 3, 9), (4, 3, 3), {"dilations": [2]}),
+}
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+@pytest.mark.parametrize("biased", [False, True])
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_qlinear_conv(name: str, per_channel: bool, biased: bool) -> None:
+    shape, w, attributes = PRODUCTS[name]
+    feeds = {"x": whole(np.int8, *shape)}
+    n = w[0] if per_channel else 1
+    constants: dict[str, Any] = {
+        "xs": np.float32(0.02),
+        "xz": np.int8(5),
+        "w": whole(np.int8, *w),
+        "ws": np.linspace(0.01, 0.03, n).astype(np.float32),
+        "wz": np.zeros(n, np.int8),
+        "ys": np.float32(0.3),
+        "yz": np.int8(-4),
+    }
+    if biased:
+        constants["b"] = whole(np.int16, w[0]).astype(np.int32)
+    y = [info("y", None, TensorProto.INT8)]
+    found = within(single("QLinearConv", feeds, constants, y, **attributes), feeds, 1)
+    assert {"DEQUANTIZE", "QUANTIZE"}.isdisjoint(found)
+    assert (name if name.isupper() else "CONV_2D") in found
+
+
+def test_qlinear_conv_of_computed_scales() -> None:
+    feeds = {
+        "x": whole(np.uint8, 1, 2, 5, 5),
+        "xs": np.float32(0.1),
+        "xz": np.uint8(9),
+        "w": whole(np.uint8, 3, 2, 2, 2),
+        "ws": np.float32(0.01),
+        "wz": np.uint8(120),
+        "ys": np.float32(0.4),
+        "yz": np.uint8(101),
+        "b": whole(np.int16, 3).astype(np.int32),
+    }
+    feeds = {k: np.asarray(v) for k, v in feeds.items()}
+    data = single("QLinearConv", feeds, {}, [info("y", None, TensorProto.UINT8)])
+    within(data, feeds, 1)
+
+
+@pytest.mark.parametrize("shapes", [((5, 7), (7, 3)), ((2, 5, 7), (2, 7, 3))], ids=str)
+def test_qlinear_matmul(shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
+    a, b = (whole(np.int8, *shape) for shape in shapes)
+    constants = {"s": np.float32(0.1), "z": np.int8(3)}
+    made = graph(
+        [node("QLinearMatMul", ["a", "s", "z", "b", "s", "z", "s", "z"], ["y"])],
+        [info("a", a.shape, np.int8), info("b", b.shape, np.int8)],
+        [info("y", None, TensorProto.INT8)],
+        constants,
+    )
+    assert within(model(made), {"a": a, "b": b}, 1)[-1] == "BATCH_MATMUL"
+
+
+@pytest.mark.parametrize("depth", [5, 300, 5000])
+def test_integer_products_are_exact(depth: int) -> None:
+    """Also where float32 does not hold the sums."""
+    feeds = {"a": whole(np.uint8, 2, depth), "b": whole(np.uint8, depth, 3)}
+    feeds["a"][0], feeds["b"][:, 0] = 255, 255
+    constants = {"za": np.uint8(0), "zb": np.uint8(7)}
+    data = single("MatMulInteger", feeds, constants, [info("y", None, np.int32)])
+    a, b = (v.astype(np.int64) for v in feeds.values())
+    within(data, feeds, expected=[(a @ (b - 7)).astype(np.int32)])
+
+
+def test_integer_products_of_too_many() -> None:
+    feeds = {"a": whole(np.uint8, 1, 70000), "b": whole(np.uint8, 70000, 1)}
+    with pytest.raises(UnsupportedError, match=r"sums of 70000 products; at most 65536"):
+        ew.load(single("MatMulInteger", feeds, {}, [info("y", None, np.int32)]))
+
+
+def test_integer_convolution() -> None:
+    feeds = {"x": whole(np.uint8, 1, 40, 6, 6), "w": whole(np.uint8, 4, 40, 3, 3)}
+    constants = {"xz": np.uint8(3), "wz": np.uint8(130)}
+    y = [info("y", None, np.int32)]
+    within(single("ConvInteger", feeds, constants, y, pads=[1, 1, 1, 1]), feeds)
+
+
+def test_dynamic_quantization() -> None:
+    feeds = {"x": real(4, 9)}
+    outputs = [info("y", None, np.uint8), info("s", None), info("z", None, np.uint8)]
+    within(single("DynamicQuantizeLinear", feeds, {}, outputs), feeds, 1)
+
+
+MICROSOFT = helper.make_opsetid("com.microsoft", 1)
+
+
+def contributed(op: str, operands: int, shape: tuple[int, ...], **attributes: Any) -> list[str]:
+    """An operator of quantized operands beside ONNX Runtime's; what computes it."""
+    feeds = {f"x{i}": whole(np.uint8, *shape) for i in range(operands)}
+    constants: dict[str, Any] = {"ys": np.float32(0.021), "yz": np.uint8(7)}
+    inputs: list[str] = []
+    for i in range(operands):
+        constants |= {f"s{i}": np.float32(0.02 + 0.01 * i), f"z{i}": np.uint8(100 + i)}
+        inputs += [f"x{i}", f"s{i}", f"z{i}"]
+    result = ["ys", "yz"]
+    inputs = [*result, *inputs] if op == "QLinearConcat" else [*inputs, *result]
+    made = graph(
+        [node(op, inputs, ["y"], domain="com.microsoft", **attributes)],
+        [info(k, v.shape, np.uint8) for k, v in feeds.items()],
+        [info("y", None, TensorProto.UINT8)],
+        constants,
+    )
+    return within(model(made, imports=[MICROSOFT]), feeds, 1)
+
+
+@pytest.mark.parametrize(
+    ("op", "operands", "attributes", "found"),
+    [
+        ("QLinearAdd", 2, {}, "ADD"),
+        ("QLinearMul", 2, {}, "MUL"),
+        ("QLinearConcat", 3, {"axis": 1}, "CONCATENATION"),
+        ("QLinearSigmoid", 1, {}, "LOGISTIC"),
+        ("QLinearLeakyRelu", 1, {"alpha": 0.1}, "LEAKY_RELU"),
+        ("QLinearGlobalAveragePool", 1, {}, "MEAN"),
+        ("QLinearAveragePool", 1, {"kernel_shape": [2, 2]}, "DEPTHWISE_CONV_2D"),
+    ],
+)
+def test_operators_of_onnx_runtime(
+    op: str, operands: int, attributes: dict[str, Any], found: str
+) -> None:
+    operators = contributed(op, operands, (1, 4, 6, 6), **attributes)
+    assert found in operators
+    assert {"DEQUANTIZE", "QUANTIZE"}.isdisjoint(operators)
+
+
+def test_channels_last_of_onnx_runtime() -> None:
+    with pytest.raises(UnsupportedError, match="channels_last"):
+        contributed("QLinearGlobalAveragePool", 1, (1, 4, 4, 6), channels_last=1)
+
+
+def test_qgemm() -> None:
+    feeds = {"a": whole(np.int8, 5, 8)}
+    constants = {
+        "as": np.float32(0.02),
+        "az": np.int8(4),
+        "b": whole(np.int8, 3, 8),
+        "bs": np.float32([0.01, 0.02, 0.03]),
+        "bz": np.zeros(3, np.int8),
+        "c": whole(np.int16, 3).astype(np.int32),
+        "ys": np.float32(0.1),
+        "yz": np.int8(2),
+    }
+    inputs = ["a", *constants]
+    made = graph(
+        [node("QGemm", inputs, ["y"], domain="com.microsoft", transB=1)],
+        [info("a", [5, 8], np.int8)],
+        [info("y", None, TensorProto.INT8)],
+        constants,
+    )
+    assert within(model(made, imports=[MICROSOFT]), feeds, 1)[-1] == "FULLY_CONNECTED"
+
+
+FUSED: dict[str, tuple[dict[str, tuple[int, ...]], dict[str, Any]]] = {
+    "BiasGelu": ({"x": (3, 8), "b": (8,)}, {}),
+    "FastGelu": ({"x": (3, 8), "b": (8,)}, {}),
+    "Gelu": ({"x": (3, 8)}, {}),
+    "QuickGelu": ({"x": (3, 8)}, {}),
+    "FusedMatMul": ({"a": (5, 3), "b": (4, 5)}, {"transA": 1, "transB": 1, "alpha": 0.5}),
+    "SkipLayerNormalization": (
+        {"x": (1, 3, 8), "s": (1, 3, 8), "g": (8,), "b": (8,), "c": (8,)},
+        {"epsilon": 1e-3},
+    ),
+}
+
+
+@pytest.mark.parametrize("op", FUSED)
+def test_fused_operators_of_onnx_runtime(op: str) -> None:
+    shapes, attributes = FUSED[op]
+    feeds = {k: real(*shape) for k, shape in shapes.items()}
+    made = graph(
+        [node(op, list(feeds), ["y"], domain="com.microsoft", **attributes)],
+        [info(k, v.shape) for k, v in feeds.items()],
+        ["y"],
+    )
+    data = model(made, imports=[MICROSOFT])
+    (y,), (expected,) = compiled(ew.load(data), feeds), runtime(data, feeds)
+    np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"activation": "Relu"},
+        {"activation": "LeakyRelu", "activation_params": [0.2]},
+        {"activation": "Clip", "activation_params": [-0.1, 0.3]},
+        {"activation": "Tanh"},
+    ],
+    ids=str,
+)
+def test_fused_convolution_of_onnx_runtime(attributes: dict[str, Any]) -> None:
+    feeds = {"x": real(1, 3, 6, 6), "w": real(4, 3, 3, 3), "b": real(4)}
+    made = graph(
+        [node("FusedConv", list(feeds), ["y"], domain="com.microsoft", **attributes)],
+        [info(k, v.shape) for k, v in feeds.items()],
+        ["y"],
+    )
+    data = model(made, imports=[MICROSOFT])
+    (y,), (expected,) = compiled(ew.load(data), feeds), runtime(data, feeds)
+    np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_integers_of_a_quantized_tensor_are_plain_to_other_operators() -> None:
+    """Equal compares raw values, and MaxPool keeps their scale for what follows."""
+    feeds = {"x": real(1, 2, 4, 4)}
+    nodes = [
+        node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+        node("Cast", ["q"], ["n"], to=TensorProto.INT32),
+        node("Add", ["n", "n"], ["y"]),
+        node("MaxPool", ["q"], ["m"], kernel_shape=[2, 2]),
+        node("DequantizeLinear", ["m", "s", "z"], ["w"]),
+    ]
+    made = graph(
+        nodes,
+        [info("x", [1, 2, 4, 4])],
+        [info("y", None, np.int32), "w"],
+        {"s": np.float32(0.03), "z": np.uint8(131)},
+    )
+    assert "MAX_POOL_2D" in within(model(made), feeds, 2)
+
+
+RULES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "shapes": (
+        {"s": np.float32([1, 2]), "z": np.zeros(3, np.int8)},
+        {},
+        r"scale \[2\], zero point \[3\]; they have one shape",
+    ),
+    "count": ({"s": np.ones(5, np.float32), "z": np.zeros(5, np.int8)}, {"axis": 1}, "5 scales;"),
+    "rank": (
+        {"s": np.ones((2, 2), np.float32), "z": np.zeros((2, 2), np.int8)},
+        {"axis": 1},
+        "scales have as many dimensions as the tensor where there are blocks, else one",
+    ),
+    "blocks": (
+        {"s": np.ones((4, 2), np.float32), "z": np.zeros((4, 2), np.int8)},
+        {"axis": 1, "block_size": 2},
+        r"blocks of 2 along axis 1 of \[4, 6\] take \[4, 3\]",
+    ),
+    "axis": ({"s": np.ones(6, np.float32), "z": np.zeros(6, np.int8)}, {"axis": 2}, "axis 2;"),
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("op", ["QuantizeLinear", "DequantizeLinear"])
+def test_rules(op: str, rule: str) -> None:
+    constants, attributes, message = RULES[rule]
+    x = {"x": real(4, 6) if op[0] == "Q" else whole(np.int8, 4, 6)}
+    y = [info("y", None, TensorProto.INT8 if op[0] == "Q" else TensorProto.FLOAT)]
+    with pytest.raises(ModelError, match=message):
+        ew.load(single(op, x, constants, y, 21, **attributes))
+
+
+def test_rules_of_operands() -> None:
+    with pytest.raises(ModelError, match="operand is float32; it must be uint8 or int8"):
+        ew.load(single("MatMulInteger", {"a": real(2, 2), "b": real(2, 2)}))
+    with pytest.raises(ModelError, match="to float64; it must be of 16 bits or fewer"):
+        ew.load(
+            model_with(
+                single("QuantizeLinear", {"x": real(2)}, {"s": np.float32(1)}, opset=21),
+                output_dtype=11,
+            )
+        )
