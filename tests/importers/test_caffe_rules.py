@@ -91,6 +91,9 @@ LAYERS = (
     bad("Reshape", "reshape_param { num_axes: 5 }", "axis 0, num_axes 5 of 4 dimensions"),
     bad("Reshape", "reshape_param { shape { dim: 1 dim: 0 } num_axes: 1 }", "dimension 1 is 0"),
     bad("Reshape", "reshape_param { shape { dim: 5 dim: -1 } }", "shape [5, -1] of a bottom [2, 6"),
+    bad(
+        "Reshape", f"reshape_param {{ shape {{ {'dim: 1 ' * 9} }} }}", "makes 9 dimensions; at mos"
+    ),
     bad("Tile", "tile_param { tiles: 0 }", "tiles 0; at least 1"),
     bad("ShuffleChannel", "shuffle_channel_param { group: 4 }", "4 groups of 6 channels; they"),
     bad(
@@ -217,6 +220,11 @@ NETWORKS: dict[str, tuple[str, str]] = {
         'layer { name: "a" type: "DummyData" top: "x" dummy_data_param { shape { dim: -1 } } }',
         "layer 'a' (DummyData): shape [-1]; at most 8 dimensions, none negative",
     ),
+    "constants beside 0": (
+        'layer { name: "a" type: "DummyData" top: "x" dummy_data_param { '
+        "shape { dim: 0 dim: 99999999 } } }",
+        "layer 'a' (DummyData): constants that the file does not hold add up to 99999999",
+    ),
     "large constants": (
         'layer { name: "a" type: "DummyData" top: "x" dummy_data_param { '
         "shape { dim: 20000000 } } }",
@@ -261,6 +269,11 @@ BLOBS = {
         "layer 'Bias' (Bias): blob 0: 16 bytes of elements for its shape [6]; it needs 24",
     ),
     "a negative shape": ({"shape": {"dim": [-1, -4]}, "data": [FOUR]}, "for its shape [-1, -4]"),
+    "sizes beside 0": (
+        {"shape": {"dim": [0, 2**40, 2**40]}},
+        "shape [0, 1099511627776, 1099511627776]; at most 32 dimensions and 2147483647 elements",
+    ),
+    "many dimensions": ({"shape": {"dim": [1] * 33}, "data": [bytes(4)]}, "at most 32 dimensions"),
     "another type": (
         {"shape": {"dim": [4]}, "raw_data": FOUR, "raw_data_type": 3},
         "layer 'Bias' (Bias): blob 0: raw_data_type 3; supported are DOUBLE, FLOAT, FLOAT16",

@@ -151,7 +151,7 @@ class _Network:
                     f"{layer.what}: shape {list(shape)}; at most {MAX_RANK} dimensions, none "
                     "negative"
                 )
-            self._charge(layer.what, math.prod(shape))
+            self._charge(layer.what, math.prod(max(d, 1) for d in shape))
             self.scope[name] = self.b.constant(np.full(shape, value, np.float32), name)
 
     def _charge(self, what: str, count: int) -> None:

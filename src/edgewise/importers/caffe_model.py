@@ -29,6 +29,9 @@ HDF5 = b"\x89HDF"
 MAX_MESSAGE = 200
 """Characters of a message of protobuf that are repeated."""
 
+MAX_AXES, MAX_SIZE = 32, 2**31 - 1
+"""Of a blob, in Caffe."""
+
 PHASE = 1
 """The phase whose network is read: TEST."""
 
@@ -183,6 +186,10 @@ def blob_array(blob: Any, what: str) -> Array:
     elif blob.double_data:
         kind, data = "<f8", b"".join(blob.double_data)
     shape, size = blob_shape(blob), np.dtype(kind).itemsize
+    if len(shape) > MAX_AXES or math.prod(max(d, 1) for d in shape) > MAX_SIZE:
+        raise ModelError(
+            f"{what}: shape {list(shape)}; at most {MAX_AXES} dimensions and {MAX_SIZE} elements"
+        )
     if min(shape, default=0) < 0 or math.prod(shape) * size != len(data):
         raise ModelError(
             f"{what}: {len(data)} bytes of elements for its shape {list(shape)}; it needs "

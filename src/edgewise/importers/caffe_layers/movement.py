@@ -8,6 +8,7 @@ import math
 from ... import ops
 from ...dtype import DType
 from ...graph import Value
+from ..builder import MAX_RANK
 from ..caffe_call import MANY, LayerCall, Results, Row
 from ..channels_first import part
 
@@ -92,6 +93,8 @@ def reshape(call: LayerCall) -> Value:
                 raise call.error(f"shape {new}: dimension {i} is 0, but the bottom has no such one")
             new[i] = shape[start + i]
     whole = [*shape[:start], *new, *shape[end:]]
+    if len(whole) > MAX_RANK:
+        raise call.error(f"shape {new} makes {len(whole)} dimensions; at most {MAX_RANK}")
     rest = math.prod(size for size in whole if size != -1)
     if whole.count(-1) == 1 and rest > 0:
         whole[whole.index(-1)] = math.prod(shape) // rest
