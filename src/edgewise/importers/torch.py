@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -71,10 +72,13 @@ def load_program(data: bytes, path: str) -> Program:
     archive = checked(data, path)
     torch = torch_module("reading .pt2 files")
     try:
+        logging.getLogger("torch.export").disabled = True  # it repeats what it raises
         with _quiet():
             found = torch.export.load(io.BytesIO(archive))
     except Exception as error:  # whatever PyTorch raises for what it cannot read
         raise ModelError(f"PyTorch {torch.__version__} cannot read it: {_line(error)}") from error
+    finally:
+        logging.getLogger("torch.export").disabled = False
     return Program(torch, found, {})
 
 
@@ -317,6 +321,7 @@ class _Sizes:
         self.program = program
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.open: dict[str, tuple[int, ...]] = {}
+        self.symbols: dict[str, int] = {}
         self._found: dict[Any, int] = {}
         user = set(program.exported.graph_signature.user_inputs)
         values = {n.name: n.meta["val"] for n in inputs if n.name in user}
@@ -324,7 +329,6 @@ class _Sizes:
         self._check_names(shapes, tensors, "input")
         for name, value in tensors.items():
             self._bind(name, value, shapes.get(name), dims)
-        self.symbols = {self._name(s): n for s, n in self._found.items()}
         self._check_names(dims, self.symbols, "symbolic dimension")
         for name, value in tensors.items():
             shape = tuple(self._size(d) for d in value.shape)
@@ -366,17 +370,17 @@ class _Sizes:
                 continue
             expression = d.node.expr
             for symbol in expression.free_symbols:
-                chosen = dims.get(self._name(symbol))
+                label = self._name(symbol)
+                chosen = dims.get(label, self.symbols.get(label))
                 if given is not None and expression == symbol:
                     chosen = given[i]
                 if chosen is None:
-                    if symbol in self._found:
-                        continue
                     chosen = _hint(d, symbol)
-                if self._found.setdefault(symbol, chosen) != chosen:
+                self._found.setdefault(symbol, chosen)
+                if self.symbols.setdefault(label, chosen) != chosen:
                     raise InputError(
-                        f"input {name!r}: {chosen} for dimension {self._name(symbol)!r}, which is "
-                        f"{self._found[symbol]} elsewhere"
+                        f"input {name!r}: {chosen} for dimension {label!r}, which is "
+                        f"{self.symbols[label]} elsewhere"
                     )
 
     def _size(self, d: Any) -> int:

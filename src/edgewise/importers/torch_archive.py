@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
+import struct
 import zipfile
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -46,6 +48,9 @@ _EXPRESSION = re.compile(
     r"|ToFloat|CeilToInt|FloorToInt|Eq|Ne|Lt|Le|Gt|Ge|Not|And|Or)\("
     r"|'[a-z]+\d+'|\w+=True|true|false|-?\d{1,18}|[(),\s])*"
 )
+_BROKEN = (zipfile.BadZipFile, struct.error, NotImplementedError, OSError, EOFError, ValueError)
+"""What zipfile raises for archives that it cannot read."""
+
 _FOREIGN = {"as_graph": "graphs inside of the graph", "as_custom_obj": "objects of other classes"}
 _CONTAINERS = ("builtins.tuple", "builtins.list", "builtins.dict", None)
 
@@ -63,7 +68,7 @@ def checked(data: bytes, path: str) -> bytes:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             return _rewritten(_records(archive, path))
-    except (zipfile.BadZipFile, NotImplementedError, OSError, EOFError) as error:
+    except _BROKEN as error:
         raise ModelError(f"it is no sound zip archive: {error}") from error
     except RecursionError as error:
         raise ModelError("its JSON is nested too deep") from error
@@ -82,6 +87,8 @@ def _weights(path: str) -> UnsupportedError:
 def _records(archive: zipfile.ZipFile, path: str) -> dict[str, bytes]:
     """What the archive holds, by names without its first folder."""
     infos = archive.infolist()
+    if min((info.header_offset for info in infos), default=1):
+        raise ModelError("it is no sound zip archive: it does not begin with its first record")
     names = {info.filename.partition("/")[2]: info for info in infos}
     if "archive_format" not in names:
         if {"constants.pkl", "code"} & {n.partition("/")[0] for n in names}:
@@ -149,20 +156,32 @@ def _payload(tensor: str, entry: dict[str, Any], folder: str, records: Mapping[s
     if path not in records or "/" in str(entry.get("path_name")):
         raise ModelError(f"{what}: the archive has no record {path!r}")
     meta = _dict(entry["tensor_meta"], what)
-    count, size = 1, ITEM_SIZES.get(meta.get("dtype", 0))
+    size = ITEM_SIZES.get(meta.get("dtype", 0))
     if size is None:
         raise UnsupportedError(f"{what}: element type {meta.get('dtype')}")
-    for field in ("sizes", "strides"):
-        if not isinstance(meta.get(field), list):
-            raise ModelError(f"{what}: {field} are {meta.get(field)}; they are a list")
-    for n in meta["sizes"]:
-        n = _dict(n, what).get("as_int")
-        if type(n) is not int or n < 0:
-            raise ModelError(f"{what}: a dimension is {n}; it must be a whole number")
-        count *= n
-    if count * size > len(records[path]):
-        raise ModelError(f"{what}: {count * size} bytes; its record has {len(records[path])}")
+    sizes, strides = (_numbers(meta, field, what) for field in ("sizes", "strides"))
+    (offset,) = _numbers({"offset": [meta.get("storage_offset")]}, "offset", what)
+    if len(strides) != len(sizes):
+        raise ModelError(f"{what}: {len(sizes)} sizes and {len(strides)} strides; as many of each")
+    last = offset + sum((n - 1) * s for n, s in zip(sizes, strides, strict=True))
+    needed = size * max(math.prod(sizes), last + 1 if 0 not in sizes else 0)
+    if needed > len(records[path]):
+        raise ModelError(f"{what}: {needed} bytes; its record has {len(records[path])}")
     return path
+
+
+def _numbers(meta: Mapping[str, Any], field: str, what: str) -> list[int]:
+    """Sizes or places in elements; none is symbolic or negative."""
+    given = meta.get(field)
+    if not isinstance(given, list):
+        raise ModelError(f"{what}: {field} are {given}; they are a list")
+    found: list[int] = []
+    for entry in given:
+        n = _dict(entry, what).get("as_int")
+        if type(n) is not int or n < 0:
+            raise ModelError(f"{what}: {field} hold {n}; it must be a whole number")
+        found.append(n)
+    return found
 
 
 def _model(model: Any) -> Any:
@@ -214,7 +233,7 @@ def _is_expression(text: str) -> bool:
 
 
 def _is_structure(text: str) -> bool:
-    """Whether a text describes nested tuples, lists and dicts."""
+    """Whether text describes nested tuples, lists and dicts."""
     try:
         specs = json.loads(text)[1:]
     except (ValueError, TypeError):
