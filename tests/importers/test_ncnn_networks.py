@@ -99,6 +99,29 @@ def test_weights_may_be_named_instead(network: tuple[Path, Graph, Array], tmp_pa
         load(copy, shapes=shapes)
 
 
+@pytest.mark.parametrize("name", ["anomaly_float", "resnet8_cifar10_float"])
+def test_networks_written_as_ncnn_files(name: str, tmp_path: Path) -> None:
+    """The benchmarks' writer and this reader agree on what a .tflite network is."""
+    pytest.importorskip("onnx")
+    from benchmarks.networks.ncnn_export import export_ncnn
+
+    folder = data_folder()
+    if folder is None:
+        pytest.skip("no data folder: set EDGEWISE_DATA to the folder that holds models/")
+    original = load(folder / "models" / f"{name}.tflite")
+    written = export_ncnn(original)
+    path = tmp_path / "net.param"
+    path.write_bytes(written.parameters)
+    path.with_suffix(".bin").write_bytes(written.weights)
+    (port,), (out,) = written.inputs, written.outputs
+    x = np.random.default_rng(4).random(original.inputs[0].type.shape, np.float32)
+    (expected,) = outputs(original, x)
+    given = np.ascontiguousarray(port.given(x))
+    (found,) = outputs(load(path, shapes={port.name: given.shape}), given)
+    found = out.taken(found) if out.first else found
+    assert relative_difference(found.reshape(expected.shape), expected) < 1e-5
+
+
 REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "no weights": (lambda p: Ncnn(p / "alone.param"), r"--against ncnn: .*alone.bin: no such file"),
     "broken": (lambda p: Ncnn(p / "broken.param"), r"--against ncnn: cannot read .*broken.param"),
