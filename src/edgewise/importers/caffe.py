@@ -84,7 +84,7 @@ class _Network:
         self.no_weights = weights if isinstance(weights, InputError) else None
         self.blobs = {} if self.no_weights else weights_of(weights)
         self.layers = without_training(layers_of(net, self.is_alone), source.shapes)
-        self.outputs = outputs_of(self.layers)
+        self.outputs = dict.fromkeys(outputs_of(self.layers))
         self.last = {top: i for i, layer in enumerate(self.layers) for top in layer.tops}
         self.scope: dict[str, Value] = {}
         self.inputs: set[str] = set()

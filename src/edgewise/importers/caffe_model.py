@@ -115,7 +115,8 @@ def layers_of(net: Any, is_snapshot: bool) -> list[Layer]:
     if net.layer and net.layers:
         raise ModelError("it has both 'layer' and 'layers'; a network has one of them")
     found = [_layer(message, i) for i, message in enumerate(net.layer or net.layers)]
-    return [layer for layer in found if is_snapshot or _is_included(layer, net.state)]
+    level, stages = net.state.level, frozenset(net.state.stage)
+    return [layer for layer in found if is_snapshot or _is_included(layer, level, stages)]
 
 
 def _layer(message: Any, i: int) -> Layer:
@@ -132,24 +133,23 @@ def _layer(message: Any, i: int) -> Layer:
     )
 
 
-def _is_included(layer: Layer, state: Any) -> bool:
+def _is_included(layer: Layer, level: int, stages: frozenset[str]) -> bool:
     """Whether a layer's rules of ``include`` or ``exclude`` let it into the phase TEST."""
     message = layer.message
     if message.include and message.exclude:
         raise ModelError(f"{layer.what}: it has both include and exclude; a layer has one of them")
     if message.include:
-        return any(_meets(rule, state) for rule in message.include)
-    return not any(_meets(rule, state) for rule in message.exclude)
+        return any(_meets(rule, level, stages) for rule in message.include)
+    return not any(_meets(rule, level, stages) for rule in message.exclude)
 
 
-def _meets(rule: Any, state: Any) -> bool:
+def _meets(rule: Any, level: int, stages: frozenset[str]) -> bool:
     if rule.HasField("phase") and rule.phase != PHASE:
         return False
-    if rule.HasField("min_level") and state.level < rule.min_level:
+    if rule.HasField("min_level") and level < rule.min_level:
         return False
-    if rule.HasField("max_level") and state.level > rule.max_level:
+    if rule.HasField("max_level") and level > rule.max_level:
         return False
-    stages = set(state.stage)
     return stages.issuperset(rule.stage) and stages.isdisjoint(rule.not_stage)
 
 
