@@ -177,6 +177,8 @@ class Builder:
 
     def slice(self, x: Value, axis: int, begin: int, size: int) -> Value:
         """``size`` elements of ``x`` along one axis; of a constant, at once."""
+        if size == x.type.shape[axis]:
+            return x
         source = self.quantized(x)
         if source is not None:
             return self.dequantize(self.slice(source, axis, begin, size), x.type.dtype)

@@ -100,7 +100,7 @@ def equal_parts(call: Call, size: int, count: int) -> list[int]:
 
 def parts_of(call: Call, x: Value, axis: int, sizes: Sequence[int]) -> list[Value]:
     """Parts of x along an axis, one after another."""
-    if x.data is not None:
+    if x.data is not None or 0 in sizes or call.b.quantized(x) is not None:
         ends = np.cumsum([0, *sizes])
         return [part(call.b, x, axis, int(end), n) for end, n in zip(ends[:-1], sizes, strict=True)]
     return list(call.b.add(ops.SplitV(axis, tuple(sizes)), [x]))
