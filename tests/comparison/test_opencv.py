@@ -110,6 +110,13 @@ def test_outputs_without_a_layer(tmp_path: Path) -> None:
         OpenCV(path)
 
 
+def test_weights_of_another_name(path: Path) -> None:
+    weights = path.with_suffix(".caffemodel").rename(path.with_name("other.caffemodel"))
+    graph = ew.load(path, weights=weights)
+    with pytest.raises(InputError, match=r"it wants both files by one name; no .*net\.caffemodel"):
+        open_peer("opencv", path, graph)
+
+
 def test_formats_that_it_does_not_read(tmp_path: Path) -> None:
     path = tmp_path / "net.param"
     path.write_text("7767517\n1 1\nInput x 0 1 x\n")

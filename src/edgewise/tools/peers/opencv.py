@@ -46,6 +46,9 @@ class OpenCV:
         self.format = format_of(model).name
         if self.format not in READERS:
             raise InputError(f"--against opencv: it reads no {self.format} files")
+        for path in _files(model) if self.format == CAFFE else ():
+            if not path.is_file():
+                raise InputError(f"--against opencv: it wants both files by one name; no {path}")
         graph = load(model)
         try:
             self._net = READERS[self.format](self._cv.dnn, model)
@@ -132,14 +135,13 @@ class OpenCVTensors:
         return dict(zip(self._peer.wanted, self._peer.run(arrays), strict=True))
 
 
-def _read_caffe(dnn: Any, model: Path) -> Any:
-    return dnn.readNetFromCaffe(
-        str(model.with_suffix(".prototxt")), str(model.with_suffix(".caffemodel"))
-    )
+def _files(model: Path) -> tuple[Path, Path]:
+    """Both files of a Caffe network."""
+    return model.with_suffix(".prototxt"), model.with_suffix(".caffemodel")
 
 
 READERS: Mapping[str, Callable[[Any, Path], Any]] = {
-    CAFFE: _read_caffe,
+    CAFFE: lambda dnn, model: dnn.readNetFromCaffe(*map(str, _files(model))),
     ONNX: lambda dnn, model: dnn.readNetFromONNX(str(model)),
     TFLITE: lambda dnn, model: dnn.readNetFromTFLite(str(model)),
 }
