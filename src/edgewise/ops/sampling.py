@@ -62,7 +62,7 @@ def sampled(
         low, high = (0.0, size - 1.0) if align_corners else (-0.5, size - 0.5)
         at = np.rint(place) if mode == "nearest" else place
         outside = (at < low) | (at > high)
-        if padding == "border":
+        if padding == "border" and mode != "cubic":
             at = np.where(outside, np.clip(at, 0, size - 1), at)
         elif padding == "reflection":
             at = np.where(outside, reflected(at, low, high), at)
@@ -194,32 +194,35 @@ class RoiAlign(_Regions):
     def reference(
         self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
     ) -> list[Array]:
-        x, rois, indices = arrays[0].astype(np.float64), arrays[1].astype(np.float64), arrays[2]
+        x, rois, indices = arrays[0].astype(np.float64), arrays[1].astype(np.float32), arrays[2]
         self.check_batch(indices, len(x))
         y = np.zeros(outputs[0].shape, outputs[0].dtype.numpy)
         for r, (roi, n) in enumerate(zip(rois, indices, strict=True)):
-            left, top, right, bottom = roi * self.scale - (0.5 if self.half_pixel else 0.0)
+            offset = np.float32(0.5 if self.half_pixel else 0)
+            left, top, right, bottom = roi * np.float32(self.scale) - offset
             sides = []
             for start, extent, cells, pixels in (
                 (top, bottom - top, self.size[0], x.shape[2]),
                 (left, right - left, self.size[1], x.shape[3]),
             ):
-                length = extent if self.half_pixel else max(extent, 1.0)
+                length = extent if self.half_pixel else max(extent, np.float32(1))
                 sides.append(self._taps(start, length, cells, pixels))
             y[r] = self._cells(x[int(n)], *sides)
         return [y]
 
     def _taps(
-        self, start: float, length: float, cells: int, pixels: int
+        self, start: np.float32, length: np.float32, cells: int, pixels: int
     ) -> list[tuple[npt.NDArray[np.int64], Floats]]:
-        """Two pixels and weights [cells, samples] along one side."""
-        wanted = self.sampling or math.ceil(np.clip(length / cells, 0, MAX_SAMPLES))
+        """Two pixels and weights [cells, samples] along one side, at places of float32."""
+        wanted = self.sampling or math.ceil(np.clip(length / np.float32(cells), 0, MAX_SAMPLES))
         if wanted * cells > MAX_SAMPLES:
             raise RunError(f"{self.name}: a region of {length} pixels; it is too large")
-        step = length / cells
-        at = start + (np.arange(cells)[:, None] + (np.arange(wanted) + 0.5) / max(wanted, 1)) * step
+        step = length / np.float32(cells)
+        cell = np.arange(cells, dtype=np.float32)[:, None] * step
+        within = (np.arange(wanted, dtype=np.float32) + np.float32(0.5)) * step
+        at = start + cell + within / np.float32(max(wanted, 1))
         inside = (at >= -1) & (at <= pixels)
-        at = np.clip(at, 0, pixels - 1)
+        at = np.clip(at, 0, pixels - 1).astype(np.float64)
         low = np.floor(at).astype(np.int64)
         high = np.minimum(low + 1, pixels - 1)
         return [(low, (1 - (at - low)) * inside), (high, (at - low) * inside)]

@@ -81,9 +81,9 @@ class Layer:
         return product(self.call, x, self.call.b.transpose(weights, (1, 0)), bias)
 
     def function(self, i: int) -> Function:
-        """Activation ``i``, of what clip leaves."""
+        """Activation ``i``, of what clip leaves; the state of a cell is not clipped."""
         name, alpha, beta = self.activations[i]
-        call, limit = self.call, self.call.real("clip", 0.0)
+        call, limit = self.call, self.call.real("clip", 0.0) if i < 2 else 0.0
 
         def apply(x: Value) -> Value:
             if limit > 0:

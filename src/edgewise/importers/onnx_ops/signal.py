@@ -9,7 +9,8 @@ import numpy as np
 
 from ... import ops
 from ...dtype import DType
-from ...graph import Array, Value
+from ...errors import GraphError
+from ...graph import Array, TensorType, Value
 from ..onnx_call import Call, Row
 from .products import product
 
@@ -36,7 +37,10 @@ def dft(call: Call) -> Value:
 
 def transform(call: Call, x: Value, op: ops.Dft) -> Value:
     """A matrix product for short signals of float32, else the operator."""
-    (out,) = op.infer([x.type])
+    try:
+        (out,) = op.infer([x.type])
+    except GraphError as error:
+        raise call.error(f"{error}") from error
     parts, size = x.type.shape[-1], x.type.shape[op.axis]
     count = out.shape[op.axis] * out.shape[-1]
     if x.type.dtype is not DType.FLOAT32 or size * parts * count > MAX_PRODUCT:
@@ -59,8 +63,6 @@ def matrix(op: ops.Dft, size: int, parts: int) -> Array:
 
 
 def _transformed(op: ops.Dft, x: Array) -> Array:
-    from ...graph import TensorType
-
     given = TensorType(x.shape, DType.FLOAT64)
     (y,) = op.reference([x], [given], op.infer([given]))
     return y
