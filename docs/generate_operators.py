@@ -25,6 +25,7 @@ from edgewise.dtype import DType, QParams
 from edgewise.errors import EdgewiseError
 from edgewise.graph import Graph, Node, TensorType
 from edgewise.importers import load
+from edgewise.importers.onnx_ops import operators as onnx_operators
 from edgewise.importers.tflite_ops import CUSTOM, OPERATORS
 from edgewise.kernels.copy import FillBorder
 from edgewise.kernels.isa import ISAS, Isa
@@ -35,8 +36,9 @@ from edgewise.plan import Plan, Step
 from edgewise.runtime import plan_for
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests/importers")]
+sys.path[:0] = [str(ROOT / part) for part in ("tests", "tests/importers", "tests/suites")]
 
+from onnx_nodes import VERSION, Kind, exceptions, kept_counts  # noqa: E402
 from test_tflite_operators import CASES, ELSEWHERE, Case  # noqa: E402
 
 from test_program import CASES as PROGRAMS  # noqa: E402
@@ -253,6 +255,33 @@ def introduction(count: int) -> list[str]:
     ]
 
 
+def onnx() -> list[str]:
+    """What is read of ONNX files, and how many of the `onnx` package's tests pass."""
+    rows = [
+        [kind, str(tests), str(passed), f"{100 * passed / tests:.1f} %"]
+        for kind, (tests, passed) in kept_counts().items()
+    ]
+    return [
+        f"## The {len(onnx_operators())} operators of ONNX files that are read",
+        "",
+        f"Of the standard domain, opset 7 and later: {code(sorted(onnx_operators()))}.",
+        "",
+        "`python -m tests.suites.onnx_nodes` runs the operator tests of the `onnx` package",
+        f"{VERSION} and prints how many pass, at their own tolerance;",
+        "`tests/suites/test_onnx_nodes.py` holds these numbers:",
+        "",
+        *table(["tests", "number", "pass", "share"], rows),
+        "",
+        f"*{Kind.COUNTED.value}* are those of one operator that quantizes, or that has float32",
+        "tensors and no other floats among its inputs and outputs. Left out are operators on",
+        "strings, sequences and encoded images, and other domains (training, machine learning,",
+        "preview). Those that do not pass:",
+        "",
+        *table(["test", "why"], (list(pair) for pair in sorted(exceptions().items()))),
+        "",
+    ]
+
+
 def page() -> str:
     """The text of docs/operators.md."""
     kernels: Kernels = defaultdict(set)
@@ -288,6 +317,7 @@ def page() -> str:
         "",
         *table(["case", "operator", "inputs"], fallbacks),
         "",
+        *onnx(),
         "## Epilogues",
         "",
         "What one kernel computes together, as `EPILOGUES` and, of float32 alone,",

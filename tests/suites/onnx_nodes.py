@@ -30,6 +30,9 @@ from edgewise.graph import Graph
 Array = npt.NDArray[Any]
 Run = Callable[[Graph, Sequence[Array]], Sequence[Array]]
 
+VERSION = "1.23.2"
+"""The version of the package whose tests these files are about."""
+
 EXCEPTIONS, COUNTS = (
     Path(__file__).with_name(f"onnx_{name}.csv") for name in ("exceptions", "counts")
 )
