@@ -26,7 +26,7 @@ from .torch_archive import checked
 from .torch_call import dtype_of
 from .torch_ops import row_of
 from .torch_ops.generate import tensor
-from .torch_reading import Reading, declared, labels_of, target_name
+from .torch_reading import QUANTIZED, Reading, declared, labels_of, target_name
 
 QUIET = (
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",
@@ -213,7 +213,10 @@ class Program:
         chosen: tuple[Shapes, Mapping[str, int]],
     ) -> Graph:
         pairs = [(label, _tensor(b, scope.get(value, value))) for label, value in outputs]
-        metadata = {"dims": sizes.symbols}
+        metadata: dict[str, Any] = {"dims": sizes.symbols}
+        nodes = self.exported.graph.nodes
+        if any(target_name(n.target).startswith(QUANTIZED) for n in nodes):
+            metadata["quantization"] = "qdq"
         graph = b.graph(pairs, name, metadata, sizes.open)
         after = {
             spec.target: scope[node]

@@ -28,7 +28,9 @@ CONFIGS = {
 }
 """The lists of tensors, and the folder of each."""
 
-ITEM_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 2, 7: 4, 8: 8, 9: 4, 10: 8, 11: 16, 12: 1, 13: 2}
+ITEM_SIZES = dict(
+    zip(map(str, range(1, 14)), (1, 1, 2, 4, 8, 2, 4, 8, 4, 8, 16, 1, 2), strict=True)
+)
 """Bytes of an element by its number in the schema's ScalarType."""
 
 MAX_DEPTH = 64
@@ -156,7 +158,7 @@ def _payload(tensor: str, entry: dict[str, Any], folder: str, records: Mapping[s
     if path not in records or "/" in str(entry.get("path_name")):
         raise ModelError(f"{what}: the archive has no record {path!r}")
     meta = _dict(entry["tensor_meta"], what)
-    size = ITEM_SIZES.get(meta.get("dtype", 0))
+    size = ITEM_SIZES.get(str(meta.get("dtype")))
     if size is None:
         raise UnsupportedError(f"{what}: element type {meta.get('dtype')}")
     sizes, strides = (_numbers(meta, field, what) for field in ("sizes", "strides"))

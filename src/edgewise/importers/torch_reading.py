@@ -33,6 +33,9 @@ CHECKS = (
 )
 """Operators that only check what holds for every call, or what the module's author asserts."""
 
+QUANTIZED = "quantized_decomposed::"
+"""How names of the operators begin that quantize and dequantize."""
+
 MAX_TOLD = 12
 
 
