@@ -1,0 +1,140 @@
+"""Loads and runs mutated ncnn networks under the limits of ``fuzz_worker``.
+
+    python fuzz_ncnn_worker.py FIRST COUNT PARAM...
+
+Each .param has its .bin beside it; either of the two is mutated.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from fuzz_worker import SECONDS, exercise, limit_memory
+
+from edgewise.errors import InputError, ModelError
+from edgewise.importers import load
+from edgewise.importers.ncnn_types import TYPES
+from mutate import Source, mutant
+
+NUMBERS = ("0", "1", "2", "3", "4", "5", "7", "9", "64", "255", "65536", "16777216", "2147483647")
+NUMBERS += ("-1", "-2", "-233", "-234", "-2147483648", "0.5", "-1e30", "3.4e38", "nan", '"0w"')
+
+Lines = list[list[str]]
+Change = Callable[[random.Random, Lines, Lines], None]
+
+
+def change_values(rng: random.Random, rows: Lines, other: Lines) -> None:
+    """Parameters get other values."""
+    places = [(row, i) for row in rows for i, word in enumerate(row) if "=" in word]
+    for _ in range(rng.choice((1, 1, 2, 4)) if places else 0):
+        row, i = rng.choice(places)
+        key, _, value = row[i].partition("=")
+        parts = value.split(",")
+        parts[rng.randrange(len(parts))] = rng.choice(NUMBERS)
+        row[i] = f"{key}={','.join(parts)}"
+
+
+def add_values(rng: random.Random, rows: Lines, other: Lines) -> None:
+    key = rng.choice((*range(32), -23300, -23303, -23309, -23310))
+    value = rng.choice(NUMBERS) if key >= 0 else f"2,{rng.choice(NUMBERS)},{rng.choice(NUMBERS)}"
+    rng.choice(rows).append(f"{key}={value}")
+
+
+def remove_words(rng: random.Random, rows: Lines, other: Lines) -> None:
+    row = rng.choice(rows)
+    del row[rng.randrange(len(row))]
+
+
+def change_types(rng: random.Random, rows: Lines, other: Lines) -> None:
+    rng.choice(rows)[0] = rng.choice(TYPES)
+
+
+def change_names(rng: random.Random, rows: Lines, other: Lines) -> None:
+    row = rng.choice(rows)
+    words = rng.choice(rng.choice((rows, other)))
+    row[rng.randrange(len(row))] = rng.choice(words)
+
+
+def move_layers(rng: random.Random, rows: Lines, other: Lines) -> None:
+    i, j = rng.randrange(len(rows)), rng.randrange(len(rows))
+    if rng.random() < 0.3:
+        rows.insert(i, list(rng.choice(other)))
+    else:
+        rows[i], rows[j] = rows[j], rows[i]
+
+
+CHANGES: Sequence[Change] = (
+    change_values,
+    change_values,
+    change_values,
+    add_values,
+    remove_words,
+    change_types,
+    change_names,
+    move_layers,
+)
+
+
+def layers_of(path: Path) -> Lines:
+    return [row for line in path.read_text().split("\n")[2:] if (row := line.split())]
+
+
+def changed(rng: random.Random, path: Path, other: Path) -> bytes:
+    """A .param with layers changed."""
+    rows, others = layers_of(path), layers_of(other)
+    for _ in range(rng.choice((1, 1, 1, 2, 3))):
+        rows = [row for row in rows if row] or [["Input"]]
+        rng.choice(CHANGES)(rng, rows, others)
+    text = [b"7767517", b"%d 9" % len(rows), *(" ".join(row).encode() for row in rows)]
+    return b"\n".join(text)
+
+
+def mutated(files: Sequence[Path], seed: int) -> tuple[bytes, bytes]:
+    """A .param and a .bin, one of which is broken."""
+    rng = random.Random(seed)
+    path, other = rng.choice(files), rng.choice(files)
+    network, weights = path.read_bytes(), path.with_suffix(".bin").read_bytes()
+    kind = rng.random()
+    if kind < 0.75 and not {path.stem, other.stem} & {"binary"}:
+        return changed(rng, path, other), weights
+    if kind < 0.9 or not weights:
+        return mutant([Source(network, ((0, len(network)),))], seed), weights
+    return network, mutant([Source(weights, ((0, len(weights)),))], seed)
+
+
+def main(first: int, count: int, files: Sequence[Path]) -> None:
+    for path in files:
+        load(path)
+    limit_memory()
+    loaded = 0
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "mutant.bin"
+        for seed in range(first, first + count):
+            print(seed, flush=True)
+            network, weights = mutated(files, seed)
+            path.write_bytes(weights)
+            signal.setitimer(signal.ITIMER_PROF, SECONDS)
+            try:
+                graph = load(network, weights=path)
+            except ModelError:
+                continue
+            except InputError as error:  # the shape is gone, or what is left shows another format
+                if not re.search("states no shape of it|files have none", str(error)):
+                    raise
+                continue
+            exercise(graph)
+            loaded += 1
+    signal.setitimer(signal.ITIMER_PROF, 0)
+    print(f"loaded {loaded}", flush=True)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), [Path(file) for file in sys.argv[3:]])
