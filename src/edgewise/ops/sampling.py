@@ -22,7 +22,7 @@ Floats = npt.NDArray[np.float64]
 MODES = ("nearest", "linear", "cubic")
 PADDINGS = ("zeros", "border", "reflection")
 CUBIC = -0.75
-MAX_SAMPLES = 2**24
+MAX_SAMPLES = 2**22
 """The most places that one region is read at."""
 
 
@@ -160,6 +160,10 @@ class _Regions(Op):
         self.require(0 not in x.shape[2:], f"input {list(x.shape)} has no pixels")
         return (result(self, (rois.shape[0], x.shape[1], *self.size), x.dtype),)
 
+    def check_finite(self, rois: Array) -> None:
+        if not np.isfinite(rois).all():
+            raise RunError(f"{self.name}: rois that are not finite")
+
     def check_batch(self, indices: Array, count: int) -> None:
         if indices.size and not 0 <= indices.min() <= indices.max() < count:
             raise RunError(
@@ -195,6 +199,7 @@ class RoiAlign(_Regions):
         self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
     ) -> list[Array]:
         x, rois, indices = arrays[0].astype(np.float64), arrays[1].astype(np.float32), arrays[2]
+        self.check_finite(rois)
         self.check_batch(indices, len(x))
         y = np.zeros(outputs[0].shape, outputs[0].dtype.numpy)
         for r, (roi, n) in enumerate(zip(rois, indices, strict=True)):
@@ -214,7 +219,7 @@ class RoiAlign(_Regions):
         self, start: np.float32, length: np.float32, cells: int, pixels: int
     ) -> list[tuple[npt.NDArray[np.int64], Floats]]:
         """Two pixels and weights [cells, samples] along one side, at places of float32."""
-        wanted = self.sampling or math.ceil(np.clip(length / np.float32(cells), 0, MAX_SAMPLES))
+        wanted = self.sampling or math.ceil(np.clip(length / np.float32(cells), 0, 2 * MAX_SAMPLES))
         if wanted * cells > MAX_SAMPLES:
             raise RunError(f"{self.name}: a region of {length} pixels; it is too large")
         step = length / np.float32(cells)
@@ -269,8 +274,7 @@ class MaxRoiPool(_Regions):
     ) -> list[Array]:
         x, rois = arrays
         y = np.zeros(outputs[0].shape, outputs[0].dtype.numpy)
-        if not np.isfinite(rois).all():
-            raise RunError(f"{self.name}: rois that are not finite")
+        self.check_finite(rois)
         self.check_batch(rois[:, 0], len(x))
         for r, (n, *box) in enumerate(rois.astype(np.float64)):
             scaled = [math.floor(v * self.scale + 0.5) for v in box]
