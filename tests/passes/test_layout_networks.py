@@ -10,7 +10,7 @@ from nchw import moved
 from small_graphs import check
 
 import edgewise as ew
-from edgewise.graph import Graph
+from edgewise.graph import Graph, Shapes
 from edgewise.passes import PIPELINE, choose_layout, minimize_transposes, optimize
 
 pytestmark = pytest.mark.data
@@ -27,9 +27,9 @@ ONE_INPUT = (
 NONE = ("basic_pitch_float.onnx", "basic_pitch_float.tflite", "mnist_cnn_float.onnx")
 
 
-def before(path: Path) -> Graph:
+def before(path: Path, shapes: Shapes | None = None) -> Graph:
     """A network as the pass meets it."""
-    graph = ew.load(path)
+    graph = ew.load(path, shapes=shapes)
     for step in takewhile(lambda step: step is not minimize_transposes, PIPELINE):
         graph = step(graph)
     return graph
@@ -57,6 +57,14 @@ def test_outputs_are_turned_where_the_file_wants_it(data: Path) -> None:
         "output '758'",
         "output '758'",
     ]
+
+
+def test_halves_of_shuffled_channels_are_slices(data: Path) -> None:
+    path = data / "models" / "fastestdet_float.param"
+    report = choose_layout(before(path, {"input.1": (1, 3, 352, 352)}))[1]
+    assert report.proven
+    assert len(report.remaining) == 3
+    assert report.absorbed > report.nbytes
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from edgewise.ops import (
     Reshape,
     ResizeNearestNeighbor,
     Softmax,
+    StridedSlice,
     Transpose,
     TransposeConv,
 )
@@ -111,6 +112,27 @@ def test_two_shuffles_meet_in_the_same_weights() -> None:
     graph = net.graph(net.each(Conv2D(), joined, net.weights(4, 1, 1, 2 * C)))
     after = check(apply, graph, tolerance=1e-5)
     assert turns(after) == []
+
+
+def test_halves_of_a_shuffle_are_taken_in_steps() -> None:
+    """As in ShuffleNet v2, whose halves go different ways."""
+    net = Nchw()
+    y = shuffled(net, image(net), 6, 2)
+    size, ones = (2, 4, 4, 6), (1, 1, 1, 1)
+    left = net.each(StridedSlice((0, 0, 0, 0), size, ones), y)
+    right = net.each(StridedSlice((0, 0, 0, 11), size, (1, 1, 1, -1)), y)
+    after = check(apply, net.graph(left, right), tolerance=1e-5)
+    assert turns(after) == []
+    assert [node.op for node in after.nodes] == [
+        StridedSlice((0, 0, 0, 0), size, (1, 1, 1, 2)),
+        StridedSlice((0, 0, 0, 11), size, (1, 1, 1, -2)),
+    ]
+
+
+def test_parts_that_lie_unevenly_stay() -> None:
+    net = Nchw()
+    y = shuffled(net, image(net), 6, 2)
+    stays(net, net.each(StridedSlice((0, 0, 0, 4), (2, 4, 4, 4), (1, 1, 1, 1)), y))
 
 
 def stays(net: Net, *outputs: Value) -> None:
@@ -203,6 +225,8 @@ def test_random_networks_keep_their_results(data: st.DataObject) -> None:
         "requantize": lambda x: each(Quantize(), x) if dtype is INT8 else x,
         "join": joined,
         "stack": lambda x: dense(net, each(Concatenation(1), x, each(Relu(), x)), 3),
+        "half": lambda x: each(StridedSlice((0, 0, 0, 6), (2, 4, 4, 6), (1, 1, 1, 1)), x),
+        "corner": lambda x: each(StridedSlice((0, 1, 0, 0), (2, 2, 2, C), (1, 1, 2, 1)), x),
         "up": lambda x: each(
             TransposeConv((1, 1), (0,) * 4, (4, 4)), x, weights(net, x, C, 1, 1, C)
         ),

@@ -27,6 +27,7 @@ from ..ops import (
     Reshape,
     ResizeBilinear,
     ResizeNearestNeighbor,
+    StridedSlice,
     Transpose,
     TransposeConv,
     Unary,
@@ -37,8 +38,8 @@ from .rewrite import drop_dead
 Places: TypeAlias = "npt.NDArray[np.intp]"
 """Where each channel of a value lies among those that are computed now."""
 
-Step: TypeAlias = "tuple[tuple[Value, ...], Places | None]"
-"""A node's inputs now, and where the channels of its output lie, if not in their places."""
+Step: TypeAlias = "tuple[tuple[Value, ...] | Op, Places | None]"
+"""A node's inputs or operator now, and where its output's channels lie, if not in their places."""
 
 
 def absorb_shuffles(graph: Graph) -> tuple[Graph, list[Value]]:
@@ -81,8 +82,9 @@ def absorb_shuffles(graph: Graph) -> tuple[Graph, list[Value]]:
             if step is None or (step[1] is not None and user.outputs[0] in results):
                 new = None
                 break
-            inputs, out = step
-            new[user] = replace(changed.get(user, user), inputs=inputs)
+            now, out = step
+            what = {"op": now} if isinstance(now, Op) else {"inputs": now}
+            new[user] = replace(changed.get(user, user), **what)
             if out is not None:
                 moved[user.outputs[0]] = out
                 for reader in users.get(user.outputs[0], ()):
@@ -168,6 +170,22 @@ def _same_last(op: Any, node: Node, moved: Mapping[Value, Places]) -> Step | Non
     return node.inputs, moved[x]
 
 
+def _slice(op: StridedSlice, node: Node, moved: Mapping[Value, Places]) -> Step | None:
+    """Channels that are taken equally far apart, wherever they are."""
+    last, places = len(op.size) - 1, moved[node.inputs[0]]
+    if last in op.shrink_axes or not op.size[last]:
+        return None
+    begin, size, stride = op.begin[last], op.size[last], op.strides[last]
+    if (begin, size, stride) == (0, len(places), 1):
+        return node.inputs, places
+    taken = places[begin + stride * np.arange(size)]
+    steps = set(np.diff(taken).tolist())
+    if len(steps) > 1:
+        return None
+    strides = (*op.strides[:last], steps.pop() if steps else 1)
+    return replace(op, begin=(*op.begin[:last], int(taken[0])), strides=strides), None
+
+
 def _broadcast(op: Op, node: Node, moved: Mapping[Value, Places]) -> Step | None:
     places = next(moved[v] for v in node.inputs if v in moved)
     if node.outputs[0].type.shape[-1] != len(places):
@@ -226,6 +244,7 @@ def _joined(op: Concatenation, node: Node, moved: Mapping[Value, Places]) -> Ste
 STEPS: tuple[tuple[tuple[type[Op], ...], Callable[..., Step | None]], ...] = (
     ((Unary, AveragePool2D, MaxPool2D, ResizeBilinear, ResizeNearestNeighbor), _each),
     ((Reduction, Pad, MirrorPad), _same_last),
+    ((StridedSlice,), _slice),
     ((Binary,), _broadcast),
     ((DepthwiseConv2D,), _depthwise),
     ((Conv2D, FullyConnected, TransposeConv), _product),
