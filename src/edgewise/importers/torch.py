@@ -251,7 +251,7 @@ class Program:
                 found.append(value)
             elif kind != "BUFFER_MUTATION":
                 raise UnsupportedError(
-                    f"the module writes to its {kind.lower().partition('_m')[0]}"
+                    f"the module has an effect other than on its buffers: {kind.lower()}"
                 )
         pytree = self.torch.utils._pytree
         spec = self.exported.call_spec.out_spec
