@@ -265,6 +265,8 @@ POOLS: tuple[dict[int, Any], ...] = (
 IMAGES = [
     *(Case("Pooling", ((3, 8, 9),), {0: k, **p}) for k in range(2) for p in POOLS),
     *(Case("Pooling", ((3, 8, 9),), {0: 1, 6: 1, **p}) for p in POOLS[:6]),
+    Case("Pooling", ((3, 5, 7),), {1: 2, 2: 2, 3: 1}),
+    Case("Pooling", ((3, 5, 7),), {0: 1, 1: 2, 2: 2, 3: 1, 6: 1}),
     *(Case("Pooling1D", ((3, 9),), {0: k, **p}) for k in range(2) for p in POOLS[:4]),
     *(Case("Pooling1D", ((3, 9),), {0: k, **p}) for k in range(2) for p in ({4: 1}, {7: 1, 8: 4})),
     Case("Pooling1D", ((3, 9),), {0: 1, 1: 3, 2: 2, 3: 1, 6: 1}),

@@ -16,6 +16,7 @@ from ..channels_first import (
 )
 from ..ncnn_call import Call, Row
 from ..resampling import MAX_SIZE, Axis, Rule, resize
+from .activations import FLOAT_MAX
 from .expressions import sizes
 from .movement import joined
 
@@ -47,12 +48,16 @@ def _pooling(call: Call, dimensions: int) -> Value:
     before = [call.integer(a["before"], call.integer(3)) for a in axes]
     after = [call.integer(a["after"], p) for a, p in zip(axes, before, strict=True)]
     pads = _pads(call, taps, stride, before, after)
+    x, counts = call.value(), call.flag(6) or call.integer(5) in (SAME_UPPER, SAME_LOWER)
+    alone = any(p >= k for p, k in zip(pads, (*taps, *taps), strict=True))
+    if alone and (kind == MAX or counts):
+        pairs = zip(pads[:dimensions], pads[dimensions:], strict=True)
+        value = -FLOAT_MAX if kind == MAX else 0.0
+        x = call.one(ops.Pad(((0, 0), (0, 0), *pairs), value), x)
+        pads = [0] * len(pads)
     if kind == MAX:
-        return max_pool(call.b, call.value(), taps, stride, pads)
-    counts = call.flag(6) or call.integer(5) in (SAME_UPPER, SAME_LOWER)
-    return average_pool(
-        call.b, call.value(), taps, stride, pads, count_pads=pads if counts else None
-    )
+        return max_pool(call.b, x, taps, stride, pads)
+    return average_pool(call.b, x, taps, stride, pads, count_pads=pads if counts else None)
 
 
 def _pads(
