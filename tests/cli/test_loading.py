@@ -56,6 +56,12 @@ def test_the_format_chooses_the_peer(edgewise: Edgewise, detector: Path, command
     assert json.loads(result.stdout)["against"].startswith("ONNX Runtime")
 
 
+def test_inspect_shows_dims(edgewise: Edgewise, detector: Path) -> None:
+    assert "sizes   height = 1; --dim chooses" in edgewise("inspect", detector).stdout
+    document = edgewise("inspect", detector, "--dim", "height=4", "--json").stdout
+    assert json.loads(document)["dims"] == {"height": 4}
+
+
 @pytest.mark.parametrize("words", ["height", "=3", "height=x", "height=-1"])
 def test_a_dim_that_is_none(edgewise: Edgewise, detector: Path, words: str) -> None:
     result = edgewise("inspect", detector, "--dim", words)

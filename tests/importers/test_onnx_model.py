@@ -67,6 +67,12 @@ def test_wrong_choices(chosen: Any, rule: str) -> None:
         ew.load(flexible(), **chosen)
 
 
+def test_sizes_that_nobody_gives_are_1() -> None:
+    """An error says so."""
+    with pytest.raises(ModelError, match="these dimensions are 1: batch, width"):
+        ew.load(flexible())
+
+
 def external(location: str, **entries: str) -> bytes:
     """y = x + w, where w is in another file."""
     made = graph([node("Add", ["x", "w"], ["y"])], [info("x", (2,))], ["y"])

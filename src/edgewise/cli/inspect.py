@@ -160,6 +160,9 @@ def show(out: Console, facts: Facts) -> None:
             free = kind == "inputs" and facts["open"].get(value["name"])
             note = f", of any size where {free} has -1" if free else ""
             out.print(f"{kind[:-1]:7} {escape(value['name'])}: {escape(value['type'] + note)}")
+    if facts["dims"]:
+        sizes = ", ".join(f"{name} = {size}" for name, size in facts["dims"].items())
+        out.print(f"sizes   {escape(sizes)}; --dim chooses")
     if len(facts["signatures"]) > 1:
         out.print(f"signatures: {escape(', '.join(facts['signatures']))}; --signature chooses")
     out.print(f"work    {millions(facts['macs'])} million multiply-adds")

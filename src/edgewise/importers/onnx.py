@@ -39,15 +39,24 @@ def read_onnx(source: Source) -> Graph:
         raise UnsupportedError(f"opset {opsets['']}; supported are {OLDEST} and later")
     functions = {(f.domain, f.name): f for f in model.functions}
     session = Session(opsets, functions, source.inside)
+    network = _Network(model, session, source.shapes, source.dims)
     try:
-        return _Network(model, session, source.shapes, source.dims).graph(source.name)
+        return network.graph(source.name)
     except RunError as error:
         raise ModelError(f"{error}") from error
+    except UnsupportedError:
+        raise
     except ModelError as error:
-        if not source.shapes and not source.dims:
+        if source.shapes or source.dims:
+            given = {k: list(v) for k, v in source.shapes.items()} | dict(source.dims)
+            text = f"the network cannot take inputs of shapes {given}: {error}"
+            raise InputError(text) from error
+        if not network.symbols:
             raise
-        given = {k: list(v) for k, v in source.shapes.items()} | dict(source.dims)
-        raise InputError(f"the network cannot take inputs of shapes {given}: {error}") from error
+        names = ", ".join(sorted(network.symbols))
+        raise ModelError(
+            f"{error}; as no sizes are given, these dimensions are 1: {names}"
+        ) from error
 
 
 class _Network:

@@ -55,6 +55,7 @@ def inspection(model: Path, imported: Graph, program: Program, slow: Sequence[Sl
         "outputs": [value_facts(v) for v in imported.outputs],
         "states": [value_facts(s.before) for s in imported.states],
         "open": {name: list(shape) for name, shape in imported.open.items()},
+        "dims": dict(imported.metadata.get("dims") or {}),
         "signatures": list(imported.metadata.get("signatures") or ()),
         "operators_in_file": len(imported.nodes),
         "operators": operators,
