@@ -102,6 +102,27 @@ def test_embed(tmp_path: Path, has_bias: bool) -> None:
     np.testing.assert_allclose(found[0], expected, rtol=1e-6)
 
 
+def test_whole_numbers_that_other_layers_hand_on(tmp_path: Path) -> None:
+    table = np.arange(12, dtype=np.float32).reshape(6, 2)
+    net = Net().add("Input", (), ("in0",), extents((4,))).add("Split", ("in0",), ("a", "b"))
+    net.add("Embed", ("a",), ("c",), {0: 2, 1: 6, 3: 12}, flagged(table))
+    net.add("Embed", ("b",), ("d",), {0: 2, 1: 6, 3: 12}, flagged(-table))
+    path, words = net.add("Concat", ("c", "d"), ("out0",), {0: 1}).save(tmp_path), [5, 0, 3, 1]
+    graph = load(path)
+    assert graph.inputs[0].type.dtype.value == "int32"
+    (found,) = outputs_of(graph, [np.array(words, np.int32)]).values()
+    np.testing.assert_array_equal(found[0], np.hstack([table[words], -table[words]]))
+
+
+def test_an_input_that_no_layer_reads_is_an_output(tmp_path: Path) -> None:
+    net = Net().add("Input", (), ("x",), extents((4,))).add("Input", (), ("y",), extents((4,)))
+    graph = load(net.add("ReLU", ("y",), ("z",)).save(tmp_path))
+    assert [v.name for v in graph.inputs] == ["x", "y"]
+    assert graph.outputs[1].name == "z"
+    found = outputs_of(graph, [np.ones(4, np.float32)] * 2)
+    assert len(found) == 2
+
+
 @pytest.mark.parametrize("shape", [(7,), (3, 5), (3, 4, 5), (2, 3, 4, 5)])
 @pytest.mark.parametrize("kind", [0, 1])
 def test_memory_data(tmp_path: Path, shape: tuple[int, ...], kind: int) -> None:

@@ -16,7 +16,8 @@ from data_folder import data_folder
 from edgewise.errors import InputError
 from edgewise.graph import Array, Graph
 from edgewise.importers import load
-from edgewise.tools.peers import Ncnn, NcnnTensors, ONNXRuntime
+from edgewise.tools.compare import compare
+from edgewise.tools.peers import Ncnn, NcnnTensors, ONNXRuntime, native_peer
 
 pytest.importorskip("ncnn")
 
@@ -76,6 +77,15 @@ def test_intermediate_blobs_are_those_of_ncnn(network: tuple[Path, Graph, Array]
                 assert relative_difference(array, blobs[value.name]) < 1e-4, value.name
                 compared += 1
     assert compared > 100
+
+
+def test_compare_shows_every_blob(network: tuple[Path, Graph, Array]) -> None:
+    path, graph, x = network
+    assert native_peer(path) == "ncnn"
+    facts = compare(graph, path, "ncnn", [[x]], alone=True)
+    assert facts["within_tolerance"]
+    assert len(facts["tensors"]) > 100
+    assert facts["against"].startswith("ncnn 1.")
 
 
 def test_outputs_are_those_of_the_onnx_file(network: tuple[Path, Graph, Array]) -> None:

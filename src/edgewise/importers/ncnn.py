@@ -17,7 +17,6 @@ from .content import Source
 from .ncnn_call import Call
 from .ncnn_file import Layer, Weights, is_network, read_layers
 from .ncnn_layers import row_of
-from .tflite_call import ComputedError
 
 PASSING = frozenset(
     {"Split", "Noop", "Dropout", "Reshape", "Flatten", "Squeeze", "ExpandDims", "DeepCopy"}
@@ -41,8 +40,6 @@ def read_ncnn(source: Source) -> Graph:
     layers = read_layers(network)
     try:
         return _Network(layers, weights, source.shapes).graph(source.name)
-    except ComputedError as error:
-        raise UnsupportedError(f"{error}") from error
     except ModelError as error:
         if not source.shapes or isinstance(error, UnsupportedError):
             raise
@@ -62,8 +59,8 @@ class _Network:
         b = Builder()
         blobs: dict[str, Value] = {}
         results = [n for layer in self.layers for n in layer.outputs if n not in self.read]
-        b.reserve(results)
         inputs = [n for layer in self.layers if layer.type == "Input" for n in layer.outputs]
+        b.reserve(n for n in results if n not in inputs)
         unknown = sorted(set(self.shapes) - set(inputs))
         if unknown:
             raise InputError(f"no input is named {unknown[0]!r}; the file has {inputs or 'none'}")

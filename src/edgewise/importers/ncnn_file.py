@@ -214,14 +214,13 @@ class Weights:
         Raises:
             ModelError: the file does not hold that many.
         """
-        return np.frombuffer(self._take(4 * self._some(count, what), what), "<f4")
+        return np.frombuffer(self._take(4 * count, what), "<f4")
 
     def load(self, count: int, what: str) -> Array:
         """Weights behind their flag: float32, or int8 where they are kept so.
 
         Raises: as `floats`.
         """
-        count = self._some(count, what)
         (flag,) = struct.unpack("<I", self._take(4, what))
         if flag == HALF:
             halves = np.frombuffer(self._take(2 * count, what), "<f2")
@@ -232,11 +231,6 @@ class Weights:
             return self.floats(count, what)
         table = self.floats(256, what)
         return np.asarray(table[np.frombuffer(self._take(count, what), np.uint8)])
-
-    def _some(self, count: int, what: str) -> int:
-        if count < 1:
-            raise ModelError(f"{what}: {count} weights; there must be at least 1")
-        return count
 
     def _take(self, size: int, what: str) -> bytes:
         """The next bytes; those that fill up a word of four are left out."""
