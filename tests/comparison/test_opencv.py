@@ -110,6 +110,32 @@ def test_outputs_without_a_layer(tmp_path: Path) -> None:
         OpenCV(path)
 
 
+def test_layers_of_one_name(tmp_path: Path) -> None:
+    text = layer("ReLU", "", "x", "a", "same") + layer("TanH", "", "a", "b", "other")
+    text += layer("AbsVal", "", "b", "c", "same") + layer("Sigmoid", "", "c", "d", "end")
+    path = write(tmp_path, prototxt(text, {"x": (1, 3)}))
+    assert list(OpenCVTensors(path).run([draw(RNG, 1, 3)])) == ["b", "d"]
+
+
+def test_detections(tmp_path: Path) -> None:
+    """Rows of zeros are left out, and the others are sorted."""
+    priors = "prior_box_param { min_size: 30 clip: false variance: 0.1 }"
+    params = (
+        "num_classes: 3 share_location: true background_label_id: 0 keep_top_k: 9 "
+        "code_type: CENTER_SIZE nms_param { nms_threshold: 0.4 } confidence_threshold: 0.3"
+    )
+    text = layer("PriorBox", priors, "cells picture", "priors")
+    text += layer(
+        "DetectionOutput", f"detection_output_param {{ {params} }}", "loc conf priors", "found"
+    )
+    shapes = {"loc": (1, 48), "conf": (1, 36), "cells": (1, 2, 3, 4), "picture": (1, 3, 90, 120)}
+    path = write(tmp_path, prototxt(text, shapes))
+    arrays = [draw(RNG, *shape) for shape in shapes.values()]
+    (theirs,) = OpenCV(path).run(arrays)
+    (ours,) = evaluate(ew.load(path), arrays)
+    np.testing.assert_allclose(theirs, ours, rtol=1e-5, atol=1e-5)
+
+
 def test_weights_of_another_name(path: Path) -> None:
     weights = path.with_suffix(".caffemodel").rename(path.with_name("other.caffemodel"))
     graph = ew.load(path, weights=weights)

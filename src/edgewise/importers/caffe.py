@@ -238,6 +238,7 @@ class _Network:
             return found
 
         outputs = {name: Value(self.b.claim(name), kind) for name in self.late}
+        origin = self.layers[self.last[next(iter(self.late))]].name
         op = Interpreted((kind,) * len(parts), ("DetectionOutput",) * len(parts), evaluate)
-        self.b.nodes.append(Node(op, tuple(inputs), tuple(outputs.values()), "detections"))
+        self.b.nodes.append(Node(op, tuple(inputs), tuple(outputs.values()), origin))
         return outputs

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 
+import numpy as np
+
 from ... import ops
 from ...dtype import DType
 from ...graph import Value
@@ -14,11 +16,19 @@ from ..channels_first import part
 
 
 def concat(call: LayerCall) -> Value:
-    """The bottoms along ``axis``, or its older name ``concat_dim``."""
+    """The bottoms along ``axis``, or its older name ``concat_dim``.
+
+    Of constants, as priors are, at once.
+    """
     p = call.p
     axis = call.axis(p.concat_dim if p.HasField("concat_dim") else p.axis)
     if len(call.bottoms) == 1:
         return call.x
+    known = [v.data for v in call.bottoms if v.data is not None]
+    others = {(*v.type.shape[:axis], *v.type.shape[axis + 1 :]) for v in call.bottoms}
+    if len(known) == len(call.bottoms) and len(others) == 1:
+        call.generate(sum(data.size for data in known))
+        return call.b.constant(np.concatenate(known, axis), f"{call.layer.name}/joined")
     return call.one(ops.Concatenation(axis), *call.bottoms)
 
 

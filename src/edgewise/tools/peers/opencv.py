@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,9 @@ from ...importers import format_of, load
 from .base import module, reason
 
 CAFFE, ONNX, TFLITE = "Caffe", "ONNX", "TensorFlow Lite"
+DETECTIONS = (1, 1, -1, 7)
+"""The shape of what DetectionOutput gives."""
+
 SEVERAL = ("Slice", "Split")
 """Types of layers of several outputs, of which the module shows the first."""
 
@@ -98,8 +103,15 @@ class OpenCV:
         return [self._in_place(name, np.array(result)) for name, result in pairs]
 
     def _in_place(self, name: str, array: Array) -> Array:
-        """A result in the order of axes, and of the rank, that the file has."""
+        """A result in the order of axes, and of the rank, that the file has.
+
+        Of detections only the rows where there is one, and by class, as Caffe gives them.
+        """
         shape = self._shapes[name]
+        if shape == DETECTIONS:
+            found = array[0, 0, array[0, 0, :, 2] > 0]
+            order = np.lexsort((-found[:, 2], found[:, 1], found[:, 0]))
+            return np.asarray(found[order][None, None])
         if self.format == TFLITE and array.ndim == 4 and array.shape != shape:
             array = array.transpose(0, 2, 3, 1)
         return array.reshape(shape) if array.size == math.prod(shape) else array
@@ -151,6 +163,9 @@ READERS: Mapping[str, Callable[[Any, Path], Any]] = {
 def _layers(graph: Graph, format: str, net: Any) -> dict[str, str]:
     """OpenCV's layers by the names of the values that they compute."""
     known = set(net.getLayerNames())
+    if format == CAFFE:  # of several layers of one name it changes the later ones
+        runs = Counter(origin for origin, _ in groupby(graph.nodes, lambda node: node.origin))
+        known -= {origin for origin, count in runs.items() if count > 1}
     last: dict[str, str] = {}
     for node in graph.nodes:
         layer = next((n for n in _names(node, format) if n in known), None)
