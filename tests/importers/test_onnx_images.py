@@ -260,9 +260,7 @@ THIN: dict[str, Any] = {"mode": "cubic", "antialias": 1}
 def test_too_large() -> None:
     with pytest.raises(UnsupportedError, match="an axis has at most 65536"):
         ew.load(resized(X, (2**40, 4)))
-    with pytest.raises(UnsupportedError, match="elements each"):
-        ew.load(resized(np.zeros((1, 1, 1, 2**22), np.float32), (1, 4096), **THIN))
-    with pytest.raises(UnsupportedError, match="resized to 600 by antialias"):
+    with pytest.raises(UnsupportedError, match="tables that the file does not hold"):
         ew.load(resized(real(1, 1, 2, 60000), (2, 600), **THIN))
 
 

@@ -21,6 +21,9 @@ from .tflite_reading import COMPUTED, MAX_ACTIVATION_BYTES, MAX_OPERATORS
 MAX_RANK = 8
 """The most dimensions that a tensor of a file may have."""
 
+MAX_MADE = 2**24
+"""The most elements of tables that a file does not hold: windows, weights of transforms."""
+
 
 class Builder:
     """Nodes in the order in which an importer adds them.
@@ -45,7 +48,7 @@ class Builder:
         self._known: dict[Value, Value] = {}
         self._states: dict[Value, State] = {}
         self._reserved: set[str] = set()
-        self._folded = self._bytes = 0
+        self._folded = self._bytes = self._made = 0
 
     def at(self, kind: str, name: str, type: str) -> None:
         """Name the object of the file that is read next, as in `at("node", "conv1", "Conv")`."""
@@ -88,6 +91,19 @@ class Builder:
         """A constant of ``data``'s dtype, which is a `DType`."""
         array = np.asarray(data)
         return constant(self.names.unique(name), _type_of(array, quant), array)
+
+    def afford(self, elements: int) -> None:
+        """Count elements of constants that are made of numbers in the file, before they are made.
+
+        Raises:
+            UnsupportedError: they are more than `MAX_MADE` in all.
+        """
+        self._made += elements
+        if self._made > MAX_MADE:
+            raise UnsupportedError(
+                f"{self.what}: tables that the file does not hold, {self._made} elements; at most "
+                f"{MAX_MADE}"
+            )
 
     def add(
         self,

@@ -33,8 +33,7 @@ from .onnx_call import Call
 Floats = npt.NDArray[np.float64]
 
 MAX_SIZE = 2**16
-MAX_TAPS = 2**22
-"""The greatest size of a resized axis, and the most weights of one."""
+"""The greatest size of a resized axis."""
 
 GATHERED_TAPS = 4
 """More taps than this are a matrix product."""
@@ -132,7 +131,7 @@ def positions(rule: Rule, axis: Axis) -> Floats:
     return np.asarray(found, np.float64)
 
 
-def taps(rule: Rule, axis: Axis) -> Taps:
+def taps(b: Builder, rule: Rule, axis: Axis) -> Taps:
     """What each position of the output is made of."""
     x, last = positions(rule, axis), axis.before - 1
     outside = np.zeros(axis.after, bool)
@@ -146,10 +145,7 @@ def taps(rule: Rule, axis: Axis) -> Taps:
     base = np.ceil(x) - 1
     scale = min(axis.scale, 1.0) if rule.antialias else 1.0
     half = -math.floor(-(1 if rule.mode == "linear" else 2) / scale)
-    if half * axis.after > MAX_TAPS:
-        raise UnsupportedError(
-            f"{axis.after} positions of {2 * half} elements each; at most {2 * MAX_TAPS} in all"
-        )
+    b.afford(2 * half * axis.after)
     steps = np.arange(1 - half, half + 1)
     distance = np.abs(steps - (x - base)[:, None]) * scale
     weight = _linear(distance) if rule.mode == "linear" else _cubic(distance, rule.cubic)
@@ -196,7 +192,7 @@ def resize(b: Builder, x: Value, rule: Rule, axes: Sequence[Axis]) -> Value:
         raise ModelError(f"{b.what}: {list(shape)} to {list(target)}; there is nothing to read")
     if 0 in target:
         return b.constant(np.zeros(target, x.type.dtype.numpy))
-    tables = [taps(rule, a) for a in axes]
+    tables = [taps(b, rule, a) for a in axes]
     dtype = x.type.dtype
     if dtype is not DType.FLOAT32 and not all(t.is_choice for t in tables):
         x = b.one(Cast(DType.FLOAT32), [x])
@@ -264,8 +260,7 @@ def _along(b: Builder, x: Value, axis: int, table: Taps) -> Value:
 
 def _product(b: Builder, x: Value, axis: int, table: Taps) -> Value:
     rank, before, after = len(x.type.shape), x.type.shape[axis], len(table.index)
-    if before * after > 4 * MAX_TAPS:
-        raise UnsupportedError(f"{b.what}: {before} elements resized to {after} by antialias")
+    b.afford(before * after)
     weights = np.zeros((after, before))
     np.add.at(weights, (np.arange(after)[:, None], table.index), table.weight)
     perm = [*(i for i in range(rank) if i != axis), axis]

@@ -10,7 +10,7 @@ import numpy as np
 from ... import ops
 from ...dtype import DType
 from ...errors import GraphError
-from ...graph import Array, TensorType, Value
+from ...graph import Array, Value
 from ..onnx_call import Call, Row
 from .products import product
 
@@ -49,23 +49,29 @@ def transform(call: Call, x: Value, op: ops.Dft) -> Value:
     perm = [*(i for i in range(rank - 1) if i != op.axis), op.axis, rank - 1]
     lead = [x.type.shape[i] for i in perm[:-2]]
     rows = call.b.reshape(call.b.transpose(x, perm), (*lead, size * parts))
-    weights = call.b.constant(matrix(op, size, parts).astype(np.float32))
+    call.b.afford(2 * size * parts * count)
+    weights = call.b.constant(matrix(op, size, parts, out.shape[op.axis]).astype(np.float32))
     y = call.b.reshape(product(call, rows, weights), (*lead, out.shape[op.axis], out.shape[-1]))
     return call.b.transpose(y, [perm.index(i) for i in range(rank)])
 
 
-def matrix(op: ops.Dft, size: int, parts: int) -> Array:
-    """What a transform along the first axis multiplies rows [size * parts] by."""
-    unit = np.eye(size * parts).reshape(size, parts, size * parts)
-    along = ops.Dft(0, op.length, op.inverse, op.onesided)
-    columns = [_transformed(along, unit[:, :, i]) for i in range(size * parts)]
-    return np.stack([c.reshape(-1) for c in columns])
+def matrix(op: ops.Dft, size: int, parts: int, count: int) -> Array:
+    """What a transform multiplies rows [size * parts] by, for ``count`` results.
 
-
-def _transformed(op: ops.Dft, x: Array) -> Array:
-    given = TensorType(x.shape, DType.FLOAT64)
-    (y,) = op.reference([x], [given], op.infer([given]))
-    return y
+    The real and imaginary parts of w = e**(-+2 pi i / length) to the powers of n k, turned by i
+    for imaginary input. Where half a spectrum becomes a real signal, other terms than the first
+    and the middle one stand for two.
+    """
+    n, k, length = np.arange(size)[:, None], np.arange(count), op.length
+    to_real = op.inverse and op.onesided
+    unit = np.exp((2j if op.inverse else -2j) * np.pi * (n * k % length) / length)
+    used = length // 2 + 1 if to_real else length
+    unit = np.where(n < used, unit, 0) / (length if op.inverse else 1)
+    if to_real:
+        unit = np.where((n == 0) | (2 * n == length), 1, 2) * unit
+    columns = np.stack([unit, 1j * unit][:parts], 1)
+    results = [columns.real] if to_real else [columns.real, columns.imag]
+    return np.stack(results, -1).reshape(size * parts, -1)
 
 
 def stft(call: Call) -> Value:
@@ -86,8 +92,7 @@ def stft(call: Call) -> Value:
     if window is not None and window.type.shape != (length,):
         raise call.error(f"window {list(window.type.shape)}; it has {length} elements")
     starts = np.arange(0, samples - length + 1, step, dtype=np.int32)
-    if len(starts) * length > 64 * MAX_LENGTH:
-        raise call.unsupported(f"{len(starts)} frames of {length} samples")
+    call.b.afford(len(starts) * length)
     places = call.b.constant(starts[:, None] + np.arange(length, dtype=np.int32))
     frames = call.one(ops.Gather(1), signal, places)
     if window is not None:
@@ -103,6 +108,7 @@ def window(terms: tuple[float, ...]) -> Callable[[Call], Value]:
         size = call.whole(0)
         if not 0 <= size <= MAX_LENGTH:
             raise call.error(f"a window of {size} elements; it has 0 to {MAX_LENGTH}")
+        call.b.afford(size)
         period = size if call.flag("periodic", True) else size - 1
         angle = 2 * np.pi * np.arange(size) / max(period, 1)
         values = sum((c * np.cos(i * angle) for i, c in enumerate(terms)), np.zeros(size))
@@ -126,11 +132,9 @@ def mel_weights(call: Call) -> Value:
     count, length, rate = (call.whole(i) for i in range(3))
     low, high = (float(call.scalar(i)) for i in (3, 4))
     bins = length // 2 + 1
-    if min(count, length, rate) <= 0 or count * bins > 16 * MAX_LENGTH:
-        raise call.error(
-            f"{count} bands, {length} samples at {rate} Hz; each is positive, and there are at "
-            f"most {16 * MAX_LENGTH} weights"
-        )
+    if min(count, length, rate) <= 0:
+        raise call.error(f"{count} bands, {length} samples at {rate} Hz; each is positive")
+    call.b.afford(count * bins)
     if not 0 <= low <= high <= rate:
         raise call.error(f"frequencies {low} to {high} Hz; they lie between 0 and {rate}")
     ends = [2595 * math.log10(1 + f / 700) for f in (low, high)]

@@ -14,9 +14,6 @@ from ..onnx_call import Call, Row
 from .products import in_float32, product
 from .windows import resolved, windows
 
-MAX_GRID = 2**24
-"""The most coordinates of a grid that is made."""
-
 MODES = {"bilinear": "linear", "bicubic": "cubic"}
 """Names that GridSample's modes had before opset 20."""
 
@@ -35,13 +32,11 @@ def affine_grid(call: Call) -> Value:
     """
     call.only(DType.FLOAT32)
     theta, size = call.value(0), call.integers(1)
-    if len(size) not in (4, 5) or min(size) < 1 or math.prod(size) > MAX_GRID:
-        raise call.error(
-            f"size {list(size)}; it has 4 or 5 dimensions of 1 or more and at most {MAX_GRID} "
-            "elements"
-        )
+    if len(size) not in (4, 5) or min(size) < 1:
+        raise call.error(f"size {list(size)}; it has 4 or 5 dimensions of 1 or more")
     count, image = size[0], size[2:]
     dims = len(image)
+    call.b.afford(4 * math.prod(image))
     if theta.type.shape != (count, dims, dims + 1):
         raise call.error(
             f"theta has shape {list(theta.type.shape)}; it must be {[count, dims, dims + 1]}"
@@ -132,6 +127,7 @@ def col2im(call: Call) -> Value:
     batch, channels, length = x.type.shape
     if math.prod(blocks) != length or min(blocks) < 1:
         raise call.error(f"input {list(x.type.shape)}; {blocks} blocks fit the image")
+    call.b.afford(count * (count + channels))
     w = np.tile(np.eye(count, dtype=np.float32), (channels // count, 1))
     return channels_first.conv_transpose(
         call.b,
