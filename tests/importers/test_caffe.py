@@ -188,7 +188,7 @@ def test_data_layers_of_training(type: str, tmp_path: Path) -> None:
 
 
 def test_silence(tmp_path: Path) -> None:
-    text = layer("Split", "", "x", "a b") + layer("Silence", "", "b", "")
+    text = layer("Split", "", "x", "a b") + layer("Silence", "", "b", "c")
     graph = read(tmp_path, prototxt(text, {"x": X.shape}))
     assert [v.name for v in graph.outputs] == ["a"]
 

@@ -6,7 +6,7 @@ from collections.abc import Container, Sequence
 from typing import Any
 
 from ..errors import ModelError
-from .caffe_layers import DATA, TRAINING
+from .caffe_layers import DATA, SILENCE, TRAINING
 from .caffe_model import Layer
 
 Shape = tuple[int, ...]
@@ -108,6 +108,6 @@ def outputs_of(layers: Sequence[Layer]) -> list[str]:
     for layer in layers:
         for name in layer.bottoms:
             names.pop(name, None)
-        if layer.type not in DATA:
+        if layer.type not in (*DATA, SILENCE):
             names.update(dict.fromkeys(layer.tops))
     return list(names)
