@@ -63,6 +63,7 @@ BROKEN: list[tuple[str, tuple[tuple[int, ...], ...], Mapping[int, Any], bytes, s
     ("Pooling", (IMAGE,), {1: 2, 3: -1}, b"", "pads [-1, -1] and [-1, -1]; they are not"),
     ("Pooling", (IMAGE,), {7: 1, 8: 5000}, b"", "output [5000, 5000]; each dimension is 1 to 4096"),
     ("Interp", (IMAGE,), {0: 1, 1: 1e9}, b"", "sides are 1 to 65536"),
+    ("Interp", (IMAGE,), {0: 1, 1: 3e38}, b"", "sides are 1 to 65536"),
     ("Interp", (IMAGE,), {0: 1, 3: 70000, 4: 1}, b"", "sides of [70000, 1]; they are 1 to 65536"),
     ("PixelShuffle", (IMAGE,), {0: 3}, b"", "4 channels, factor 3; its square must divide them"),
     ("Reorg", (IMAGE,), {0: 4}, b"", "6x8 pixels, stride 4; it must divide them"),

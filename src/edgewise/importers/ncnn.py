@@ -105,7 +105,8 @@ class _Network:
             if min(shape) < 1:
                 raise InputError(
                     f"input {name!r}: the file states no shape of it; give one, with a batch "
-                    f"first, as in shapes={{{name!r}: (1, 3, 224, 224)}}"
+                    f"first, as in shapes={{{name!r}: (1, 3, 224, 224)}}, or --shape "
+                    f"{name}=1,3,224,224"
                 )
         elif not 2 <= len(shape) <= 5:
             raise InputError(

@@ -186,9 +186,9 @@ class Call:
 
     def along_first(self, data: Array, rank: int) -> Value:
         """A constant that has one element, or one each along the first of ``rank`` axes."""
-        if data.size == 1:
-            return self.b.constant(data.reshape(()).astype(np.float32))
-        return self.b.constant(data.astype(np.float32).reshape(-1, *[1] * (rank - 1)))
+        with np.errstate(over="ignore"):
+            narrow = data.astype(np.float32)
+        return self.b.constant(narrow.reshape(() if data.size == 1 else (-1, *[1] * (rank - 1))))
 
     def one(self, op: Op, *operands: Value) -> Value:
         """The result of an operator that has one."""
@@ -196,7 +196,8 @@ class Call:
 
     def number(self, value: float) -> Value:
         """A constant scalar."""
-        return self.b.constant(np.array(value, np.float32))
+        with np.errstate(over="ignore"):
+            return self.b.constant(np.array(value, np.float32))
 
     def scale(self, scales: Array, axis: int | None = None) -> QParams:
         """Quantization to int8 by ncnn's scales, which multiply real numbers."""

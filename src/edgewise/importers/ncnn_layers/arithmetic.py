@@ -170,8 +170,9 @@ def _batch_norm(call: Call) -> Value:
     slope, mean, variance, bias = (call.floats(count).astype(np.float64) for _ in range(4))
     with np.errstate(all="ignore"):
         scale = slope / np.sqrt(variance + eps)
+        shift = bias - mean * scale
     scaled = call.one(ops.Mul(), call.value(), call.along_first(scale, rank))
-    return call.one(ops.Add(), scaled, call.along_first(bias - mean * scale, rank))
+    return call.one(ops.Add(), scaled, call.along_first(shift, rank))
 
 
 def _bias(call: Call) -> Value:

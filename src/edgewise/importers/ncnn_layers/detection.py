@@ -48,8 +48,9 @@ def _prior_box(call: Call) -> Value:
     )
     centres = np.stack(np.broadcast_arrays(x[None], y[:, None]), axis=-1)[:, :, None]
     boxes = np.concatenate([centres - sizes / 2, centres + sizes / 2], -1) / (*whole, *whole)
-    flat = boxes.clip(0, 1) if call.flag(8) else boxes
-    flat = flat.reshape(1, -1).astype(np.float32)
+    flat = (boxes.clip(0, 1) if call.flag(8) else boxes).reshape(1, -1)
+    with np.errstate(over="ignore"):
+        flat = flat.astype(np.float32)
     if plain:
         return call.b.constant(flat, call.layer.name)
     spread = [call.real(key, 0.1 if key < 5 else 0.2) for key in range(3, 7)]

@@ -147,7 +147,8 @@ def _targets(call: Call, size: Sequence[int]) -> list[Axis]:
         axes = [Axis(n, w, w / n) for n, w in zip(size, wanted, strict=True)]
     else:
         scales = [call.real(1, 1.0), call.real(2, 1.0)]
-        made = [float(np.float32(n) * np.float32(s)) for n, s in zip(size, scales, strict=True)]
+        with np.errstate(over="ignore"):
+            made = (np.float32(size) * np.float32(scales)).tolist()
         if not all(1 <= m < MAX_SIZE for m in made):
             raise call.error(f"scales {scales} of {list(size)}; sides are 1 to {MAX_SIZE}")
         axes = [Axis(n, int(m), s) for n, m, s in zip(size, made, scales, strict=True)]

@@ -111,7 +111,7 @@ def integer_operands(
     steps = tuple(step * s for s in quant.scale)
     with np.errstate(all="ignore"):
         sums = np.rint(bias / np.array(steps))
-    if not np.abs(sums).max() < 2**30 or min(steps) <= 0:
+    if not np.abs(sums).max() < 2**30:
         return None
     each = QParams(steps, (0,) * len(steps), 0)
     return Operands(weights, call.b.constant(sums.astype(np.int32), "bias", each), result)
