@@ -148,7 +148,7 @@ def _targets(call: Call, size: Sequence[int]) -> list[Axis]:
     else:
         scales = [call.real(1, 1.0), call.real(2, 1.0)]
         with np.errstate(over="ignore"):
-            made = (np.float32(size) * np.float32(scales)).tolist()
+            made = np.multiply(size, scales, dtype=np.float32).tolist()
         if not all(1 <= m < MAX_SIZE for m in made):
             raise call.error(f"scales {scales} of {list(size)}; sides are 1 to {MAX_SIZE}")
         axes = [Axis(n, int(m), s) for n, m, s in zip(size, made, scales, strict=True)]
