@@ -118,6 +118,7 @@ def from_torch(
     kwargs: Mapping[str, Any] | None = None,
     dynamic_shapes: Any = None,
     dims: Mapping[str, int] | None = None,
+    channels_last: bool = False,
 ) -> Graph:
     """The network of a PyTorch module, through torch.export (docs/pytorch.md).
 
@@ -126,6 +127,7 @@ def from_torch(
         example_inputs, kwargs: what torch.export calls the module with.
         dynamic_shapes: the dimensions that may have other sizes, as torch.export takes them.
         dims: their sizes, by name, instead of the examples'; ``resized`` gives the network others.
+        channels_last: inputs and outputs that are images, [N, C, ...] there, are [N, ..., C].
 
     Raises:
         InputError: the module is in training mode, torch.export refuses it, or a size does not fit.
@@ -135,7 +137,12 @@ def from_torch(
     from .importers.torch import from_torch
 
     return from_torch(
-        module, example_inputs, kwargs=kwargs, dynamic_shapes=dynamic_shapes, dims=dims
+        module,
+        example_inputs,
+        kwargs=kwargs,
+        dynamic_shapes=dynamic_shapes,
+        dims=dims,
+        channels_last=channels_last,
     )
 
 

@@ -164,6 +164,19 @@ def test_numbers_are_fixed_at_export() -> None:
     assert [v.name for v in graph.outputs] == ["output.0", "output.2"]
 
 
+def test_channels_may_be_last() -> None:
+    module, x = nn.Conv2d(3, 4, 3).eval(), torch.randn(1, 3, 6, 5)
+    shapes = ({2: Dim("height", min=4)},)
+    graph = ew.from_torch(module, (x,), dynamic_shapes=shapes, channels_last=True)
+    assert graph.inputs[0].type.shape == (1, 6, 5, 3)
+    assert graph.open["input"] == (1, -1, 5, 3)
+    wide = graph.resized({"input": (1, 9, 5, 3)})
+    y = torch.randn(1, 3, 9, 5)
+    found = reference(wide, [y.permute(0, 2, 3, 1).numpy()])["output"]
+    assert_close(found, module(y).permute(0, 2, 3, 1), 1e-5, "output")
+    assert wide.digest != graph.digest
+
+
 def test_the_graph_keeps_no_memory_of_the_module() -> None:
     module = nn.Linear(2, 2).eval()
     graph = ew.from_torch(module, (torch.ones(1, 2),))

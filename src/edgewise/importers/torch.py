@@ -14,14 +14,17 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from ..errors import InputError, MissingExtraError, ModelError, RunError, UnsupportedError
 from ..graph import Graph, Shapes, State, TensorType, Value, checked_shapes, digest_of
+from . import interface
 from .builder import Builder
 from .content import Source
+from .interface import channels_first_shapes
 from .torch_archive import checked
 from .torch_call import dtype_of
 from .torch_ops import row_of
@@ -43,13 +46,24 @@ def from_torch(
     kwargs: Mapping[str, Any] | None = None,
     dynamic_shapes: Any = None,
     dims: Mapping[str, int] | None = None,
+    channels_last: bool = False,
 ) -> Graph:
     """The network of a module, or of an exported program; see ``edgewise.from_torch``."""
     torch = torch_module("reading PyTorch modules")
     if not isinstance(module, torch.export.ExportedProgram):
         module = _exported(torch, module, example_inputs, kwargs, dynamic_shapes)
     names = _symbol_names(module, dynamic_shapes)
-    return Program(torch, module, names).graph({}, dict(dims or {}), "")
+    program = Program(torch, module, names)
+    sizes = dict(dims or {})
+
+    def read(given: Shapes) -> Graph:
+        shapes = checked_shapes(given)
+        graph = program.graph(channels_first_shapes(shapes) if channels_last else shapes, sizes)
+        which = repr((sorted(shapes.items()), sorted(sizes.items()), channels_last))
+        graph = interface.channels_last(graph) if channels_last else graph
+        return graph.read_from(digest_of("PyTorch", program.digest, which), read)
+
+    return read({})
 
 
 def read_torch(source: Source) -> Graph:
@@ -158,10 +172,9 @@ class Program:
         self.torch, self.names = torch, names
         self.exported = decomposed(torch, exported)
         self.constants: dict[str, Any] = {}
-        self.digest = ""
         self.outputs = self._outputs()
 
-    def graph(self, shapes: Shapes, dims: Mapping[str, int], name: str) -> Graph:
+    def graph(self, shapes: Shapes, dims: Mapping[str, int], name: str = "") -> Graph:
         """The network for inputs of these shapes, and symbols of these sizes."""
         signature, b = self.exported.graph_signature, Builder()
         nodes = list(self.exported.graph.nodes)
@@ -200,19 +213,17 @@ class Program:
             raise InputError(
                 f"the network cannot take inputs of shapes {given}: {error}"
             ) from error
-        return self._finished(b, scope, outputs, states, sizes, name, (shapes, dims))
+        return self._finished(b, scope, states, sizes, name)
 
     def _finished(
         self,
         b: Builder,
         scope: Mapping[Any, Any],
-        outputs: Sequence[tuple[str, Any]],
         states: Mapping[str, Value],
         sizes: _Sizes,
         name: str,
-        chosen: tuple[Shapes, Mapping[str, int]],
     ) -> Graph:
-        pairs = [(label, _tensor(b, scope.get(value, value))) for label, value in outputs]
+        pairs = [(label, _tensor(b, scope.get(value, value))) for label, value in self.outputs]
         metadata: dict[str, Any] = {"dims": sizes.symbols}
         nodes = self.exported.graph.nodes
         if any(target_name(n.target).startswith(QUANTIZED) for n in nodes):
@@ -226,14 +237,7 @@ class Program:
             if spec.kind.name == "BUFFER_MUTATION"
         }
         kept = tuple(State(v, after[key], self.data(key)) for key, v in states.items())
-        graph = replace(graph, states=kept)
-        shapes, dims = chosen
-        which = repr((sorted(shapes.items()), sorted(dims.items())))
-
-        def again(new: Shapes) -> Graph:
-            return self.graph(checked_shapes(new), dims, name)
-
-        return graph.read_from(digest_of("PyTorch", self._digest(), which), again)
+        return replace(graph, states=kept)
 
     @property
     def results(self) -> Sequence[Any]:
@@ -280,17 +284,16 @@ class Program:
             self.constants[target] = tensor(found.detach().cpu().numpy(), target)
         return self.constants[target]
 
-    def _digest(self) -> str:
-        """What identifies the program."""
-        if not self.digest:
-            digest = hashlib.sha256(str(self.exported.graph).encode())
-            digest.update(repr(self.exported.graph_signature).encode())
-            digest.update(repr(sorted(self.names.items())).encode())
-            for key, array in sorted(self.constants.items()):
-                digest.update(f"{key} {array.dtype} {array.shape}".encode())
-                digest.update(np.ascontiguousarray(array).data)
-            self.digest = digest.hexdigest()
-        return self.digest
+    @cached_property
+    def digest(self) -> str:
+        """What identifies the program; asked for when its tensors were read."""
+        digest = hashlib.sha256(str(self.exported.graph).encode())
+        digest.update(repr(self.exported.graph_signature).encode())
+        digest.update(repr(sorted(self.names.items())).encode())
+        for key, array in sorted(self.constants.items()):
+            digest.update(f"{key} {array.dtype} {array.shape}".encode())
+            digest.update(array.data)
+        return digest.hexdigest()
 
 
 def _tensor(b: Builder, value: Any) -> Value:
