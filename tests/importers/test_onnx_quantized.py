@@ -189,6 +189,23 @@ def test_qlinear_conv(name: str, per_channel: bool, biased: bool) -> None:
     assert (name if name.isupper() else "CONV_2D") in found
 
 
+@pytest.mark.parametrize("bias", [np.zeros(3, np.float32), np.zeros(3, np.int32)], ids=str)
+def test_rules_of_biases(bias: Array) -> None:
+    scales = np.float32([0.1, 0.2, 0.3]) if bias.dtype == np.int32 else np.float32(0.1)
+    constants = {
+        "xs": scales,
+        "xz": np.zeros(scales.shape, np.int8),
+        "w": whole(np.int8, 3, 3, 1, 1),
+        "ws": np.float32(0.1),
+        "wz": np.int8(0),
+        "ys": np.float32(1),
+        "yz": np.int8(0),
+        "b": bias,
+    }
+    with pytest.raises(ModelError, match=r"bias is \w+, input 0 has \d scales; int32, and 1"):
+        ew.load(single("QLinearConv", {"x": whole(np.int8, 1, 3, 4, 4)}, constants))
+
+
 def test_qlinear_conv_of_computed_scales() -> None:
     feeds = {
         "x": whole(np.uint8, 1, 2, 5, 5),
@@ -420,6 +437,17 @@ def test_rules(op: str, rule: str) -> None:
 def test_rules_of_operands() -> None:
     with pytest.raises(ModelError, match="operand is float32; it must be uint8 or int8"):
         ew.load(single("MatMulInteger", {"a": real(2, 2), "b": real(2, 2)}))
+    with pytest.raises(ModelError, match="scale or zero point is bool; they are numbers"):
+        ew.load(single("QuantizeLinear", {"x": real(2)}, {"s": np.array(True)}))
+    with pytest.raises(ModelError, match="bool is quantized; it must be floats or int32"):
+        ew.load(single("QuantizeLinear", {"x": real(2) > 0}, {"s": np.float32(1)}))
+    with pytest.raises(ModelError, match="bool is dequantized; it must be integers"):
+        ew.load(single("DequantizeLinear", {"x": real(2) > 0}, {"s": np.float32(1)}))
+    feeds = {"a": whole(np.int8, 2, 2), "b": whole(np.int8, 2, 2)}
+    with pytest.raises(ModelError, match="zero point is float32; it must be uint8 or int8"):
+        ew.load(single("MatMulInteger", feeds, {"z": np.float32(1)}))
+    with pytest.raises(UnsupportedError, match="operands of fewer than 2 dimensions"):
+        ew.load(single("MatMulInteger", {"a": whole(np.int8, 2), "b": feeds["b"]}))
     with pytest.raises(ModelError, match="to float64; it must be of 16 bits or fewer"):
         ew.load(
             model_with(

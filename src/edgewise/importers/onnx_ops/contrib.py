@@ -84,14 +84,15 @@ def matmul_integer_to_float(call: Call) -> Value:
 
 
 def fused_conv(call: Call) -> Value:
-    y = standard(call, "Conv", *(call.value(i) for i in range(min(len(call.inputs), 3))))
+    given = [call.value(i) for i in range(3) if i < 2 or call.has(i)]
+    y = standard(call, "Conv", *given)
     if call.has(3):
         y = call.one(ops.Add(), y, call.value(3))
     activation = call.text("activation", "")
     if not activation:
         return y
-    given = call.reals("activation_params", ())
-    match activation, given:
+    parameters = call.reals("activation_params", ())
+    match activation, parameters:
         case ("Relu", _):
             return call.one(ops.Relu(), y)
         case ("Sigmoid", _):
@@ -103,7 +104,7 @@ def fused_conv(call: Call) -> Value:
         case ("Clip", (least, greatest)):
             y = call.one(ops.Maximum(), y, call.number(least, y))
             return call.one(ops.Minimum(), y, call.number(greatest, y))
-    raise call.unsupported(f"activation {activation!r} of {list(given)}")
+    raise call.unsupported(f"activation {activation!r} of {list(parameters)}")
 
 
 def fused_matmul(call: Call) -> Value:

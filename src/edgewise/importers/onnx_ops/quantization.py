@@ -43,6 +43,9 @@ def affine(call: Call, scale: int, rank: int, axis: int | None = None) -> Affine
     ``axis`` is that of scales of one dimension; None: it is an attribute, as is the block's size.
     """
     s, zero = call.value(scale), call.optional(scale + 1)
+    for operand in (s, *([] if zero is None else [zero])):
+        if not (operand.type.dtype.is_float or operand.type.dtype.is_integer):
+            raise call.error(f"scale or zero point is {operand.type.dtype}; they are numbers")
     block = 0
     if axis is None:
         axis, block = call.integer("axis", 1), call.integer("block_size", 0)
@@ -63,6 +66,8 @@ def affine(call: Call, scale: int, rank: int, axis: int | None = None) -> Affine
 
 def dequantized(call: Call, x: Value, by: Affine, dtype: DType = DType.FLOAT32) -> Value:
     """The real numbers that integers stand for."""
+    if not (x.type.dtype.is_float or x.type.dtype.is_integer):
+        raise call.error(f"{x.type.dtype} is dequantized; it must be integers, or floats of 8 bits")
     b, quant = call.b, _parameters(call, by, x.type)
     if quant is not None and (quant.axis is None or x.is_constant):
         return b.dequantize(b.retype(x, quant), dtype)
@@ -83,6 +88,8 @@ def dequantized(call: Call, x: Value, by: Affine, dtype: DType = DType.FLOAT32) 
 
 def quantized(call: Call, x: Value, by: Affine, code: int, saturate: bool = True) -> Value:
     """Real numbers as a type by its number in TensorProto.DataType: clamp(rne(x / scale) + zero)"""
+    if not (x.type.dtype.is_float or x.type.dtype.is_integer):
+        raise call.error(f"{x.type.dtype} is quantized; it must be floats or int32")
     dtype = call.dtype(code)
     out = TensorType(x.type.shape, dtype)
     quant = _parameters(call, by, out) if dtype in NATIVE and code not in INTEGERS else None
@@ -117,6 +124,8 @@ def _parameters(call: Call, by: Affine, t: TensorType) -> QParams | None:
     scale, zero = by.scale.data, None if by.zero is None else by.zero.data
     is_known = scale is not None and (by.zero is None or zero is not None)
     if not is_known or scale is None or by.block or t.dtype not in NATIVE:
+        return None
+    if by.zero is not None and by.zero.type.dtype is not t.dtype:
         return None
     scales = scale.astype(np.float64).ravel()
     zeros = np.zeros(len(scales), np.int64) if zero is None else zero.astype(np.int64).ravel()
@@ -159,12 +168,13 @@ def _spread(call: Call, s: Value, by: Affine, shape: tuple[int, ...]) -> Value:
             f"{list(shape)} take {list(wanted)}"
         )
     if s.data is not None:
-        repeated = np.repeat(s.data, by.block, by.axis).take(range(shape[by.axis]), by.axis)
-        return b.constant(repeated, s.name)
+        blocks_of = np.arange(shape[by.axis]) // by.block
+        return b.constant(s.data.take(blocks_of, by.axis), s.name)
     outer, inner = wanted[: by.axis + 1], wanted[by.axis + 1 :]
+    block = min(by.block, shape[by.axis])
     parts = b.reshape(s, (*outer, 1, *inner))
-    parts = b.one(ops.BroadcastTo((*outer, by.block, *inner)), [parts])
-    whole = b.reshape(parts, (*outer[:-1], blocks * by.block, *inner))
+    parts = b.one(ops.BroadcastTo((*outer, block, *inner)), [parts])
+    whole = b.reshape(parts, (*outer[:-1], blocks * block, *inner))
     return b.slice(whole, by.axis, 0, shape[by.axis])
 
 

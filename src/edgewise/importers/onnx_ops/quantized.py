@@ -80,6 +80,10 @@ def qlinear_conv(call: Call) -> Value:
 
 def bias_of_steps(call: Call, bias: Value, x_scale: Value, w_scale: Value) -> Value:
     """int32 bias[O] in steps of both scales, as real numbers."""
+    if bias.type.dtype is not DType.INT32 or x_scale.type.size != 1:
+        raise call.error(
+            f"bias is {bias.type.dtype}, input 0 has {x_scale.type.size} scales; int32, and 1"
+        )
     known = (bias.data, x_scale.data, w_scale.data)
     if all(data is not None for data in known):
         steps, *scales = (np.asarray(data, np.float64).ravel() for data in known)
@@ -128,18 +132,10 @@ def _centred(call: Call, x: Value, zero: int, axis: int) -> Value:
     """8-bit integers less the zero point of input ``zero``, one or one an element of ``axis``."""
     if x.type.dtype not in EIGHT_BIT:
         raise call.error(f"operand is {x.type.dtype}; it must be uint8 or int8")
-    one = call.number(1.0, call.b.constant(np.float32(1)))
-    point = call.optional(zero)
-    rank = len(x.type.shape)
-    return dequantized(call, x, affine_of_steps(call, one, point, call.axis(axis, rank)))
-
-
-def affine_of_steps(call: Call, one: Value, zero: Value | None, axis: int) -> Affine:
-    """The scale 1, and a zero point."""
-    if zero is None or zero.type.size == 1:
-        return Affine(one, zero)
-    ones = call.b.constant(np.ones(zero.type.size, np.float32))
-    return Affine(ones, zero, axis)
+    one, point = call.b.constant(np.array(1, np.float32)), call.optional(zero)
+    if point is not None and point.type.dtype not in EIGHT_BIT:
+        raise call.error(f"zero point is {point.type.dtype}; it must be uint8 or int8")
+    return dequantized(call, x, Affine(one, point, call.axis(axis, len(x.type.shape))))
 
 
 def _exact(
