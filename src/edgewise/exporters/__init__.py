@@ -13,6 +13,7 @@ from .expand import expand
 from .files import written_whole
 from .legalize import add_biases, legalize
 from .open_shapes import with_open_shapes
+from .requantize import requantize_for_litert, signed_for_litert
 from .tflite import kept_states, to_file
 from .tflite_file import to_bytes
 from .tflite_metadata import with_labels
@@ -27,7 +28,13 @@ def expand_operators(graph: Graph) -> Graph:
     return expand(graph, lambda node: all(node.inputs[i] in known for i in node.op.state_operands))
 
 
-PIPELINE = (expand_operators, *(step for step in ALL if step not in NOT_WRITTEN), add_biases)
+PIPELINE = (
+    expand_operators,
+    *(step for step in ALL if step not in NOT_WRITTEN),
+    signed_for_litert,
+    add_biases,
+    requantize_for_litert,
+)
 """The passes that graphs of other formats run through before they are written."""
 
 SUFFIX = ".tflite"
