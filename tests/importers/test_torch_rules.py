@@ -79,6 +79,30 @@ def test_what_is_not_needed_is_not_read(records: Records, name: str) -> None:
     load(packed({**records, name: pickle.dumps(Trap())}))
 
 
+class Private(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self._dense = nn.Sequential(nn.Linear(3, 2))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        y = self._dense(x)
+        return y, y, x, self._dense[0].bias
+
+
+def test_names_of_private_modules_are_names() -> None:
+    buffer = io.BytesIO()
+    torch.export.save(torch.export.export(Private().eval(), (torch.ones(2, 3),)), buffer)
+    graph = load(buffer.getvalue())
+    assert [v.type.shape for v in graph.outputs] == [(2, 2), (2, 2), (2, 3), (2,)]
+
+
+def test_tensors_of_other_devices_are_read(records: Records) -> None:
+    content = {name: data.replace(b'"cpu"', b'"cuda"') for name, data in records.items()}
+    assert content[MODEL] != records[MODEL]
+    assert content[WEIGHTS] != records[WEIGHTS]
+    assert load(packed(content)).outputs[0].type.shape == (2, 2)
+
+
 def test_guards_are_not_evaluated(records: Records) -> None:
     code = ["__import__('os')._exit(3)"]
     load(changed(records, MODEL, lambda model: model.update(guards_code=code)))

@@ -36,7 +36,7 @@ ITEM_SIZES = dict(
 MAX_DEPTH = 64
 MAX_TEXT = 4096
 
-_NAME = re.compile(r"[\w.]{0,512}")
+_NAME = re.compile(r"(?!(.*\.)?__\w*__(\.|$))[\w.]{0,512}")
 _TEXT = re.compile(r"[\w.,\->+ ]{0,256}")
 _TARGET = re.compile(
     r"torch\.ops\.(aten|prims|quantized_decomposed)\.(?!from_file\b)[a-z_]\w*\.\w+"
@@ -118,11 +118,11 @@ def _rewritten(records: Mapping[str, bytes]) -> bytes:
         "byteorder": records.get("byteorder", b"little"),
         ".data/version": b"3\n",
         "data/sample_inputs/model.pt": b"",
-        MODEL: json.dumps(_model(_json(records, MODEL))).encode(),
+        MODEL: json.dumps(_on_cpu(_model(_json(records, MODEL)))).encode(),
     }
     for config, folder in CONFIGS.items():
         found = _json(records, config)
-        kept[config] = json.dumps(found).encode()
+        kept[config] = json.dumps(_on_cpu(found)).encode()
         for tensor, entry in _dict(_dict(found, config).get("config"), config).items():
             path = _payload(tensor, _dict(entry, tensor), folder, records)
             kept[path] = records[path]
@@ -190,6 +190,7 @@ def _model(model: Any) -> Any:
     """The program without what PyTorch would evaluate and does not need; the rest is checked."""
     _dict(model, MODEL)["guards_code"] = []
     module = _dict(model.get("graph_module"), MODEL)
+    module["metadata"] = {}
     graph = _dict(module.get("graph"), MODEL)
     for node in graph.get("nodes") or ():
         node = _dict(node, "node")
@@ -226,8 +227,19 @@ def _check(value: Any, key: str, depth: int) -> None:
             _check(item, name, depth + 1)
 
 
+def _on_cpu(value: Any) -> Any:
+    """What JSON holds, with this machine's processor in place of every device."""
+    if isinstance(value, list):
+        return [_on_cpu(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if set(value) == {"type", "index"}:
+        return {"type": "cpu", "index": None}
+    return {name: _on_cpu(item) for name, item in value.items()}
+
+
 def _is_name(text: str) -> bool:
-    return bool(_NAME.fullmatch(text)) and "__" not in text.replace("L__self__", "")
+    return bool(_NAME.fullmatch(text))
 
 
 def _is_expression(text: str) -> bool:
