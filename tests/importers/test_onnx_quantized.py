@@ -266,6 +266,71 @@ def test_dynamic_quantization() -> None:
     within(single("DynamicQuantizeLinear", feeds, {}, outputs), feeds, 1)
 
 
+WEIGHTED: dict[str, tuple[tuple[int, ...], tuple[int, ...], int, dict[str, Any], str]] = {
+    "Conv": ((1, 4, 6, 6), (6, 2, 3, 3), 0, {"group": 2}, "CONV_2D"),
+    "line": ((1, 4, 9), (6, 4, 3), 0, {}, "CONV_2D"),
+    "volume": ((1, 4, 5, 6, 6), (6, 2, 3, 3, 3), 0, {"group": 2}, "CONV_3D"),
+    "transposed": ((1, 4, 6, 6), (4, 3, 3, 3), 1, {"strides": [2, 2]}, "TRANSPOSE_CONV"),
+    "stride 1": ((1, 4, 6, 6), (4, 3, 3, 3), 1, {}, "CONV_2D"),
+    "dilated": (
+        (1, 4, 6, 6),
+        (4, 3, 3, 3),
+        1,
+        {"strides": [2, 2], "dilations": [2, 2]},
+        "TRANSPOSE_CONV",
+    ),
+    "Gemm": ((3, 8), (5, 8), 0, {"transB": 1}, "FULLY_CONNECTED"),
+    "MatMul": ((2, 3, 8), (8, 5), 1, {}, "FULLY_CONNECTED"),
+    "Gather": ((9, 8), (), 0, {}, "GATHER"),
+}
+"""Shapes of x and of weights, the axis of their scales, attributes, what computes it."""
+
+
+def pairs(name: str, quantizes: bool) -> tuple[bytes, dict[str, Array]]:
+    """An operator of dequantized weights, and of a dequantized input if ``quantizes``."""
+    shape, w, axis, attributes, _ = WEIGHTED[name]
+    op = {"line": "Conv", "volume": "Conv", "Gather": "Relu"}.get(name, name)
+    op = "ConvTranspose" if name in ("transposed", "stride 1", "dilated") else op
+    x, nodes, constants = "x", [], {"xs": np.float32(0.05), "z": np.int8(-3)}
+    if quantizes:
+        nodes += [node("QuantizeLinear", ["x", "xs", "z"], ["xq"])]
+        nodes += [node("DequantizeLinear", ["xq", "xs", "z"], ["xd"])]
+        x = "xd"
+    operands = [x]
+    if w:
+        constants |= {"w": whole(np.int8, *w), "ws": np.abs(real(w[axis])) / 40 + np.float32(0.01)}
+        nodes.append(node("DequantizeLinear", ["w", "ws"], ["wd"], axis=axis))
+        operands.append("wd")
+    else:
+        constants["i"] = np.array([[3, 1], [7, 3]])
+        nodes.append(node("Gather", [x, "i"], ["g"]))
+        operands = ["g"]
+    nodes.append(node(op, operands, ["f"], **attributes))
+    constants |= {"ys": np.float32(0.4), "yz": np.int8(3)}
+    nodes.append(node("QuantizeLinear", ["f", "ys", "yz"], ["y"]))
+    made = graph(nodes, [info("x", shape)], [info("y", None, TensorProto.INT8)], constants)
+    return model(made), {"x": real(*shape)}
+
+
+@pytest.mark.parametrize("name", WEIGHTED)
+def test_pairs_around_operators(name: str) -> None:
+    """Weights keep their scales through every move that their operator needs."""
+    data, feeds = pairs(name, True)
+    found = within(data, feeds, 1)
+    assert WEIGHTED[name][-1] in found
+    is_float = name in ("volume", "dilated")
+    assert ("DEQUANTIZE" in found) == is_float
+
+
+@pytest.mark.parametrize("name", WEIGHTED)
+def test_weights_alone_are_quantized(name: str) -> None:
+    """The product is one of floats; no DEQUANTIZE runs."""
+    data, feeds = pairs(name, False)
+    found = within(data, feeds, 1)
+    assert WEIGHTED[name][-1] in found
+    assert "DEQUANTIZE" not in found
+
+
 MICROSOFT = helper.make_opsetid("com.microsoft", 1)
 
 
