@@ -293,6 +293,17 @@ def test_rules(op: str, attributes: dict[str, Any], rule: str) -> None:
         ew.load(single(op, {"x": X}, opset=20, **attributes))
 
 
+def test_numbers_that_a_type_cannot_hold() -> None:
+    x = whole(4)
+    with pytest.raises(ModelError, match=r"\(ThresholdedRelu\): .* number inf of int32"):
+        ew.load(single("ThresholdedRelu", {"x": x}, outputs=[declared(np.int32)], alpha=math.inf))
+
+
+def test_bounds_are_one_number() -> None:
+    with pytest.raises(ModelError, match="a bound has no or several elements"):
+        ew.load(single("Clip", {"x": X}, {"low": np.zeros(2, np.float32)}))
+
+
 def test_rules_of_bits() -> None:
     x = whole(4, dtype=np.uint32, low=0)
     with pytest.raises(ModelError, match="direction is 'UP'"):

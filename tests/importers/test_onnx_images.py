@@ -278,6 +278,13 @@ def test_rules_of_pools(op: str, attributes: dict[str, Any], rule: str) -> None:
         ew.load(single(op, {"x": X}, **attributes))
 
 
+def test_pools_are_of_numbers() -> None:
+    outputs = [info("y", None, np.bool_)]
+    data = single("MaxPool", {"x": X > 0}, None, outputs, kernel_shape=[2, 2])
+    with pytest.raises(ModelError, match="input 0 is bool; it must be of numbers"):
+        ew.load(data)
+
+
 def test_rules_of_unpooling() -> None:
     feeds = {"y": real(1, 1, 2, 2), "i": np.zeros((1, 1, 2, 2), np.int64)}
     data = single("MaxUnpool", feeds, {"size": np.array([1, 1, 3, 4])}, ["z"], **SQUARE)

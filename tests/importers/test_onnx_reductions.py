@@ -105,6 +105,8 @@ def test_hardmax(opset: int, axis: int) -> None:
 
 def test_rules() -> None:
     x = real(3, 4)
+    with pytest.raises(ModelError, match="input 0 is bool; it must be of numbers"):
+        ew.load(single("ReduceLogSumExp", {"x": x > 0}, outputs=[info("y", None, np.bool_)]))
     for axes, rule in (([2], "axis 2; it lies between -2 and 1"), ([0, -2], "named once")):
         with pytest.raises(ModelError, match=rule):
             ew.load(single("ReduceSum", {"x": x}, {"axes": np.array(axes)}))

@@ -197,8 +197,11 @@ class Call:
         return self.b.one(op, operands)
 
     def number(self, value: float, like: Value) -> Value:
-        """A constant scalar of the dtype of ``like``."""
-        return self.b.constant(np.array(value, like.type.dtype.numpy))
+        """A constant scalar of the dtype of ``like``, which must be able to hold it."""
+        try:
+            return self.b.constant(np.array(value, like.type.dtype.numpy))
+        except (OverflowError, ValueError):
+            raise self.error(f"its rule needs the number {value} of {like.type.dtype}") from None
 
     def only(self, *dtypes: DType) -> None:
         """Refuse a first input of another dtype as unsupported."""

@@ -194,6 +194,8 @@ def clip(call: Call) -> Value:
         given = [call.attributes.get(n, "FLOAT", math.nan) for n in ("min", "max")]
         bounds = [None if math.isnan(v) else call.number(v, x) for v in given]
     low, high = bounds
+    if any(v is not None and v.type.size != 1 for v in bounds):
+        raise call.error("a bound has no or several elements; it has 1")
     known = tuple(
         None if v is None or v.data is None else float(v.data.reshape(())) for v in bounds
     )

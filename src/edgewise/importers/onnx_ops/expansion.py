@@ -16,7 +16,7 @@ def expanded(call: Call) -> Sequence[Argument]:
     """
     onnx = onnx_module()
     try:
-        schema = onnx.defs.get_schema(call.op_type, call.opset, "")
+        schema = onnx.defs.get_schema(call.op_type, min(call.opset, 2**31 - 1), "")
     except onnx.defs.SchemaError:
         raise call.unsupported(f"no such operator in opset {call.opset}") from None
     function = onnx.FunctionProto()

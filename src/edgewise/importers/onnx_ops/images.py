@@ -24,6 +24,8 @@ MOST_TAPS = 1024
 def max_pool(call: Call) -> list[Value]:
     x = call.value(0)
     w, pads = _pool_windows(call)
+    if not (x.type.dtype.is_float or x.type.dtype.is_integer):
+        raise call.error(f"input 0 is {x.type.dtype}; it must be of numbers")
     if call.wants(1):
         order = call.integer("storage_order", 0)
         op = ops.MaxPoolIndices(w.taps, w.stride, w.dilation, pads, bool(order))

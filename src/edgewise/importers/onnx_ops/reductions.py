@@ -37,6 +37,8 @@ def _log_sum(call: Call, x: Value, over: Callable[..., Value]) -> Value:
 
 def _log_sum_exp(call: Call, x: Value, over: Callable[..., Value]) -> Value:
     """The greatest value is taken out, so that nothing overflows."""
+    if not x.type.dtype.is_float:
+        raise call.error(f"input 0 is {x.type.dtype}; it must be of numbers")
     axes, keep = _axes(call, x), call.flag("keepdims", True)
     limit = float(np.finfo(x.type.dtype.value).max)
     greatest = call.one(ops.ReduceMax(axes, True), x)
