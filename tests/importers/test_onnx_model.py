@@ -187,6 +187,16 @@ def test_functions_of_the_file(attributes: dict[str, float]) -> None:
     assert operators(g) == ["MUL"]
 
 
+def test_functions_are_told_apart_by_overload() -> None:
+    content = onnx.ModelProto.FromString(functional())
+    content.functions.append(content.functions[0])
+    content.functions[1].overload = "absolute"
+    content.functions[1].node[1].CopyFrom(node("Abs", ["a"], ["m"]))
+    content.graph.node[0].overload = "absolute"
+    x = data(2)
+    check(content.SerializeToString(), {"x": x}, [abs(x)])
+
+
 def test_functions_take_as_many_inputs_as_they_have() -> None:
     content = onnx.ModelProto.FromString(functional())
     content.graph.node[0].input.extend(["x", "x", "x"])

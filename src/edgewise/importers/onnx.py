@@ -37,7 +37,7 @@ def read_onnx(source: Source) -> Graph:
     opsets = {("" if o.domain == "ai.onnx" else o.domain): o.version for o in model.opset_import}
     if opsets.get("", OLDEST) < OLDEST:
         raise UnsupportedError(f"opset {opsets['']}; supported are {OLDEST} and later")
-    functions = {(f.domain, f.name): f for f in model.functions}
+    functions = {(f.domain, f.name, f.overload): f for f in model.functions}
     session = Session(opsets, functions, source.inside)
     network = _Network(model, session, source.shapes, source.dims)
     try:

@@ -26,7 +26,7 @@ class Session:
 
     Attributes:
         opsets: the version of each domain that the file imports.
-        functions: the file's own functions, by domain and name.
+        functions: the file's own functions, by domain, name and overload.
         external: reads the files that hold tensors' data.
         limit: the most turns of a loop that is evaluated.
         codes: numbers of TensorProto.DataType of inputs and constants: types of few bits are held
@@ -35,7 +35,7 @@ class Session:
     """
 
     opsets: Mapping[str, int]
-    functions: Mapping[tuple[str, str], Any]
+    functions: Mapping[tuple[str, str, str], Any]
     external: External
     limit: int = 2**12
     nodes: int = 0
@@ -208,7 +208,7 @@ class Reading:
         inputs = [self.lookup(name) if name else None for name in node.input]
         attributes = Attributes(node, b.what, self.attributes)
         mark = len(b.nodes)
-        function = self.session.functions.get((domain, node.op_type))
+        function = self.session.functions.get((domain, node.op_type, node.overload))
         if function is not None:
             results = self.call(function, inputs, attributes)
         else:
