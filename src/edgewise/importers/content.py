@@ -69,7 +69,8 @@ class Content:
             with self._opened() as file:
                 return file.read()
         parts: list[bytes] = []  # not by the file's position, which forked processes share
-        while part := os.pread(self._descriptor, _PART, sum(map(len, parts))):
+        size = os.fstat(self._descriptor).st_size + 1
+        while part := os.pread(self._descriptor, min(size, _PART), sum(map(len, parts))):
             parts.append(part)
         return b"".join(parts)
 
