@@ -176,6 +176,38 @@ def test_an_endless_loop_of_a_call_is_refused() -> None:
         program(**feeds)
 
 
+@pytest.mark.slow
+def test_a_call_may_take_many_turns() -> None:
+    """More nodes than a file may become."""
+    nodes = [node("Add", ["s_in", "x"], ["s_out"]), node("Neg", ["s_out"], ["row"])]
+    made = body(nodes, [info("s_in", (1,))], ["s_out", "row"])
+    feeds = {"n": np.array(12_000), "c": TRUE, "x": np.ones(1, np.float32)}
+    feeds["s"] = np.zeros(1, np.float32)
+    outputs = ["y", info("rows", ["n", 1])]
+    with contextlib.closing(ew.compile(ew.load(loop(made, feeds, outputs)))) as program:
+        y, rows = program(**feeds)
+    assert y == 12_000
+    assert np.array_equal(rows[:, 0], -np.arange(1, 12_001))
+
+
+def test_loops_become_no_endless_networks() -> None:
+    """Each turn of the outer loop holds one that may end by its condition."""
+    nodes = [
+        node("Add", ["s_in", "x"], ["s_out"]),
+        node("ReduceSum", ["s_out"], ["sum"], keepdims=0),
+        node("Less", ["sum", "limit"], ["less"]),
+    ]
+    inner = body(nodes, [info("s_in", (1,))], [info("s_out", (1,))], "less")
+    inner.node.append(inner.node[0])
+    del inner.node[0]
+    again = node("Loop", ["", "c", "t_in"], ["t_out"], body=inner)
+    made = body([again], [info("t_in", (1,))], [info("t_out", (1,))])
+    feeds = {"x": np.ones(1, np.float32), "s": np.zeros(1, np.float32)}
+    constants = {"n": I64(1000), "c": TRUE, "limit": np.float32(3)}
+    g = ew.load(loop(made, feeds, ["y"], constants))
+    assert set(operators(g)) == {"WHILE"}
+
+
 def test_what_waits_for_a_call_may_be_read_by_graphs() -> None:
     """An IF whose branch reads the result of NonZero, beside an output that needs no call."""
     then = branch([node("Cast", ["places"], ["f"], to=1)], "f")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,6 +30,7 @@ class Session:
         functions: the file's own functions, by domain, name and overload.
         external: reads the files that hold tensors' data.
         limit: the most turns of a loop that is evaluated.
+        most: the most nodes that are read.
         codes: numbers of TensorProto.DataType of inputs and constants: types of few bits are held
             as others.
         main: the builder of the network's own graph, which holds the variables.
@@ -38,6 +40,7 @@ class Session:
     functions: Mapping[tuple[str, str, str], Any]
     external: External
     limit: int = 2**12
+    most: float = MAX_OPERATORS
     nodes: int = 0
     depth: int = 0
     bodies: int = 0
@@ -47,10 +50,8 @@ class Session:
     def count(self, what: str) -> None:
         """Count a node as read."""
         self.nodes += 1
-        if self.nodes > MAX_OPERATORS:
-            raise UnsupportedError(
-                f"{what}: loops and functions take more than {MAX_OPERATORS} nodes"
-            )
+        if self.nodes > self.most:
+            raise UnsupportedError(f"{what}: loops and functions take more than {self.most} nodes")
 
 
 class Reading:
@@ -306,7 +307,7 @@ class Region:
             for v, array in zip(self.inputs, arrays, strict=True)
         }
         outer = self.reading.session
-        session = Session(outer.opsets, outer.functions, outer.external, limit)
+        session = Session(outer.opsets, outer.functions, outer.external, limit, math.inf)
         scope = {name: replaced(value, given) for name, value in self.known.items()}
         reading = Reading(session, b, scope)
         try:
