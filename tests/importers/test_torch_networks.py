@@ -23,6 +23,7 @@ def randomized(module: torch.nn.Module) -> torch.nn.Module:
     return module.eval()
 
 
+@pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
 @pytest.mark.parametrize("name", NETWORKS)
 def test_network(name: str) -> None:
     torch.manual_seed(1)

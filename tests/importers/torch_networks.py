@@ -237,6 +237,22 @@ class Audio(nn.Module):
         return torch.sigmoid(self.mask(z)), last
 
 
+class Recurrent(nn.Module):
+    """Recurrent layers of other kinds: projected, without biases or a batch, of cells."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru = nn.GRU(4, 5, 2, bias=False, bidirectional=True)
+        self.rnn = nn.RNN(10, 6, nonlinearity="relu")
+        self.lstm = nn.LSTM(6, 5, proj_size=3, bias=False)
+        self.cell = nn.LSTMCell(3, 4)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        y, _ = self.rnn(self.gru(x)[0])
+        z, (h, c) = self.lstm(y)
+        return (z, h, c, *self.cell(z[-1]))
+
+
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], Callable[[], Tensor]]] = {
     "audio": (Audio, lambda: torch.randn(2, 4, 20)),
     "deeplab": (DeepLab, lambda: torch.randn(1, 3, 33, 33)),
@@ -247,12 +263,17 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], Callable[[], Tensor]]] = {
         lambda: mobilenet(nn.Hardswish, nn.Hardsigmoid),
         lambda: torch.randn(1, 3, 32, 32),
     ),
+    "recurrent": (Recurrent, lambda: torch.randn(6, 4)),
     "resnet": (ResNet, lambda: torch.randn(2, 3, 32, 32)),
     "shufflenet": (
         lambda: nn.Sequential(conv_norm(3, 8), Shuffle(8), Shuffle(8)),
         lambda: torch.randn(1, 3, 16, 16),
     ),
     "ssd": (Ssd, lambda: torch.randn(1, 3, 32, 32)),
+    "transformer": (
+        lambda: nn.TransformerEncoderLayer(16, 4, 32, batch_first=True),
+        lambda: torch.randn(2, 5, 16),
+    ),
     "unet": (UNet, lambda: torch.randn(1, 3, 32, 32)),
     "vit": (Vit, lambda: torch.randn(1, 3, 32, 32)),
 }
