@@ -21,6 +21,7 @@ from edgewise.ops import (
     Add,
     AveragePool2D,
     BatchMatMul,
+    BitwiseAnd,
     Concatenation,
     Conv2D,
     Conv3D,
@@ -32,6 +33,7 @@ from edgewise.ops import (
     MaxPool2D,
     Relu,
     ReluN1To1,
+    ShiftLeft,
     TransposeConv,
 )
 from tflite_builder import run_litert
@@ -167,6 +169,18 @@ def test_an_average_of_integers_over_padding() -> None:
     rule = r"AVERAGE_POOL_2D.*padding \[\(1, 0\), \(0, 0\)\], which is neither SAME nor VALID"
     with pytest.raises(UnsupportedError, match=rule):
         exporters.to_tflite(exporters.prepare(graph))
+
+
+@pytest.mark.parametrize("op", [BitwiseAnd(), ShiftLeft()], ids=str)
+def test_operands_of_one_shape(op: Any) -> None:
+    net = Net()
+    x = net.input(2, 3, 4, dtype=DType.INT32, quant=None)
+    y = net.constant(4, dtype=DType.INT32, quant=None, data=np.array([1, 2, 0, 5], np.int32))
+    graph = net.graph(net(op, x, y, quant=None))
+    result = check(legalize, graph)
+    assert [n.op.name for n in result.nodes] == ["BROADCAST_TO", op.name]
+    array = np.arange(24, dtype=np.int32).reshape(2, 3, 4)
+    assert_equal(run_litert(exporters.to_tflite(result), [array]), evaluate(graph, {x: array}))
 
 
 def test_names_stay_unique() -> None:

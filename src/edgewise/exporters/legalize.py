@@ -15,6 +15,8 @@ from ..ops import (
     Activation,
     AveragePool2D,
     BatchMatMul,
+    BitwiseAnd,
+    BroadcastTo,
     Concatenation,
     Control,
     Conv2D,
@@ -34,6 +36,7 @@ from ..ops import (
     Relu6,
     ReluN1To1,
     Reshape,
+    ShiftLeft,
     StridedSlice,
     TransposeConv,
     While,
@@ -85,6 +88,7 @@ def legalize(graph: Graph) -> Graph:
     graph = rewrite(graph, (Control,), _inner)
     graph = rewrite(graph, (Densify,), lambda node, sweep: node.inputs)
     graph = rewrite(graph, (Op,), rules.unfuse)
+    graph = rewrite(graph, (BitwiseAnd, ShiftLeft), rules.spread)
     graph = rewrite(graph, PADDED, rules.pad)
     graph = rewrite(graph, POOLS, rules.pool)
     return rewrite(graph, TRANSPOSED, rules.cut)
@@ -163,6 +167,17 @@ class _Rules:
             return None
         value = self.before(sweep, node, plain, node.inputs)
         return replace(node, op=CLAMPS[given], inputs=(value,))
+
+    def spread(self, node: Node, sweep: Sweep) -> Replacement:
+        """StableHLO's operators take operands of one shape."""
+        shape = node.outputs[0].type.shape
+        if all(v.type.shape == shape for v in node.inputs):
+            return None
+        op = BroadcastTo(shape)
+        inputs = (
+            v if v.type.shape == shape else self.before(sweep, node, op, [v]) for v in node.inputs
+        )
+        return replace(node, inputs=tuple(inputs))
 
     def pad(self, node: Node, sweep: Sweep) -> Replacement:
         op: Any = node.op
