@@ -2,7 +2,8 @@
 
 A pass is a function from a Graph to a Graph. It never changes the graph it is given, keeps the
 graph's inputs and outputs (names, types and order), and keeps the meaning: the numpy references
-before and after give equal arrays, bit for bit where they are integers.
+before and after give equal arrays, bit for bit where they are integers; ``fuse_qdq`` alone may
+change such by one step.
 
 ``to_uint8`` or ``to_int8``, as the instruction set wants it, and ``weights_to_int8`` prepare a
 graph for the plan; they are in no pipeline.
