@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from small_graphs import SAME, WEIGHTS, Net, Q, assert_unchanged, check
 
+from edgewise import ops
 from edgewise.dtype import DType
 from edgewise.graph import Value
 from edgewise.ops import (
@@ -24,7 +25,8 @@ from edgewise.ops import (
     Tanh,
 )
 from edgewise.passes import fuse_dilation, fuse_elementwise
-from edgewise.passes.fuse_elementwise import MAX_INPUTS, MAX_STAGES
+from edgewise.passes.fuse_elementwise import APART, CHAINED, MAX_INPUTS, MAX_STAGES
+from edgewise.plan.program import FUNCTIONS
 
 # fuse_elementwise
 
@@ -171,3 +173,11 @@ def test_hybrid_convolutions_of_blocks_stay() -> None:
     net = Net()
     x = net.input(2, 8, 12, 2, dtype=DType.FLOAT32, quant=None)
     assert_unchanged(fuse_dilation, net.graph(sandwich(net, x, Conv2D(padding=(1, 1, 0, 1)))))
+
+
+def test_every_chained_operator_has_a_kernel() -> None:
+    known = [getattr(ops, name) for name in ops.__all__]
+    classes = [c for c in known if isinstance(c, type) and issubclass(c, CHAINED) and c.name]
+    assert ops.BitwiseAnd in classes
+    assert ops.Erf in classes
+    assert [c for c in classes if c not in FUNCTIONS and not issubclass(c, APART)] == []
