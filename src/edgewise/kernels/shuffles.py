@@ -51,3 +51,15 @@ def halved(v: Value, combine: Callable[[Value, Value], Value], lanes: int = 1) -
         half = v.ty.lanes // 2
         v = combine(v.part(0, half), v.part(1, half))
     return v
+
+
+def picked(sources: Sequence[Value], places: Sequence[tuple[int, int]]) -> Value:
+    """A vector whose lanes are lanes of vectors of one type, each given as (which, lane)."""
+    used = sorted({which for which, _ in places})
+    lanes = sources[0].ty.lanes
+    out, where = sources[used[0]], [lane if which == used[0] else 0 for which, lane in places]
+    for which in used[1:]:
+        where = [lanes + p[1] if p[0] == which else w for p, w in zip(places, where, strict=True)]
+        out = out.shuffle(where, sources[which])
+        where = list(range(len(places)))
+    return out if where == list(range(lanes)) else out.shuffle(where)

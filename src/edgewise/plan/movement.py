@@ -11,7 +11,7 @@ import numpy as np
 
 from ..dtype import DType
 from ..graph import Array, Node, TensorType
-from ..kernels import copy, views
+from ..kernels import copy, interleave, views
 from ..ops import (
     Concatenation,
     Gather,
@@ -32,6 +32,8 @@ BLOCK = 16384
 """Bytes of a work unit."""
 SHORT = 16
 """Bytes of a run that is moved as one element."""
+ELEMENTS = (1, 2, 4, 8)
+"""Bytes of elements that kernels with shuffles move."""
 
 
 def emit_copy(ctx: Context, source: View, target: View, *, flip: bool = False) -> None:
@@ -52,16 +54,21 @@ def emit_copy(ctx: Context, source: View, target: View, *, flip: bool = False) -
     if src[-1] == dst[-1] == size and nbytes <= SHORT and len(extents) > 1 and not flip:
         extents, src, dst, size = extents[:-1], src[:-1], dst[:-1], nbytes
     elif src[-1] == dst[-1] == size:
-        _walk(ctx, copy.Copy(ctx.isa, flip), source, target, extents, src, dst, size, {})
+        kernel: Variant = copy.Copy(ctx.isa, flip)
+        _walk(ctx, kernel, source, target, extents, src, dst, size, {}, 0.05e-9)
         return
     if flip:
         emit_table(ctx, source, target, np.arange(256, dtype=np.uint8) ^ np.uint8(0x80))
         return
-    if (src[-1] != size and dst[-1] != size) or not _transpose(
+    if size in ELEMENTS and dst[-1] == size and src[-1] in [n * size for n in interleave.STEPS]:
+        kernel = interleave.Pick(ctx.isa, size, src[-1] // size)
+        _walk(ctx, kernel, source, target, extents, src, dst, 1, {}, 0.1e-9)
+    elif (src[-1] != size and dst[-1] != size) or not _transpose(
         ctx, source, target, extents, src, dst, size
     ):
         steps = {"src_step": src[-1], "dst_step": dst[-1]}
-        _walk(ctx, copy.CopyStrided(ctx.isa, size), source, target, extents, src, dst, 1, steps)
+        kernel, each = copy.CopyStrided(ctx.isa, size), 1e-9 / size
+        _walk(ctx, kernel, source, target, extents, src, dst, 1, steps, each)
 
 
 def _walk(
@@ -74,6 +81,7 @@ def _walk(
     dst: Strides,
     unit: int,
     more: dict[str, int],
+    seconds_per_byte: float,
 ) -> None:
     outer, n = tuple(extents[:-1]), extents[-1] * unit
     ctx.require(len(outer) <= copy.OUTER)
@@ -84,7 +92,7 @@ def _walk(
         kernel,
         params,
         views.units(outer, n, block),
-        seconds=target.type.nbytes * (0.05e-9 if unit > 1 else 1e-9 / target.type.dtype.itemsize),
+        seconds=target.type.nbytes * seconds_per_byte,
         reads=(source,),
         writes=(target,),
     )
@@ -100,12 +108,7 @@ def _transpose(
     size: int,
 ) -> bool:
     """Emit a transposition where each side is contiguous in a dimension of its own."""
-    if (
-        size not in (1, 2, 4, 8)
-        or size not in src
-        or size not in dst
-        or len(extents) > views.OUTER + 2
-    ):
+    if size not in ELEMENTS or size not in src or size not in dst or len(extents) > views.OUTER + 2:
         return False
     column, row = src.index(size), dst.index(size)
     if column == row:
@@ -116,8 +119,20 @@ def _transpose(
         "src": (source.address, [src[i] for i in others]),
         "dst": (target.address, [dst[i] for i in others]),
     }
-    kernel = copy.Transpose(ctx.isa, size)
     rows, columns = extents[row], extents[column]
+    if rows in interleave.WAYS and dst[column] == rows * size:
+        block = min(columns, BLOCK)
+        sizes = {"n": columns, "block": block, "src_way": src[row]}
+        ctx.emit(
+            interleave.Interleave(ctx.isa, size, rows),
+            {**outer_fields(views.OUTER, outer, fields), **sizes},
+            views.units(outer, columns, block),
+            seconds=target.type.nbytes * 0.1e-9,
+            reads=(source,),
+            writes=(target,),
+        )
+        return True
+    kernel = copy.Transpose(ctx.isa, size)
     block = min(rows, 256)
     params: Params = {
         **outer_fields(views.OUTER, outer, fields),
