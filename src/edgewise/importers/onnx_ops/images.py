@@ -1,4 +1,4 @@
-"""Pooling and resizing."""
+"""Pooling; rows of resizing."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from ...graph import Value
 from ...ops import Op
 from .. import channels_first
 from ..onnx_call import Call, Row
-from ..resampling import read_resize, read_upsample
 from .products import in_float32
+from .resizing import read_resize, read_upsample
 from .windows import Windows, resolved, rounded_up, windows
 
 MOST_TAPS = 1024
