@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+from functools import partial
+
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch_cases import Case, Table
@@ -187,5 +190,41 @@ case(
     k_[:, :2],
     v[:, :2],
 )
+
+
+def draw_convolutions(count: int) -> None:
+    """Convolutions and transposed ones of drawn attributes."""
+    for i in range(count):
+        groups, taps = draw.choice((1, 2, 4)), (draw.randint(1, 4), draw.randint(1, 3))
+        stride = draw.randint(1, 3), draw.randint(1, 2)
+        options = {"groups": groups, "stride": stride, "padding": (draw.randint(0, 2), 0)}
+        options["dilation"] = (draw.randint(1, 2), draw.randint(1, 3))
+        x = normal(draw.randint(1, 2), 4, draw.randint(9, 12), draw.randint(8, 13))
+        case(f"conv drawn {i}", partial(F.conv2d, **options), x, normal(8, 4 // groups, *taps))
+        more = [draw.randint(0, s - 1) for s in stride]
+        weight = normal(4, 3, *taps)
+        turned = partial(F.conv_transpose2d, weight=weight, output_padding=more, **options)
+        case(f"conv_transpose drawn {i}", turned, x)
+
+
+def draw_pools(count: int) -> None:
+    """Pools of drawn attributes."""
+    for i in range(count):
+        taps = draw.randint(1, 4), draw.randint(2, 3)
+        options = {
+            "kernel_size": taps,
+            "stride": (draw.randint(1, 3), draw.randint(1, 4)),
+            "padding": tuple(draw.randint(0, k // 2) for k in taps),
+            "ceil_mode": draw.random() < 0.6,
+        }
+        x = normal(1, 3, draw.randint(5, 11), draw.randint(5, 11))
+        case(f"max_pool drawn {i}", partial(F.max_pool2d, **options), x)
+        inside = draw.random() < 0.5
+        case(f"avg_pool drawn {i}", partial(F.avg_pool2d, count_include_pad=inside, **options), x)
+
+
+draw = random.Random(0)
+draw_convolutions(12)
+draw_pools(16)
 
 CASES: list[Case] = table.cases
