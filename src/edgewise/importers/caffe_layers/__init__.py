@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
-from functools import cache
-
 from ..caffe_call import Row
+from ..families import rows
 
 FAMILIES = ("arithmetic", "movement", "images", "products", "detection")
 """The modules of this package; each has ``LAYERS``, rows by type."""
@@ -42,13 +40,9 @@ SILENCE = "Silence"
 """The layer that reads blobs which are to be no outputs."""
 
 
-@cache
 def layers() -> dict[str, Row]:
     """The rows of the layers that compute, by type."""
-    found: dict[str, Row] = {}
-    for family in FAMILIES:
-        found.update(importlib.import_module(f"{__name__}.{family}").LAYERS)
-    return found
+    return rows(__name__, FAMILIES, "LAYERS")
 
 
 __all__ = ["DATA", "FAMILIES", "SILENCE", "TRAINING", "layers"]

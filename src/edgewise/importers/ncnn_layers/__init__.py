@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-from functools import cache
-
+from ..families import rows
 from ..ncnn_call import Row
 
 FAMILIES = (
@@ -25,13 +23,9 @@ FAMILIES = (
 """The modules of this package; each has ``LAYERS``, rows by type."""
 
 
-@cache
 def layers() -> dict[str, Row]:
     """The rows, by type; Input is no row."""
-    found: dict[str, Row] = {}
-    for family in FAMILIES:
-        found.update(importlib.import_module(f"{__name__}.{family}").LAYERS)
-    return found
+    return rows(__name__, FAMILIES, "LAYERS")
 
 
 def row_of(type: str) -> Row | None:

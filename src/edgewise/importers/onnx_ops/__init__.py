@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-from functools import cache
-
+from ..families import rows
 from ..onnx_call import Row
 
 FAMILIES = (
@@ -33,20 +31,16 @@ MICROSOFT = "com.microsoft"
 """The domain of ONNX Runtime's own operators."""
 
 
-@cache
 def operators() -> dict[str, Row]:
     """The rows of the standard domain, by operator."""
-    found: dict[str, Row] = {}
-    for family in FAMILIES:
-        found.update(importlib.import_module(f"{__name__}.{family}").OPERATORS)
-    return found
+    return rows(__name__, FAMILIES, "OPERATORS")
 
 
 def row_of(domain: str, op_type: str) -> Row | None:
     """How an operator is read; None where it is not."""
     if domain == MICROSOFT:
-        rows: dict[str, Row] = importlib.import_module(f"{__name__}.contrib").OPERATORS
-        return rows.get(op_type)
+        known: dict[str, Row] = rows(__name__, ("contrib",), "OPERATORS")
+        return known.get(op_type)
     return None if domain else operators().get(op_type)
 
 

@@ -6,9 +6,7 @@ their namespace before them. What has no row PyTorch decomposes, where it can.
 
 from __future__ import annotations
 
-import importlib
-from functools import cache
-
+from ..families import rows
 from ..torch_call import Reader
 
 FAMILIES = (
@@ -28,13 +26,9 @@ FAMILIES = (
 """The modules of this package; each has ``OPERATORS``, rows by name."""
 
 
-@cache
 def operators() -> dict[str, Reader]:
     """The rows, by operator."""
-    found: dict[str, Reader] = {}
-    for family in FAMILIES:
-        found.update(importlib.import_module(f"{__name__}.{family}").OPERATORS)
-    return found
+    return rows(__name__, FAMILIES, "OPERATORS")
 
 
 def row_of(name: str) -> Reader | None:

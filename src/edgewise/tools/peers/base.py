@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
 
-from ...errors import MissingExtraError
+from ...errors import InputError, MissingExtraError
 from ...graph import Array
 
 
 class Peer(Protocol):
-    """One model in another runtime."""
+    """One model in another runtime; those here derive from it."""
 
     @property
     def name(self) -> str:
@@ -33,6 +33,9 @@ class Peer(Protocol):
 
     def run(self, arrays: Sequence[Array]) -> list[Array]:
         """The outputs for ``arrays``, both in the model's order."""
+        self.set_inputs(arrays)
+        self.invoke()
+        return self.outputs()
 
 
 class PeerTensors(Protocol):
@@ -40,6 +43,12 @@ class PeerTensors(Protocol):
 
     def run(self, arrays: Sequence[Array]) -> Mapping[str, Array]:
         """The tensors by the names that the graph has for them, for inputs in its order."""
+
+
+def check_count(runtime: str, arrays: Sequence[Array], count: int) -> None:
+    """Refuse another number of inputs than a model has."""
+    if len(arrays) != count:
+        raise InputError(f"{runtime}: {len(arrays)} inputs, the model has {count}")
 
 
 def peer_version(package: str) -> str | None:

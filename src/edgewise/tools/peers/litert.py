@@ -11,12 +11,12 @@ import numpy as np
 
 from ...errors import InputError
 from ...graph import Array
-from .base import module, reason
+from .base import Peer, check_count, module, reason
 
 FILE_IDENTIFIER = b"TFL3"
 
 
-class LiteRT:
+class LiteRT(Peer):
     """A .tflite model in LiteRT's interpreter, on its default CPU path (XNNPACK).
 
     Inputs have the file's shapes, or ``shapes`` where those are given. Variables are kept between
@@ -57,8 +57,7 @@ class LiteRT:
         return "default CPU path (XNNPACK delegate)"
 
     def set_inputs(self, arrays: Sequence[Array]) -> None:
-        if len(arrays) != len(self._inputs):
-            raise InputError(f"LiteRT: {len(arrays)} inputs, the model has {len(self._inputs)}")
+        check_count("LiteRT", arrays, len(self._inputs))
         for index, array in zip(self._inputs, arrays, strict=True):
             try:
                 self._interpreter.set_tensor(index, array)
@@ -70,12 +69,6 @@ class LiteRT:
 
     def outputs(self) -> list[Array]:
         return [np.array(self._interpreter.get_tensor(index)) for index in self._outputs]
-
-    def run(self, arrays: Sequence[Array]) -> list[Array]:
-        """The outputs for ``arrays``, both in the model's order."""
-        self.set_inputs(arrays)
-        self.invoke()
-        return self.outputs()
 
 
 class LiteRTTensors:
@@ -138,7 +131,7 @@ def with_all_outputs(model: bytes, outputs: Sequence[str] = ()) -> tuple[bytes, 
     return bytes(builder.Output()), list(names)
 
 
-class LiteRTSignature:
+class LiteRTSignature(Peer):
     """One signature of a .tflite model in LiteRT, for models of several networks.
 
     ``inputs`` and ``outputs`` are the signature's names, in the order that arrays have here. LiteRT
@@ -184,11 +177,6 @@ class LiteRTSignature:
 
     def outputs(self) -> list[Array]:
         return [self._results[name] for name in self._outputs]
-
-    def run(self, arrays: Sequence[Array]) -> list[Array]:
-        self.set_inputs(arrays)
-        self.invoke()
-        return self.outputs()
 
 
 def _litert_module(name: str) -> Any:

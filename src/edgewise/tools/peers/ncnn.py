@@ -11,13 +11,13 @@ import numpy as np
 
 from ...errors import InputError
 from ...graph import Array
-from .base import module
+from .base import Peer, check_count, module
 
 NARROW = ("fp16_packed", "fp16_storage", "fp16_arithmetic", "bf16_packed", "bf16_storage")
 """Options of ncnn that keep numbers in 16 bits."""
 
 
-class Ncnn:
+class Ncnn(Peer):
     """A network in ncnn on the CPU, in float32.
 
     Arrays have a batch of 1 first, which ncnn's do not have.
@@ -70,8 +70,7 @@ class Ncnn:
         return [blob.name for blob in self._net.blobs() if blob.name not in self._inputs]
 
     def set_inputs(self, arrays: Sequence[Array]) -> None:
-        if len(arrays) != len(self._inputs):
-            raise InputError(f"ncnn: {len(arrays)} inputs, the model has {len(self._inputs)}")
+        check_count("ncnn", arrays, len(self._inputs))
         for array in arrays:
             if array.shape[:1] != (1,):
                 raise InputError(f"ncnn: an input of shape {list(array.shape)}; its batch is 1")
@@ -99,11 +98,6 @@ class Ncnn:
 
     def outputs(self) -> list[Array]:
         return list(self._results.values())
-
-    def run(self, arrays: Sequence[Array]) -> list[Array]:
-        self.set_inputs(arrays)
-        self.invoke()
-        return self.outputs()
 
     def tensors(self, arrays: Sequence[Array]) -> dict[str, Array]:
         """Every blob that layers compute, by name."""

@@ -11,14 +11,14 @@ import numpy as np
 
 from ...errors import InputError
 from ...graph import Array
-from .base import module, reason
+from .base import Peer, check_count, module, reason
 
 FEATURE, EXTRA = "comparing against ONNX Runtime", "onnxruntime"
 QUIET = 3
 """The severity of messages that ONNX Runtime prints: errors."""
 
 
-class ONNXRuntime:
+class ONNXRuntime(Peer):
     """An .onnx model in ONNX Runtime's CPU provider.
 
     Args:
@@ -69,10 +69,7 @@ class ONNXRuntime:
         return "CPU execution provider" + ("" if self._optimize else ", graph as in the file")
 
     def set_inputs(self, arrays: Sequence[Array]) -> None:
-        if len(arrays) != len(self._names):
-            raise InputError(
-                f"ONNX Runtime: {len(arrays)} inputs, the model has {len(self._names)}"
-            )
+        check_count("ONNX Runtime", arrays, len(self._names))
         self._given = dict(zip(self._names, arrays, strict=True))
 
     def invoke(self) -> None:
@@ -83,11 +80,6 @@ class ONNXRuntime:
 
     def outputs(self) -> list[Array]:
         return [np.asarray(result) for result in self._results]
-
-    def run(self, arrays: Sequence[Array]) -> list[Array]:
-        self.set_inputs(arrays)
-        self.invoke()
-        return self.outputs()
 
 
 class ONNXRuntimeTensors:

@@ -14,7 +14,7 @@ import numpy as np
 from ...errors import InputError
 from ...graph import Array, Graph, Node
 from ...importers import format_of, load
-from .base import module, reason
+from .base import Peer, check_count, module, reason
 
 CAFFE, ONNX, TFLITE = "Caffe", "ONNX", "TensorFlow Lite"
 DETECTIONS = (1, 1, -1, 7)
@@ -24,7 +24,7 @@ SEVERAL = ("Slice", "Split")
 """Types of layers of several outputs, of which the module shows the first."""
 
 
-class OpenCV:
+class OpenCV(Peer):
     """A network in OpenCV's dnn module, on its CPU backend.
 
     A .tflite network takes and gives images as OpenCV does, [N, C, H, W]: they are transposed.
@@ -78,8 +78,7 @@ class OpenCV:
         return "dnn module, CPU backend"
 
     def set_inputs(self, arrays: Sequence[Array]) -> None:
-        if len(arrays) != len(self._inputs):
-            raise InputError(f"OpenCV: {len(arrays)} inputs, the model has {len(self._inputs)}")
+        check_count("OpenCV", arrays, len(self._inputs))
         for name, array in zip(self._inputs, arrays, strict=True):
             if self.format == TFLITE and array.ndim == 4:
                 array = array.transpose(0, 3, 1, 2)
@@ -115,11 +114,6 @@ class OpenCV:
         if self.format == TFLITE and array.ndim == 4 and array.shape != shape:
             array = array.transpose(0, 2, 3, 1)
         return array.reshape(shape) if array.size == math.prod(shape) else array
-
-    def run(self, arrays: Sequence[Array]) -> list[Array]:
-        self.set_inputs(arrays)
-        self.invoke()
-        return self.outputs()
 
 
 class OpenCVTensors:

@@ -11,12 +11,12 @@ import numpy as np
 
 from ...errors import InputError
 from ...graph import Array
-from .base import module, reason
+from .base import Peer, check_count, module, reason
 
 PRECISION = "INFERENCE_PRECISION_HINT"
 
 
-class OpenVINO:
+class OpenVINO(Peer):
     """A .tflite model in OpenVINO on the CPU, for inputs of fixed ``shapes``.
 
     It reads the file itself, and computes what is quantized there as it chooses to; the rest in
@@ -63,8 +63,7 @@ class OpenVINO:
         return f"CPU plugin, {PRECISION} {self._precision}"
 
     def set_inputs(self, arrays: Sequence[Array]) -> None:
-        if len(arrays) != self._inputs:
-            raise InputError(f"OpenVINO: {len(arrays)} inputs, the model has {self._inputs}")
+        check_count("OpenVINO", arrays, self._inputs)
         for index, array in enumerate(arrays):
             try:
                 tensor = self._tensor(np.ascontiguousarray(array))
@@ -78,8 +77,3 @@ class OpenVINO:
     def outputs(self) -> list[Array]:
         tensors = (self._request.get_output_tensor(i) for i in range(self._outputs))
         return [np.array(tensor.data) for tensor in tensors]
-
-    def run(self, arrays: Sequence[Array]) -> list[Array]:
-        self.set_inputs(arrays)
-        self.invoke()
-        return self.outputs()

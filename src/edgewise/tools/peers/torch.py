@@ -13,7 +13,7 @@ from ...errors import InputError, ModelError
 from ...graph import Array
 from ...importers.torch import load_program
 from ...importers.torch_reading import labels_of, names_of
-from .base import module, reason
+from .base import Peer, module, reason
 
 
 class TorchTensors:
@@ -102,7 +102,7 @@ class TorchTensors:
         return found
 
 
-class Torch:
+class Torch(Peer):
     """A .pt2 program in PyTorch on the CPU, operator by operator.
 
     Raises: as `TorchTensors`.
@@ -134,8 +134,3 @@ class Torch:
 
     def outputs(self) -> list[Array]:
         return self._tensors.outputs(self._values)
-
-    def run(self, arrays: Sequence[Array]) -> list[Array]:
-        self.set_inputs(arrays)
-        self.invoke()
-        return self.outputs()
