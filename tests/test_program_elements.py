@@ -314,6 +314,20 @@ CASES: dict[str, Make] = {
     "update slice elements": mixed(
         ops.DynamicUpdateSlice(), TensorType((5, 6), U8), TensorType((3, 2), U8), np.int64([-4, 3])
     ),
+    "planes side by side": plain(ops.Transpose((0, 2, 3, 1)), (2, 3, 5, 33)),
+    "two planes side by side": plain(ops.Transpose((1, 2, 0)), (2, 4, 25), dtype=I16),
+    "planes apart": plain(ops.Transpose((0, 3, 1, 2)), (2, 5, 33, 3), dtype=U8),
+    "every second channel": plain(
+        ops.StridedSlice((0, 0, 1), (3, 4, 20), (1, 1, 2)), (3, 4, 40), dtype=F32
+    ),
+    "every fourth byte": plain(ops.StridedSlice((0, 3), (3, 24), (1, 4)), (3, 99), dtype=I8),
+    "a factor for each pair": mixed(
+        ops.Mul(), TensorType((8, 50, 2), F32), np.float32([range(50)]).T
+    ),
+    "a term for each pair, computed": plain(ops.Sub(), (8, 50, 2), (50, 1)),
+    "pairs and a term for each": plain(ops.Sub(), (50, 1), (8, 50, 2)),
+    "a term for each pair of many": plain(ops.Add(), (5, 8, 50, 2), (5, 1, 50, 1)),
+    "a term for each and one for all": plain(ops.Select(), (8, 50, 2), (50, 1), (2,), dtype=BOOL),
 }
 FALLBACKS = {"atan2"}
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from ..dtype import DType
 from ..graph import Node, TensorType
 from ..kernels import argmax, normalize, scan, softmax, views
+from ..kernels.interleave import STEPS
 from ..kernels.reduce import Columns, ReduceOp, Rows
 from ..ops import (
     ArgMax,
@@ -30,6 +31,7 @@ from ..ops import (
 from ..ops.reduce import Reduction
 from .context import ELEMENTS, Context
 from .model import Params, Variant, View
+from .movement import emit_copy
 from .strided import Strides, merge, outer_fields
 
 REDUCTIONS: Mapping[type[Op], ReduceOp] = {
@@ -50,6 +52,8 @@ BLOCK = 256
 """Elements of a unit that finds places of elements side by side."""
 MAX_SCRATCH = 32768
 """Bytes of stack that a kernel may take."""
+MANY = 256
+"""Rows from which those of few elements are set apart before they are reduced."""
 FEW = 4
 """Channels of pixels that are normalised in vectors of pixels."""
 PARTS = 16
@@ -127,6 +131,15 @@ def reduce(ctx: Context, rule: Rule, a: View, c: View, axes: Sequence[int]) -> N
         if a.shape[i] != 1
     ]
     dims = _merged(dims)
+    if _by_few(dims, rule.dtype.itemsize):
+        few, rest = dims[-1], dims[:-1]
+        shape = (few.extent, *(d.extent for d in rest))
+        turned = ctx.scratch("turned", shape, rule.dtype)
+        steps = (few.a, *(d.a for d in rest))
+        emit_copy(ctx, View(a.address, turned.type, steps), turned)
+        a, (apart, *places) = turned, turned.strides
+        rest = [replace(d, a=step) for d, step in zip(rest, places, strict=True)]
+        dims = _merged([replace(few, a=apart), *rest])
     parts = _parts(ctx, rule, dims)
     if parts is None:
         _emit(ctx, rule, a, c, dims)
@@ -141,6 +154,15 @@ def reduce(ctx: Context, rule: Rule, a: View, c: View, axes: Sequence[int]) -> N
         Dim(d.extent, next(places), 0 if d.c < 0 else d.c, d.c < 0) for d in parts if not d.reduced
     ]
     _emit(ctx, rule, partial, c, _merged(second))
+
+
+def _by_few(dims: Sequence[Dim], size: int) -> bool:
+    """Whether many rows of few elements, side by side, are reduced: apart, they fill vectors."""
+    if not dims or dims[-1].extent not in STEPS or not dims[-1].reduced or len(dims) < 2:
+        return False
+    few, inner = dims[-1], dims[-2]
+    dense = few.a == size and (inner.a, inner.c) == (few.extent * size, size)
+    return dense and not any(d.reduced for d in dims[:-1]) and inner.extent >= MANY
 
 
 def _merged(dims: Sequence[Dim]) -> list[Dim]:

@@ -16,6 +16,8 @@ from .strided import Strides, merge
 
 LONG_RUN = 1024
 """Elements up to which short runs are made longer."""
+SHORT_RUN = 16
+"""Elements up to which a run of one element is written out."""
 
 Operand = tuple[View, Strides]
 
@@ -27,11 +29,11 @@ def lengthen(
 
     Where the runs of some operands (a channel's scales) repeat while those of the others go on,
     the former are written several times, side by side: constants, whose ``data`` are known, here,
-    others at run time.
+    others at run time. So are those that have one element for each short run of the others.
     """
-    extents, strides = merge(shape, [s for _, s in operands])
-    views = [view for view, _ in operands]
-    same = extents, list(zip(views, strides, strict=True))
+    extents, operands = _spread(ctx, shape, operands, data)
+    views, strides = [view for view, _ in operands], [s for _, s in operands]
+    same = extents, operands
     if len(extents) < 2:
         return same
     *outer, rows, n = extents
@@ -59,6 +61,33 @@ def lengthen(
         else:
             found.append((view, (*s[:-2], times * s[-2], s[-1])))
     return (*outer, rows // times, times * n), found
+
+
+def _spread(
+    ctx: Context, shape: Sequence[int], operands: Sequence[Operand], data: Mapping[View, Array]
+) -> tuple[tuple[int, ...], list[Operand]]:
+    """The same walk merged, where elements that stand still in short runs are such runs."""
+    extents, strides = merge(shape, [s for _, s in operands])
+    found = list(zip((view for view, _ in operands), strides, strict=True))
+    if len(extents) < 2 or extents[-1] > SHORT_RUN:
+        return extents, found
+    n = extents[-1]
+    stands = [s[-1] == 0 != s[-2] for s in strides]
+    flows = [s[-2] in (0, n * s[-1]) for s in strides]
+    shapes = [[e if stride else 1 for e, stride in zip(extents, s, strict=True)] for s in strides]
+    copied = sum(n * math.prod(own) for own, still in zip(shapes, stands, strict=True) if still)
+    if not copied or not all(a or b for a, b in zip(stands, flows, strict=True)):
+        return extents, found
+    if 4 * copied > math.prod(extents):
+        return extents, found
+    for i, (view, s) in enumerate(found):
+        if stands[i]:
+            longer = (*shapes[i][:-1], n)
+            view = _repeated(ctx, view, data.get(view), longer, s)
+            steps = tuple(p if stride else 0 for p, stride in zip(view.strides, s, strict=True))
+            found[i] = view, (*steps[:-1], view.strides[-1])
+    extents, strides = merge(extents, [s for _, s in found])
+    return extents, [(view, s) for (view, _), s in zip(found, strides, strict=True)]
 
 
 def _repeated(
