@@ -132,14 +132,7 @@ def reduce(ctx: Context, rule: Rule, a: View, c: View, axes: Sequence[int]) -> N
     ]
     dims = _merged(dims)
     if _by_few(dims, rule.dtype.itemsize):
-        few, rest = dims[-1], dims[:-1]
-        shape = (few.extent, *(d.extent for d in rest))
-        turned = ctx.scratch("turned", shape, rule.dtype)
-        steps = (few.a, *(d.a for d in rest))
-        emit_copy(ctx, View(a.address, turned.type, steps), turned)
-        a, (apart, *places) = turned, turned.strides
-        rest = [replace(d, a=step) for d, step in zip(rest, places, strict=True)]
-        dims = _merged([replace(few, a=apart), *rest])
+        a, dims = _apart(ctx, a, dims, rule.dtype)
     parts = _parts(ctx, rule, dims)
     if parts is None:
         _emit(ctx, rule, a, c, dims)
@@ -163,6 +156,15 @@ def _by_few(dims: Sequence[Dim], size: int) -> bool:
     few, inner = dims[-1], dims[-2]
     dense = few.a == size and (inner.a, inner.c) == (few.extent * size, size)
     return dense and not any(d.reduced for d in dims[:-1]) and inner.extent >= MANY
+
+
+def _apart(ctx: Context, a: View, dims: Sequence[Dim], dtype: DType) -> tuple[View, list[Dim]]:
+    """A copy of the operand whose last dimension is the first, and its dimensions."""
+    turned = [dims[-1], *dims[:-1]]
+    copied = ctx.scratch("apart", tuple(d.extent for d in turned), dtype)
+    emit_copy(ctx, View(a.address, copied.type, tuple(d.a for d in turned)), copied)
+    pairs = zip(turned, copied.strides, strict=True)
+    return copied, _merged([replace(d, a=step) for d, step in pairs])
 
 
 def _merged(dims: Sequence[Dim]) -> list[Dim]:
