@@ -205,6 +205,7 @@ def test_not_a_number_equals_itself_only() -> None:
     assert comparing.difference(value, None, infinite, one).steps == float("inf")
     found = comparing.difference(value, None, infinite, nan)
     assert (found.differing, found.steps) == (1, 1.0)
+    assert comparing.difference(value, None, infinite, -infinite).steps == float("inf")
 
 
 def test_other_shapes_differ_wholly() -> None:

@@ -76,6 +76,23 @@ def test_overflow_of_floats() -> None:
     assert (found.name, "ours" in found.evidence) == ("overflow", True)
 
 
+def test_overflow_to_the_other_infinity() -> None:
+    other = IMAGE.copy()
+    other[0, 1, 2, 3] = np.inf
+    found = likely_cause(other, np.where(other == np.inf, -np.inf, other), np.inf)
+    assert (found.name, "ours and theirs" in found.evidence) == ("overflow", True)
+
+
+@pytest.mark.parametrize("special", [np.nan, np.inf])
+def test_what_is_no_number_on_both_sides_is_left_out(special: float) -> None:
+    noise = RNG.normal(size=IMAGE.shape).astype(np.float32)
+    ours, scaled, other = IMAGE.copy(), IMAGE * np.float32(2), noise
+    for array in (ours, scaled, other):
+        array[0, 1, 2, 3] = special
+    assert likely_cause(ours, scaled, 1e4).name == "scale"
+    assert likely_cause(ours, other, 1e4).name == "unknown"
+
+
 def test_overflow_of_integers() -> None:
     sums = RNG.integers(-(2**20), 2**20, 64).astype(np.int32)
     wrapped = sums.astype(np.int64)

@@ -54,6 +54,11 @@ def likely_cause(ours: Array, theirs: Array, steps: float) -> Cause:
         return _shapes(ours, theirs)
     if ours.dtype.kind not in "fiu":
         return Cause("unknown", f"the elements are {ours.dtype}")
+    if ours.dtype.kind == "f":
+        found = _infinite(ours, theirs)
+        if found is not None:
+            return found
+        ours, theirs = (np.where(np.isfinite(a), a, 0) for a in (ours, theirs))
     differs = _differs(ours, theirs)
     for test in TESTS:
         cause = test(ours, theirs, differs, steps)
@@ -72,15 +77,19 @@ def _shapes(ours: Array, theirs: Array) -> Cause:
     return Cause("shape", f"the shapes are {shapes}")
 
 
+def _infinite(ours: Array, theirs: Array) -> Cause | None:
+    wild = np.isfinite(ours) != np.isfinite(theirs)
+    wild |= np.isinf(ours) & np.isinf(theirs) & (ours != theirs)
+    if not wild.any():
+        return None
+    sides = (("ours", ours), ("theirs", theirs))
+    names = " and ".join(name for name, a in sides if not np.isfinite(a[wild]).all())
+    count = np.count_nonzero(wild)
+    return Cause("overflow", f"{count} elements are infinite or not a number, {names}")
+
+
 def _overflow(ours: Array, theirs: Array, differs: Mask, steps: float) -> Cause | None:
     if ours.dtype.kind == "f":
-        wild = np.isfinite(ours) != np.isfinite(theirs)
-        if wild.any():
-            side = "ours" if not np.isfinite(ours[wild]).all() else "theirs"
-            return Cause(
-                "overflow",
-                f"{np.count_nonzero(wild)} elements are infinite or not a number, {side}",
-            )
         return None
     distance = np.abs(ours[differs].astype(np.float64) - theirs[differs].astype(np.float64))
     for bits in (32, 16, 8):
@@ -99,8 +108,8 @@ def _rounding(ours: Array, theirs: Array, differs: Mask, steps: float) -> Cause 
         return None
     if _close(ours, theirs):
         return Cause("rounding", f"no element differs by more than {SAME:g} of the range")
-    greatest = float(np.abs(theirs[np.isfinite(theirs)]).max(initial=0.0))
-    worst = float(np.nanmax(np.abs(_wide(ours) - _wide(theirs)), initial=0.0))
+    greatest = float(np.abs(theirs).max(initial=0.0))
+    worst = float(np.abs(_wide(ours) - _wide(theirs)).max(initial=0.0))
     if worst <= HALF_PRECISION * greatest and np.count_nonzero(ours != theirs) > ours.size / 4:
         return Cause(
             "rounding",
@@ -112,6 +121,8 @@ def _rounding(ours: Array, theirs: Array, differs: Mask, steps: float) -> Cause 
 
 def _layout(ours: Array, theirs: Array, differs: Mask, steps: float) -> Cause | None:
     if not 2 <= ours.ndim <= MOST_PERMUTED or sum(d > 1 for d in ours.shape) < 2:
+        return None
+    if not _close(np.sort(ours, axis=None), np.sort(theirs, axis=None)):  # of any order
         return None
     for perm in itertools.permutations(range(ours.ndim)):
         moved = [axis for axis in perm if ours.shape[axis] > 1]
@@ -193,15 +204,13 @@ def _wide(array: Array) -> Array:
 
 def _differs(ours: Array, theirs: Array) -> Mask:
     """Where they differ by more than what is left of a cause that is taken back."""
-    distance = np.abs(_wide(ours) - _wide(theirs))
-    return np.asarray(~(distance <= _least(theirs)) & ~(np.isnan(ours) & np.isnan(theirs)))
+    return np.asarray(np.abs(_wide(ours) - _wide(theirs)) > _least(theirs))
 
 
 def _least(theirs: Array) -> float:
-    finite = theirs[np.isfinite(theirs)]
-    if theirs.dtype.kind in "iu" or not finite.size:
+    if theirs.dtype.kind in "iu" or not theirs.size:
         return 0.0
-    return SAME * float(finite.max() - finite.min())
+    return SAME * float(np.ptp(_wide(theirs)))
 
 
 def _close(ours: Array, theirs: Array) -> bool:
@@ -209,5 +218,4 @@ def _close(ours: Array, theirs: Array) -> bool:
     if ours.size == 0:
         return False
     least = 1.0 if theirs.dtype.kind in "iu" else _least(theirs)
-    with np.errstate(invalid="ignore"):
-        return bool((np.abs(_wide(ours) - _wide(theirs)) <= least).all())
+    return bool((np.abs(_wide(ours) - _wide(theirs)) <= least).all())

@@ -226,7 +226,8 @@ def difference(
     distance = np.where(differs, _distance(ours, theirs) / _step(node, theirs, least), 0.0)
     distance = np.nan_to_num(distance, nan=np.inf, posinf=np.inf)
     if ours.dtype.kind in "fc":
-        distance[differs & ~np.isfinite(ours) & ~np.isfinite(theirs)] = 1.0
+        mixed = np.isnan(ours) != np.isnan(theirs)
+        distance[mixed & ~np.isfinite(ours) & ~np.isfinite(theirs)] = 1.0
     where = tuple(int(i) for i in np.unravel_index(int(distance.argmax()), distance.shape))
     return Difference(
         tensor=value.name,
