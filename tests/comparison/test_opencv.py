@@ -139,8 +139,29 @@ def test_detections(tmp_path: Path) -> None:
 def test_weights_of_another_name(path: Path) -> None:
     weights = path.with_suffix(".caffemodel").rename(path.with_name("other.caffemodel"))
     graph = ew.load(path, weights=weights)
-    with pytest.raises(InputError, match=r"it wants both files by one name; no .*net\.caffemodel"):
+    with pytest.raises(InputError, match=r"--against opencv: .*net\.caffemodel: no such file"):
         open_peer("opencv", path, graph)
+    for model, other in ((path, weights), (weights, path)):
+        facts = compare(graph, model, "opencv", [[X]], weights=other)
+        assert facts["within_tolerance"]
+        assert facts["tensors"]
+
+
+def test_weights_beside_are_not_those_given(path: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "more"
+    folder.mkdir()
+    doubled = {"conv": [2 * blob for blob in WEIGHTS["conv"]]}
+    other = write(folder, prototxt(TEXT, {"x": X.shape}), doubled).with_suffix(".caffemodel")
+    graph = ew.load(path, weights=other)
+    assert not compare(graph, path, "opencv", [[X]])["within_tolerance"]
+    assert compare(graph, path, "opencv", [[X]], weights=other)["within_tolerance"]
+
+
+def test_other_shapes_than_those_of_the_file(tmp_path: Path) -> None:
+    text = "input: 'x'\n" + layer("ReLU", "", "x", "y")
+    path, x = write(tmp_path, text), draw(RNG, 1, 2, 3, 4)
+    graph = ew.load(path, shapes={"x": x.shape})
+    assert compare(graph, path, "opencv", [[x]])["within_tolerance"]
 
 
 def test_formats_that_it_does_not_read(tmp_path: Path) -> None:

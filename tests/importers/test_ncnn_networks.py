@@ -135,6 +135,10 @@ def test_networks_written_as_ncnn_files(name: str, tmp_path: Path) -> None:
 REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "no weights": (lambda p: Ncnn(p / "alone.param"), r"--against ncnn: .*alone.bin: no such file"),
     "broken": (lambda p: Ncnn(p / "broken.param"), r"--against ncnn: cannot read .*broken.param"),
+    "another format": (
+        lambda p: Ncnn(p / "alone.tflite"),
+        "ncnn: it reads no TensorFlow Lite files",
+    ),
 }
 
 
@@ -143,9 +147,21 @@ def test_peer_refuses(name: str, tmp_path: Path) -> None:
     (tmp_path / "alone.param").write_bytes(b"7767517\n1 1\nInput a 0 1 a\n")
     (tmp_path / "broken.param").write_bytes(b"7767517\n1 1\nNothing a 0 1 a\n")
     (tmp_path / "broken.bin").write_bytes(b"")
+    (tmp_path / "alone.tflite").write_bytes(b"\0\0\0\0TFL3")
     run, message = REFUSED[name]
     with pytest.raises(InputError, match=message):
         run(tmp_path)
+
+
+def test_peer_takes_the_weights_given(tmp_path: Path) -> None:
+    path, other, x = tmp_path / "net.param", tmp_path / "other", np.ones((1, 2), np.float32)
+    path.write_bytes(b"7767517\n2 2\nInput a 0 1 a\nInnerProduct c 1 1 a b 0=1 2=2\n")
+    path.with_suffix(".bin").write_bytes(np.array([0, 1, 2], "<f4").tobytes())
+    other.write_bytes(np.array([0, 3, 4], "<f4").tobytes())
+    assert Ncnn(path).run([x])[0].tolist() == [[3]]
+    assert Ncnn(path, weights=other).run([x])[0].tolist() == [[7]]
+    graph = load(path, shapes={"a": (1, 2)}, weights=other)
+    assert compare(graph, path, "ncnn", [[x]], weights=other)["within_tolerance"]
 
 
 def test_peer_checks_its_inputs(tmp_path: Path) -> None:

@@ -87,6 +87,7 @@ def bench(
             Compiling(isa, strict, requantization, precision, affinity, power),
             step,
             signature=signature,
+            weights=weights,
         )
     finish("bench", facts, show, json)
 

@@ -107,6 +107,7 @@ def bisect(
             threads=parse_threads(threads),
             compiling=Compiling(isa, False, requantization, precision),
             progress=step,
+            weights=weights,
         )
     finish("bisect", facts, show, json)
     if facts["departure"]:

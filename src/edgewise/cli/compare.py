@@ -116,6 +116,7 @@ def compare(
             compiling=Compiling(isa, False, requantization, precision),
             progress=step,
             signature=signature,
+            weights=weights,
         )
     finish("compare", facts, functools.partial(show, everything=everything), json)
     if not facts["within_tolerance"]:

@@ -31,6 +31,7 @@ def bench(
     progress: Step = lambda: None,
     *,
     signature: str | None = None,
+    weights: Path | None = None,
 ) -> Facts:
     """Time a model on random inputs for each number of threads, with the peers ``against``.
 
@@ -55,7 +56,7 @@ def bench(
             facts["fallbacks"] = [asdict(s) for s in slow_operators(program, arrays)]
             contestants["Edgewise"] = _invoke(program, arrays)
             for name in dict.fromkeys(against):
-                peer = peers.open_peer(name, model, graph, count, signature)
+                peer = peers.open_peer(name, model, graph, count, signature, weights)
                 peer.set_inputs(arrays)
                 contestants[peer.name] = peer.invoke
             timings = timing.measure(contestants, rounds, seed, progress=progress)

@@ -38,6 +38,7 @@ def bisect(
     threads: int = 1,
     compiling: Compiling = DEFAULT,
     progress: Step = lambda: None,
+    weights: Path | None = None,
 ) -> Facts:
     """Find the first operator whose output departs from a peer's, or from the references.
 
@@ -47,6 +48,7 @@ def bisect(
 
     Args:
         tolerance: quantization steps that may differ (`differences.Difference`).
+        weights: the other file of a format of two, where its name is another.
 
     Raises:
         EdgewiseError: the model, the peer or an option does not fit.
@@ -57,8 +59,8 @@ def bisect(
         name, path = "Edgewise's references", "numpy"
         found, tried = _program_departs(graph, inputs, tolerance, threads, compiling, progress)
     else:
-        peer = peers.open_peer(against, model, graph)
-        shown = peers.open_tensors(against, model, graph)
+        peer = peers.open_peer(against, model, graph, weights=weights)
+        shown = peers.open_tensors(against, model, graph, weights)
         if shown is None:
             known = ", ".join((*peers.TENSORS, REFERENCE))
             raise InputError(

@@ -26,15 +26,18 @@ def compare(
     compiling: Compiling = DEFAULT,
     progress: Step = lambda: None,
     signature: str | None = None,
+    weights: Path | None = None,
 ) -> Facts:
     """Compare a model's tensors with a peer's.
+
+    ``signature`` and ``weights`` are what the model was loaded with.
 
     Raises:
         EdgewiseError: the model, the peer or an option does not fit.
     """
-    peer = peers.open_peer(against, model, graph, signature=signature)
+    peer = peers.open_peer(against, model, graph, signature=signature, weights=weights)
     named = signature is not None and len(graph.metadata["signatures"]) > 1
-    shown = None if named else peers.open_tensors(against, model, graph)
+    shown = None if named else peers.open_tensors(against, model, graph, weights)
     if alone and shown is None:
         raise InputError(f"--alone: {peer.name} does not show its tensors")
     tensors: differences.Tensors = (lambda arrays: {}) if shown is None else shown.run

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from ...errors import InputError
 from ...graph import Graph
@@ -38,6 +39,9 @@ TENSORS: dict[str, Callable[..., PeerTensors]] = {
 """Of the peers that show every tensor, what gives them; takes a model, names of the graph's
 outputs, threads and the inputs' shapes."""
 
+OPTIONS = {"ncnn": ("weights",), "opencv": ("graph", "weights")}
+"""What some peers are given besides: what was read of the model, the second file that it is in."""
+
 NATIVE = {
     "TensorFlow Lite": "litert",
     "ONNX": "onnxruntime",
@@ -54,9 +58,16 @@ def native_peer(model: Path) -> str:
 
 
 def open_peer(
-    name: str, model: Path, graph: Graph, threads: int = 1, signature: str | None = None
+    name: str,
+    model: Path,
+    graph: Graph,
+    threads: int = 1,
+    signature: str | None = None,
+    weights: Path | None = None,
 ) -> Peer:
     """The peer called ``name``, for what was read of ``model``: its ``graph``, of ``signature``.
+
+    ``weights`` is the other file of a format of two, where its name is another.
 
     Raises:
         InputError: no such peer, or it refuses the model.
@@ -65,23 +76,29 @@ def open_peer(
     if name not in PEERS:
         raise InputError(f"--against {name}: unknown; known are {', '.join(PEERS)}")
     if signature is None or len(graph.metadata["signatures"]) == 1:
-        return PEERS[name](model, threads, [v.type.shape for v in graph.inputs])
+        shapes = [v.type.shape for v in graph.inputs]
+        return PEERS[name](model, threads, shapes, **_options(name, graph, weights))
     if name != "litert":
         raise InputError(f"--against {name}: it reads a file's first network only")
     inputs, outputs = ([v.name for v in values] for values in (graph.inputs, graph.outputs))
     return LiteRTSignature(model, signature, inputs, outputs, threads)
 
 
-def open_tensors(name: str, model: Path, graph: Graph) -> PeerTensors | None:
+def open_tensors(
+    name: str, model: Path, graph: Graph, weights: Path | None = None
+) -> PeerTensors | None:
     """What gives every tensor of ``graph`` as the peer called ``name`` computes it, if it shows
-    them.
-
-    Raises: as `open_peer`.
+    them. ``weights``, and what it raises, are as of `open_peer`.
     """
     if name not in TENSORS:
         return None
     outputs, shapes = [v.name for v in graph.outputs], [v.type.shape for v in graph.inputs]
-    return TENSORS[name](model, outputs, shapes=shapes)
+    return TENSORS[name](model, outputs, shapes=shapes, **_options(name, graph, weights))
+
+
+def _options(name: str, graph: Graph, weights: Path | None) -> dict[str, Any]:
+    given = {"graph": graph, "weights": weights}
+    return {option: given[option] for option in OPTIONS.get(name, ())}
 
 
 __all__ = [

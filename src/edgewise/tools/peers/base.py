@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any, Protocol
 
 from ...errors import InputError, MissingExtraError
@@ -49,6 +50,24 @@ def check_count(runtime: str, arrays: Sequence[Array], count: int) -> None:
     """Refuse another number of inputs than a model has."""
     if len(arrays) != count:
         raise InputError(f"{runtime}: {len(arrays)} inputs, the model has {count}")
+
+
+def two_files(
+    peer: str, model: Path, weights: Path | None, is_network: bool, suffixes: tuple[str, str]
+) -> tuple[Path, Path]:
+    """The network and the weights of a format that keeps them in two files.
+
+    Args:
+        model: one of them; the network if ``is_network``.
+        weights: the other one; None: the one named as the model is, with its one of ``suffixes``.
+
+    Raises:
+        InputError: there is no other one.
+    """
+    other = weights or model.with_suffix(suffixes[is_network])
+    if not other.is_file():
+        raise InputError(f"--against {peer}: {other}: no such file")
+    return (model, other) if is_network else (other, model)
 
 
 def peer_version(package: str) -> str | None:

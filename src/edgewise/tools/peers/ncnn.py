@@ -11,7 +11,9 @@ import numpy as np
 
 from ...errors import InputError
 from ...graph import Array
-from .base import Peer, check_count, module
+from ...importers import format_of
+from ...importers.ncnn_file import is_network
+from .base import Peer, check_count, module, two_files
 
 NARROW = ("fp16_packed", "fp16_storage", "fp16_arithmetic", "bf16_packed", "bf16_storage")
 """Options of ncnn that keep numbers in 16 bits."""
@@ -23,7 +25,7 @@ class Ncnn(Peer):
     Arrays have a batch of 1 first, which ncnn's do not have.
 
     Args:
-        model: the .param or the .bin; the other one has the same name.
+        model: the .param or the .bin; the other one is ``weights``, or has the same name.
         shapes: unused; ncnn takes the shapes of the arrays.
         light: let ncnn free blobs as it goes, as it does by default.
 
@@ -38,16 +40,20 @@ class Ncnn(Peer):
         threads: int = 1,
         shapes: Sequence[Sequence[int]] | None = None,
         light: bool = True,
+        weights: Path | None = None,
     ) -> None:
         self._ncnn = module("ncnn", "comparing against ncnn", "ncnn")
         self._net = self._ncnn.Net()
         self._net.opt.num_threads = threads
         for option in NARROW:
             setattr(self._net.opt, f"use_{option}", False)
-        network, weights = model.with_suffix(".param"), model.with_suffix(".bin")
-        for path, read in ((network, self._net.load_param), (weights, self._net.load_model)):
-            if not path.is_file():
-                raise InputError(f"--against ncnn: {path}: no such file")
+        format = format_of(model).name
+        if format != "ncnn":
+            raise InputError(f"--against ncnn: it reads no {format} files")
+        is_first = is_network(model.read_bytes()) or model.suffix.lower() != ".bin"
+        files = two_files("ncnn", model, weights, is_first, (".param", ".bin"))
+        readers = (self._net.load_param, self._net.load_model)
+        for path, read in zip(files, readers, strict=True):
             if read(str(path)):
                 raise InputError(f"--against ncnn: cannot read {path}; it says why above")
         self._light = light
@@ -118,8 +124,9 @@ class NcnnTensors:
         outputs: Sequence[str] = (),
         threads: int = 1,
         shapes: Sequence[Sequence[int]] | None = None,
+        weights: Path | None = None,
     ) -> None:
-        self._peer = Ncnn(model, threads, light=False)
+        self._peer = Ncnn(model, threads, light=False, weights=weights)
 
     def run(self, arrays: Sequence[Array]) -> dict[str, Array]:
         """The computed blobs by name, in the order of the file's layers."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ import numpy as np
 from ...errors import InputError
 from ...graph import Array, Graph, Node
 from ...importers import format_of, load
-from .base import Peer, check_count, module, reason
+from ...importers.caffe_model import is_text
+from .base import Peer, check_count, module, reason, two_files
 
 CAFFE, ONNX, TFLITE = "Caffe", "ONNX", "TensorFlow Lite"
 DETECTIONS = (1, 1, -1, 7)
@@ -30,7 +31,8 @@ class OpenCV(Peer):
     A .tflite network takes and gives images as OpenCV does, [N, C, H, W]: they are transposed.
 
     Args:
-        model: the file; of Caffe's two either, the other one has the same name.
+        model: the file; of Caffe's two either, the other one is ``weights``, or has the same name.
+        graph: what was read of it; None: it is read.
         shapes: unused; OpenCV takes the shapes of the arrays.
         fuse: let it join layers, as it does by default.
 
@@ -45,18 +47,21 @@ class OpenCV(Peer):
         threads: int = 1,
         shapes: Sequence[Sequence[int]] | None = None,
         fuse: bool = True,
+        graph: Graph | None = None,
+        weights: Path | None = None,
     ) -> None:
         self._cv = module("cv2", "comparing against OpenCV", "opencv")
         self._threads = threads
         self.format = format_of(model).name
         if self.format not in READERS:
             raise InputError(f"--against opencv: it reads no {self.format} files")
-        for path in _files(model) if self.format == CAFFE else ():
-            if not path.is_file():
-                raise InputError(f"--against opencv: it wants both files by one name; no {path}")
-        graph = load(model)
+        files: tuple[Path, ...] = (model,)
+        if self.format == CAFFE:
+            is_network = is_text(model.read_bytes())
+            files = two_files("opencv", model, weights, is_network, (".prototxt", ".caffemodel"))
+        graph = graph or load(model, weights=weights)
         try:
-            self._net = READERS[self.format](self._cv.dnn, model)
+            self._net = getattr(self._cv.dnn, READERS[self.format])(*map(str, files))
             self.layers = _layers(graph, self.format, self._net)
         except self._cv.error as error:
             raise InputError(f"--against opencv: cannot read the model: {reason(error)}") from None
@@ -131,8 +136,10 @@ class OpenCVTensors:
         outputs: Sequence[str] = (),
         threads: int = 1,
         shapes: Sequence[Sequence[int]] | None = None,
+        graph: Graph | None = None,
+        weights: Path | None = None,
     ) -> None:
-        self._peer = OpenCV(model, threads, fuse=False)
+        self._peer = OpenCV(model, threads, fuse=False, graph=graph, weights=weights)
         if self._peer.format != TFLITE:
             self._peer.wanted = list(self._peer.layers)
 
@@ -141,17 +148,8 @@ class OpenCVTensors:
         return dict(zip(self._peer.wanted, self._peer.run(arrays), strict=True))
 
 
-def _files(model: Path) -> tuple[Path, Path]:
-    """Both files of a Caffe network."""
-    return model.with_suffix(".prototxt"), model.with_suffix(".caffemodel")
-
-
-READERS: Mapping[str, Callable[[Any, Path], Any]] = {
-    CAFFE: lambda dnn, model: dnn.readNetFromCaffe(*map(str, _files(model))),
-    ONNX: lambda dnn, model: dnn.readNetFromONNX(str(model)),
-    TFLITE: lambda dnn, model: dnn.readNetFromTFLite(str(model)),
-}
-"""What reads a file, by its format."""
+READERS = {CAFFE: "readNetFromCaffe", ONNX: "readNetFromONNX", TFLITE: "readNetFromTFLite"}
+"""The function that reads a format's files."""
 
 
 def _layers(graph: Graph, format: str, net: Any) -> dict[str, str]:
