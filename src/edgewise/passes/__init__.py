@@ -24,6 +24,7 @@ from .fuse_elementwise import fuse_elementwise
 from .fuse_epilogue import fuse_epilogue
 from .fuse_pad import fuse_pad
 from .fuse_qdq import fuse_qdq
+from .fuse_slice import fuse_slice
 from .layout import LayoutReport, Transposition, choose_layout, minimize_transposes
 from .quantize_early import quantize_early
 from .remove_dead_nodes import remove_dead_nodes
@@ -41,6 +42,7 @@ PIPELINE: tuple[Pass, ...] = (
     fold_constants,
     remove_no_ops,
     minimize_transposes,
+    fuse_slice,
     quantize_early,
     fuse_dilation,
     fuse_pad,
@@ -87,6 +89,7 @@ __all__ = [
     "fuse_epilogue",
     "fuse_pad",
     "fuse_qdq",
+    "fuse_slice",
     "minimize_transposes",
     "optimize",
     "quantize_early",
