@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,7 @@ from edgewise.importers import load
 from edgewise.ops import (
     Activation,
     Add,
+    Atan2,
     AveragePool2D,
     BatchMatMul,
     BitwiseAnd,
@@ -33,7 +35,9 @@ from edgewise.ops import (
     MaxPool2D,
     Relu,
     ReluN1To1,
+    Reverse,
     ShiftLeft,
+    TopK,
     TransposeConv,
 )
 from tflite_builder import run_litert
@@ -171,15 +175,42 @@ def test_an_average_of_integers_over_padding() -> None:
         exporters.to_tflite(exporters.prepare(graph))
 
 
-@pytest.mark.parametrize("op", [BitwiseAnd(), ShiftLeft()], ids=str)
-def test_operands_of_one_shape(op: Any) -> None:
-    net = Net()
-    x = net.input(2, 3, 4, dtype=DType.INT32, quant=None)
-    y = net.constant(4, dtype=DType.INT32, quant=None, data=np.array([1, 2, 0, 5], np.int32))
+@pytest.mark.parametrize("shape", [(4,), ()])
+@pytest.mark.parametrize("op", [BitwiseAnd(), ShiftLeft(), Atan2()], ids=str)
+def test_operands_of_one_shape(op: Any, shape: tuple[int, ...]) -> None:
+    net, dtype = Net(), F32 if isinstance(op, Atan2) else DType.INT32
+    x = net.input(2, 3, 4, dtype=dtype, quant=None)
+    data = np.array([1, 2, 0, 5], dtype.numpy)[: math.prod(shape)].reshape(shape)
+    y = net.constant(*shape, dtype=dtype, quant=None, data=data)
     graph = net.graph(net(op, x, y, quant=None))
     result = check(legalize, graph)
     assert [n.op.name for n in result.nodes] == ["BROADCAST_TO", op.name]
-    array = np.arange(24, dtype=np.int32).reshape(2, 3, 4)
+    array = np.arange(24, dtype=dtype.numpy).reshape(2, 3, 4)
+    (expected,), (found,) = (
+        evaluate(graph, {x: array}),
+        run_litert(exporters.to_tflite(result), [array]),
+    )
+    np.testing.assert_allclose(found, expected, 1e-6)
+
+
+@pytest.mark.parametrize("axes", [(0, 2), (1, 2), (0, 2, 3), (0, 1, 2, 3)])
+def test_axes_in_a_row_are_reversed_at_once(axes: tuple[int, ...]) -> None:
+    net = Net()
+    x = net.input(2, 3, 4, 2, dtype=F32, quant=None)
+    graph = net.graph(net(Reverse(axes), x, quant=None))
+    result = check(legalize, graph)
+    assert len(result.nodes) == (2 if axes[:2] == (0, 2) else 1)
+    array = Net(3).random(x.type)
+    assert_equal(run_litert(exporters.to_tflite(result), [array]), evaluate(graph, {x: array}))
+
+
+def test_indices_of_64_bits() -> None:
+    net = Net()
+    x = net.input(3, 5, dtype=F32, quant=None)
+    graph = net.graph(*net.all(TopK(2, DType.INT64), x, quant=None))
+    result = check(legalize, graph)
+    assert [n.op.name for n in result.nodes] == ["TOPK_V2", "CAST"]
+    array = Net(3).random(x.type)
     assert_equal(run_litert(exporters.to_tflite(result), [array]), evaluate(graph, {x: array}))
 
 

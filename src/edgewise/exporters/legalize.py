@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,10 +14,12 @@ from ..dtype import DType
 from ..graph import Graph, Node, TensorType, Value
 from ..ops import (
     Activation,
+    Atan2,
     AveragePool2D,
     BatchMatMul,
     BitwiseAnd,
     BroadcastTo,
+    Cast,
     Concatenation,
     Control,
     Conv2D,
@@ -36,8 +39,10 @@ from ..ops import (
     Relu6,
     ReluN1To1,
     Reshape,
+    Reverse,
     ShiftLeft,
     StridedSlice,
+    TopK,
     TransposeConv,
     While,
 )
@@ -88,7 +93,9 @@ def legalize(graph: Graph) -> Graph:
     graph = rewrite(graph, (Control,), _inner)
     graph = rewrite(graph, (Densify,), lambda node, sweep: node.inputs)
     graph = rewrite(graph, (Op,), rules.unfuse)
-    graph = rewrite(graph, (BitwiseAnd, ShiftLeft), rules.spread)
+    graph = rewrite(graph, (Atan2, BitwiseAnd, ShiftLeft), rules.spread)
+    graph = rewrite(graph, (Reverse,), rules.part)
+    graph = rewrite(graph, (TopK,), rules.narrow)
     graph = rewrite(graph, PADDED, rules.pad)
     graph = rewrite(graph, POOLS, rules.pool)
     return rewrite(graph, TRANSPOSED, rules.cut)
@@ -169,7 +176,7 @@ class _Rules:
         return replace(node, op=CLAMPS[given], inputs=(value,))
 
     def spread(self, node: Node, sweep: Sweep) -> Replacement:
-        """StableHLO's operators take operands of one shape."""
+        """ATAN2 and StableHLO's operators take operands of one shape."""
         shape = node.outputs[0].type.shape
         if all(v.type.shape == shape for v in node.inputs):
             return None
@@ -178,6 +185,30 @@ class _Rules:
             v if v.type.shape == shape else self.before(sweep, node, op, [v]) for v in node.inputs
         )
         return replace(node, inputs=tuple(inputs))
+
+    def part(self, node: Node, sweep: Sweep) -> Replacement:
+        """LiteRT reverses axes that lie side by side."""
+        op: Any = node.op
+        by_gap = itertools.groupby(enumerate(sorted(op.axes)), lambda place: place[1] - place[0])
+        runs = [tuple(axis for _, axis in run) for _, run in by_gap]
+        if len(runs) < 2:
+            return None
+        x = node.inputs[0]
+        for run in runs[:-1]:
+            x = self.before(sweep, node, Reverse(run), [x])
+        return replace(node, op=Reverse(runs[-1]), inputs=(x,))
+
+    def narrow(self, node: Node, sweep: Sweep) -> Replacement:
+        """LiteRT has indices of 32 bits."""
+        op: Any = node.op
+        if op.index_dtype is not DType.INT64:
+            return None
+        values, indices = node.outputs
+        type = replace(indices.type, dtype=DType.INT32)
+        small = Value(fresh_name(f"{indices.name}/int32", self.names), type)
+        top = replace(node, op=replace(op, index_dtype=DType.INT32), outputs=(values, small))
+        sweep.append(top)
+        return Node(Cast(DType.INT64), (small,), (indices,), node.origin)
 
     def pad(self, node: Node, sweep: Sweep) -> Replacement:
         op: Any = node.op
