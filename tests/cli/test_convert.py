@@ -13,8 +13,10 @@ from test_cli import fails
 from typer.testing import Result
 
 import edgewise as ew
+from edgewise.dtype import DType
 from edgewise.errors import InputError
-from edgewise.graph import Array
+from edgewise.graph import Array, Graph, Node, TensorType, Value
+from edgewise.ops import Add
 from edgewise.tools import convert, peers
 
 Edgewise = Callable[..., Result]
@@ -99,6 +101,24 @@ def test_a_file_that_litert_refuses(
     fails(result, "nothing was written", "no such operator", "--no-verify")
     assert not out.exists()
     assert edgewise("convert", classifier, out, "--no-verify").exit_code == 0
+
+
+def test_operators_that_fail_in_litert(
+    edgewise: Edgewise, tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = Value("x", TensorType((2, 3), DType.FLOAT64))
+    y = Value("y", x.type)
+    model = tmp_path / "double.tflite"
+    ew.save(Graph((x,), (y,), (Node(Add(), (x, x), (y,), "add"),)), model)
+    fails(edgewise("convert", model, out), "LiteRT cannot run the model", "FLOAT64", "ADD")
+
+    def refuse(*_: object) -> None:
+        raise InputError("no")
+
+    monkeypatch.setattr(peers, "open_peer", refuse)
+    fails(edgewise("convert", model, out), "nothing was written", "FLOAT64", "--no-verify")
+    assert not out.exists()
+    assert edgewise("convert", model, out, "--no-verify").exit_code == 0
 
 
 def test_without_litert(

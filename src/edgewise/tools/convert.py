@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -89,14 +89,17 @@ def _verified(
     progress: Step,
 ) -> Facts:
     """How far LiteRT's outputs are from those of the model."""
-    peer = _written_peer(content, graph)
+    with _refusals():
+        peer = peers.LiteRT(content, shapes=[v.type.shape for v in graph.inputs])
     with contextlib.ExitStack() as stack:
         against, run = _expected(model, graph, signature, stack)
         if tolerance is None:
             tolerance = _tolerance(graph)
         shares = [0.0] * len(graph.outputs)
         for arrays in inputs:
-            pairs = zip(run(arrays), peer.run(arrays), strict=True)
+            expected = run(arrays)
+            with _refusals():
+                pairs = zip(expected, peer.run(arrays), strict=True)
             shares = [max(a, share(*pair)) for a, pair in zip(shares, pairs, strict=True)]
             progress()
     outputs = [
@@ -112,9 +115,11 @@ def _verified(
     }
 
 
-def _written_peer(content: bytes, graph: Graph) -> peers.LiteRT:
+@contextlib.contextmanager
+def _refusals() -> Iterator[None]:
+    """Where LiteRT refuses what was to be written, an error that says so."""
     try:
-        return peers.LiteRT(content, shapes=[v.type.shape for v in graph.inputs])
+        yield
     except InputError as error:
         raise InputError(
             f"--verify: nothing was written, for LiteRT refuses it: {error}; --no-verify writes it"

@@ -65,7 +65,15 @@ class LiteRT(Peer):
                 raise InputError(f"LiteRT refuses an input: {reason(error)}") from None
 
     def invoke(self) -> None:
-        self._interpreter.invoke()
+        """Run the model.
+
+        Raises:
+            InputError: an operator fails.
+        """
+        try:
+            self._interpreter.invoke()
+        except (RuntimeError, ValueError) as error:
+            raise InputError(f"LiteRT cannot run the model: {reason(error)}") from None
 
     def outputs(self) -> list[Array]:
         return [np.array(self._interpreter.get_tensor(index)) for index in self._outputs]
