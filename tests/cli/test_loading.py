@@ -62,11 +62,37 @@ def test_inspect_shows_dims(edgewise: Edgewise, detector: Path) -> None:
     assert json.loads(document)["dims"] == {"height": 4}
 
 
-@pytest.mark.parametrize("words", ["height", "=3", "height=x", "height=-1"])
+@pytest.mark.parametrize("words", ["height", "=3", "height=x", "height=-1", "height=" + "9" * 5000])
 def test_a_dim_that_is_none(edgewise: Edgewise, detector: Path, words: str) -> None:
     result = edgewise("inspect", detector, "--dim", words)
     assert result.exit_code == 2
     assert f"--dim {words}: a dimension's name, =, and a whole number" in result.stderr
+
+
+@pytest.mark.parametrize("words", ["picture", "picture=", "picture=1,0", "picture=1," + "9" * 5000])
+def test_a_shape_that_is_none(edgewise: Edgewise, detector: Path, words: str) -> None:
+    result = edgewise("inspect", detector, "--shape", words)
+    assert result.exit_code == 2
+    assert f"--shape {words}: an input's name, =, and whole numbers with commas" in result.stderr
+
+
+def test_threads_that_are_none(edgewise: Edgewise, detector: Path) -> None:
+    result = edgewise("inspect", detector, "--threads", "9" * 5000)
+    assert (result.exit_code, "a whole number from 1 to 64" in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("command", ["compare", "bisect"])
+def test_inputs_for_a_model_that_takes_none(
+    edgewise: Edgewise, tmp_path: Path, photo: Path, command: str
+) -> None:
+    node = helper.make_node("Constant", [], ["y"], value_floats=[1.0, 2.0])
+    result = helper.make_tensor_value_info("y", TensorProto.FLOAT, (2,))
+    graph = helper.make_graph([node], "constant", [], [result])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    path = tmp_path / "constant.onnx"
+    onnx.save(model, path)
+    given = edgewise(command, path, "--inputs", photo)
+    assert (given.exit_code, "the model takes no inputs" in given.stderr) == (2, True)
 
 
 def test_weights_of_one_file(edgewise: Edgewise, detector: Path, photo: Path) -> None:

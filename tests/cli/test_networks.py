@@ -117,6 +117,13 @@ class TestSignatures:
         (result,) = facts("bench", *words, "--against", "litert", "--rounds", 3)["results"]
         assert len(result["ratios"]) == 1
 
+    def test_bisect(self, edgewise: Edgewise, write: Write) -> None:
+        words = ("bisect", write("two", two_signatures()), "--signature", "power")
+        result = edgewise(*words)
+        assert result.exit_code == 2
+        assert "does not show its tensors" in result.stderr
+        assert edgewise(*words, "--against", "reference").exit_code == 0
+
     def test_unknown(self, edgewise: Edgewise, write: Write) -> None:
         result = edgewise("inspect", write("two", two_signatures()), "--signature", "x")
         assert result.exit_code == 2

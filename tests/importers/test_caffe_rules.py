@@ -314,7 +314,9 @@ def test_nothing_reads_detections(tmp_path: Path) -> None:
 def test_broken_weights(tmp_path: Path) -> None:
     path = write(tmp_path, prototxt(layer("ReLU"), {"x": IMAGE}))
     path.with_suffix(".caffemodel").write_bytes(b"\x0a\x7fabc")
-    with pytest.raises(ModelError, match="it is no network of Caffe"):
+    with pytest.raises(
+        ModelError, match=r"net.prototxt: .*net.caffemodel: it is no network of Caffe"
+    ):
         load(path)
 
 

@@ -94,7 +94,8 @@ def bisect(
         raise InputError("--inputs and --random: give one of them")
     graph = loading(signature, shape, dim, weights).graph(model)
     chosen = against or native_peer(model)
-    count = len(inputs) // len(graph.inputs) if inputs else random or 1
+    sets = comparison_inputs(graph, inputs or [], random or 1, seed)
+    count = len(sets)
     if chosen == bisecting.REFERENCE:
         count = 2 + math.ceil(math.log2(max(len(graph.nodes), 1)))
     with progress("Bisecting", count) as step:
@@ -102,11 +103,12 @@ def bisect(
             graph,
             model,
             chosen,
-            comparison_inputs(graph, inputs or [], random or 1, seed),
+            sets,
             tolerance=tolerance,
             threads=parse_threads(threads),
             compiling=Compiling(isa, False, requantization, precision),
             progress=step,
+            signature=signature,
             weights=weights,
         )
     finish("bisect", facts, show, json)

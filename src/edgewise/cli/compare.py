@@ -103,13 +103,13 @@ def compare(
     if inputs and random:
         raise InputError("--inputs and --random: give one of them")
     graph = loading(signature, shape, dim, weights).graph(model)
-    count = len(inputs) // len(graph.inputs) if inputs else random or 3
-    with progress("Comparing", count) as step:
+    sets = comparing.comparison_inputs(graph, inputs or [], random or 3, seed)
+    with progress("Comparing", len(sets)) as step:
         facts = comparing.compare(
             graph,
             model,
             against or native_peer(model),
-            comparing.comparison_inputs(graph, inputs or [], count, seed),
+            sets,
             tolerance=tolerance,
             alone=alone,
             threads=parse_threads(threads),

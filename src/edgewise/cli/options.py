@@ -14,7 +14,7 @@ from ..errors import InputError
 if TYPE_CHECKING:
     from ..tools.facts import Loading
 
-MAX_THREADS = 64
+MAX_THREADS, MAX_DIGITS = 64, 19
 
 MODELS = "A .tflite, .onnx, .prototxt or .caffemodel, .param or .bin, or .pt2 file."
 
@@ -111,7 +111,7 @@ def parse_threads(text: str, affinity: str | None = None, power: str = "balanced
         from ..codegen.policy import decide
 
         return min(decide("auto", affinity, power).threads, MAX_THREADS)
-    if not text.strip().isdecimal() or not 1 <= int(text) <= MAX_THREADS:
+    if not _is_number(text) or not 1 <= int(text) <= MAX_THREADS:
         raise InputError(f"--threads {text}: a whole number from 1 to {MAX_THREADS}, or auto")
     return int(text)
 
@@ -122,7 +122,7 @@ def parse_shapes(texts: Sequence[str] | None) -> dict[str, tuple[int, ...]]:
     for text in texts or ():
         name, _, sizes = text.rpartition("=")
         parts = [size.strip() for size in sizes.split(",")]
-        if not name or not all(size.isdecimal() and int(size) > 0 for size in parts):
+        if not name or not all(_is_number(size) and int(size) > 0 for size in parts):
             raise InputError(f"--shape {text}: an input's name, =, and whole numbers with commas")
         found[name] = tuple(map(int, parts))
     return found
@@ -133,10 +133,15 @@ def parse_dims(texts: Sequence[str] | None) -> dict[str, int]:
     found = {}
     for text in texts or ():
         name, _, size = text.rpartition("=")
-        if not name or not size.strip().isdecimal():
+        if not name or not _is_number(size):
             raise InputError(f"--dim {text}: a dimension's name, =, and a whole number")
         found[name] = int(size)
     return found
+
+
+def _is_number(text: str) -> bool:
+    """Whether a word is a whole number, of no more digits than sizes have."""
+    return text.strip().isdecimal() and len(text) <= MAX_DIGITS
 
 
 def loading(

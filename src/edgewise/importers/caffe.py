@@ -16,7 +16,7 @@ from ..dtype import DType
 from ..errors import GraphError, InputError, ModelError, UnsupportedError
 from ..graph import Array, Graph, Node, TensorType, Value
 from ..ops import DetectionOutput, Interpreted
-from .builder import MAX_RANK, Builder
+from .builder import Builder
 from .caffe_call import MAX_GENERATED, LayerCall
 from .caffe_inputs import (
     declared_inputs,
@@ -28,6 +28,7 @@ from .caffe_inputs import (
 from .caffe_layers import DATA, SILENCE, layers
 from .caffe_model import Layer, is_text, layers_of, parse, weights_of
 from .content import Source
+from .limits import MAX_RANK
 
 
 def read_caffe(source: Source) -> Graph:
@@ -66,7 +67,10 @@ def _files(source: Source) -> tuple[Any, Any]:
     if is_text(data) == is_text_first:
         kind = "networks (.prototxt)" if is_text_first else "weights (.caffemodel)"
         raise InputError(f"both files are {kind}; a network has one of each")
-    other = parse(data)
+    try:
+        other = parse(data)
+    except ModelError as error:
+        raise type(error)(f"{', '.join(source.read)}: {error}") from error
     return (given, other) if is_text_first else (other, given)
 
 

@@ -38,6 +38,7 @@ def bisect(
     threads: int = 1,
     compiling: Compiling = DEFAULT,
     progress: Step = lambda: None,
+    signature: str | None = None,
     weights: Path | None = None,
 ) -> Facts:
     """Find the first operator whose output departs from a peer's, or from the references.
@@ -48,7 +49,7 @@ def bisect(
 
     Args:
         tolerance: quantization steps that may differ (`differences.Difference`).
-        weights: the other file of a format of two, where its name is another.
+        signature, weights: what the model was loaded with.
 
     Raises:
         EdgewiseError: the model, the peer or an option does not fit.
@@ -59,8 +60,8 @@ def bisect(
         name, path = "Edgewise's references", "numpy"
         found, tried = _program_departs(graph, inputs, tolerance, threads, compiling, progress)
     else:
-        peer = peers.open_peer(against, model, graph, weights=weights)
-        shown = peers.open_tensors(against, model, graph, weights)
+        peer = peers.open_peer(against, model, graph, 1, signature, weights)
+        shown = peers.open_tensors(against, model, graph, signature, weights)
         if shown is None:
             known = ", ".join((*peers.TENSORS, REFERENCE))
             raise InputError(

@@ -36,8 +36,7 @@ def compare(
         EdgewiseError: the model, the peer or an option does not fit.
     """
     peer = peers.open_peer(against, model, graph, signature=signature, weights=weights)
-    named = signature is not None and len(graph.metadata["signatures"]) > 1
-    shown = None if named else peers.open_tensors(against, model, graph, weights)
+    shown = peers.open_tensors(against, model, graph, signature, weights)
     if alone and shown is None:
         raise InputError(f"--alone: {peer.name} does not show its tensors")
     tensors: differences.Tensors = (lambda arrays: {}) if shown is None else shown.run

@@ -207,6 +207,8 @@ def input_files(graph: Graph, files: Sequence[Path]) -> list[list[Path]]:
     if all(f.suffix == ".npz" for f in files):
         return [[f] for f in files]
     each = len(graph.inputs)
+    if not each:
+        raise InputError(f"{files[0]}: the model takes no inputs")
     if len(files) % each:
         names = ", ".join(v.name for v in graph.inputs)
         given = f"{len(files)} input file{'s' if len(files) > 1 else ''}"

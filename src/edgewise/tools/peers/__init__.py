@@ -75,7 +75,7 @@ def open_peer(
     """
     if name not in PEERS:
         raise InputError(f"--against {name}: unknown; known are {', '.join(PEERS)}")
-    if signature is None or len(graph.metadata["signatures"]) == 1:
+    if signature is None or not _has_several(graph):
         shapes = [v.type.shape for v in graph.inputs]
         return PEERS[name](model, threads, shapes, **_options(name, graph, weights))
     if name != "litert":
@@ -85,15 +85,25 @@ def open_peer(
 
 
 def open_tensors(
-    name: str, model: Path, graph: Graph, weights: Path | None = None
+    name: str,
+    model: Path,
+    graph: Graph,
+    signature: str | None = None,
+    weights: Path | None = None,
 ) -> PeerTensors | None:
     """What gives every tensor of ``graph`` as the peer called ``name`` computes it, if it shows
-    them. ``weights``, and what it raises, are as of `open_peer`.
+    them: those of a file's only network. ``signature``, ``weights``, and what it raises, are as of
+    `open_peer`.
     """
-    if name not in TENSORS:
+    if name not in TENSORS or (signature is not None and _has_several(graph)):
         return None
     outputs, shapes = [v.name for v in graph.outputs], [v.type.shape for v in graph.inputs]
     return TENSORS[name](model, outputs, shapes=shapes, **_options(name, graph, weights))
+
+
+def _has_several(graph: Graph) -> bool:
+    """Whether its file has several networks."""
+    return len(graph.metadata["signatures"]) > 1
 
 
 def _options(name: str, graph: Graph, weights: Path | None) -> dict[str, Any]:
