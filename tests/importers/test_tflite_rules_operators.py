@@ -23,7 +23,7 @@ from edgewise.dtype import DType
 from edgewise.errors import ModelError, UnsupportedError
 from edgewise.graph import TensorType
 from edgewise.importers import load
-from edgewise.importers.tflite_reading import MAX_ACTIVATION_BYTES
+from edgewise.importers.limits import MAX_ACTIVATION_BYTES
 from tflite_builder import Operator, Tensor, build, single
 
 

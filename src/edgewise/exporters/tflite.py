@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import UnsupportedError
 from ..graph import Array, Graph, Node, State, TensorType, Value
-from ..importers.tflite_evaluate import zeros
+from ..importers.evaluate import zeros
 from ..importers.tflite_metadata import FileMetadata
 from ..ops import Control
 from .tflite_call import Body, Written

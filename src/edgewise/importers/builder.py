@@ -13,13 +13,9 @@ from ..dtype import DType, QParams
 from ..errors import GraphError, ModelError, RunError, UnsupportedError
 from ..graph import Array, Graph, Node, State, TensorType, Value
 from ..ops import Dequantize, Op, Reshape, StridedSlice, Transpose
+from .evaluate import BY_TYPE, MAX_FOLDED_TOTAL, constant, evaluate, worth
+from .limits import COMPUTED, MAX_ACTIVATION_BYTES, MAX_OPERATORS, MAX_RANK, ComputedError
 from .names import Names
-from .tflite_call import ComputedError
-from .tflite_evaluate import BY_TYPE, MAX_FOLDED_TOTAL, constant, evaluate, worth
-from .tflite_reading import COMPUTED, MAX_ACTIVATION_BYTES, MAX_OPERATORS
-
-MAX_RANK = 8
-"""The most dimensions that a tensor of a file may have."""
 
 MAX_MADE = 2**24
 """The most elements of tables that a file does not hold: windows, weights of transforms."""

@@ -13,8 +13,8 @@ from ..errors import ModelError, UnsupportedError
 from ..graph import Array, Value
 from ..ops import Op
 from .builder import Builder
+from .limits import ComputedError
 from .onnx_model import DTYPES, Attributes
-from .tflite_call import ComputedError
 
 if TYPE_CHECKING:
     from .onnx_reading import Reading

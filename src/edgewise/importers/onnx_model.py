@@ -14,6 +14,7 @@ import numpy as np
 from ..dtype import DType
 from ..errors import MissingExtraError, ModelError, UnsupportedError
 from ..graph import Array
+from .limits import MAX_RANK
 from .onnx_narrow import NARROW, unpacked
 
 DTYPES = {
@@ -42,7 +43,6 @@ EXTERNAL = 1
 BFLOAT16 = 16
 """TensorProto.DataType of float32 cut to 16 bits."""
 
-MAX_RANK = 8
 MAX_DENSE = 2**24
 """The most elements of a sparse tensor, of which the file need not hold all."""
 

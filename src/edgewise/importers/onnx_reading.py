@@ -11,11 +11,10 @@ from ..dtype import DType
 from ..errors import GraphError, ModelError, RunError, UnsupportedError
 from ..graph import Array, Value
 from .builder import Builder
+from .limits import MAX_BODIES, MAX_DEPTH, MAX_OPERATORS, ComputedError
 from .onnx_call import Argument, Call
 from .onnx_model import Attributes, External, array_of, dense_of
 from .onnx_ops import row_of
-from .tflite_call import ComputedError
-from .tflite_reading import MAX_BODIES, MAX_DEPTH, MAX_OPERATORS
 
 Scope = dict[str, Argument]
 """What names hold."""

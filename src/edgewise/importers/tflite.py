@@ -17,8 +17,8 @@ from ..graph import Array, Graph, Node, Shapes, State, TensorType, Value
 from ..ops import Interpreted
 from . import tflite_schema as schema
 from .content import Source
+from .evaluate import constant
 from .flatbuffer import UINT32, Table
-from .tflite_evaluate import constant
 from .tflite_metadata import FileMetadata
 from .tflite_model import ModelFile, Operator
 from .tflite_ops import builtin_row, custom_row

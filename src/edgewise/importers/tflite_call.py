@@ -11,6 +11,7 @@ from ..graph import Array, TensorType, Value
 from ..ops import Activation, Op
 from . import tflite_schema as schema
 from .flatbuffer import INT8, INT32, Table
+from .limits import ComputedError
 
 if TYPE_CHECKING:
     from .tflite_reading import Reading
@@ -49,10 +50,6 @@ def type_name(code: int) -> str:
     """The name of a number of the schema's TensorType, for errors."""
     dtype = DTYPES.get(code)
     return schema.name_of("TensorType", code) if dtype is None else dtype.value
-
-
-class ComputedError(UnsupportedError):
-    """An operand that must be a constant is computed; an operator may wait until it is known."""
 
 
 class Call:

@@ -10,9 +10,10 @@ from ..errors import ModelError, UnsupportedError
 from ..graph import Value
 from . import tflite_schema as schema
 from .flatbuffer import INT8, INT32, UINT8, UINT32, UINT64, Flatbuffer, Table, no_fields
+from .limits import MAX_RANK
 from .names import Names
 from .tflite_call import Row, type_name
-from .tflite_tensors import MAX_RANK, Declared, declare
+from .tflite_tensors import Declared, declare
 
 
 @dataclass(frozen=True)

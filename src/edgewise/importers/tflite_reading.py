@@ -18,30 +18,16 @@ from ..dtype import DType
 from ..errors import GraphError, ModelError, RunError, UnsupportedError
 from ..graph import Node, TensorType, Value
 from ..ops import Op, Reshape
-from .tflite_call import Call, ComputedError
-from .tflite_evaluate import BY_TYPE, MAX_FOLDED_TOTAL, constant, evaluate, worth, zeros
+from .evaluate import BY_TYPE, MAX_FOLDED_TOTAL, constant, evaluate, worth, zeros
+from .limits import COMPUTED, MAX_ACTIVATION_BYTES, MAX_DEPTH, MAX_OPERATORS, ComputedError
+from .tflite_call import Call
 from .tflite_model import ModelFile, Operator, Subgraph
 from .tflite_quant import PRODUCTS, check_arithmetic, check_bias
 from .tflite_variables import Key, Variables
 
-MAX_ACTIVATION_BYTES = 2**32
-"""The greatest sum of the sizes of all computed tensors."""
-
-MAX_OPERATORS = 2**15
-"""The most operators that are read, those of a loop's body at every turn; a subgraph adds one."""
-
 MAX_EVALUATED = 2**26
 """The most elements, read and written, of what initialisation evaluates; 16 multiply-adds count as
 an element."""
-
-MAX_BODIES = 256
-"""The most graphs that conditions and loops hold, one another's included: each is compiled."""
-
-MAX_DEPTH = 16
-"""How deep subgraphs may call one another."""
-
-COMPUTED = (DType.FLOAT32, DType.UINT8, DType.INT8, DType.INT32, DType.INT64, DType.BOOL)
-"""Types that operators know; one that refuses others lacks something, the file may be right."""
 
 Argument: TypeAlias = "Value | Key"
 """What a subgraph is given: a value, or the handle of a variable or a table."""

@@ -19,11 +19,11 @@ from ..errors import ModelError, UnsupportedError
 from ..graph import Array, TensorType
 from . import tflite_schema as schema
 from .flatbuffer import INT8, UINT32, UINT64, Table, Tables
+from .limits import MAX_RANK
 from .tflite_call import DTYPES
 from .tflite_quant import read_quantization
 from .tflite_sparse import dense_positions
 
-MAX_RANK = 8
 MAX_TENSOR_BYTES = 2**31 - 1
 RESOURCE = 13
 """The schema's number for handles of variables and tables."""

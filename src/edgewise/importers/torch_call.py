@@ -12,7 +12,7 @@ from ..errors import ModelError, UnsupportedError
 from ..graph import Array, Value
 from ..ops import Cast, Op
 from .builder import Builder
-from .tflite_call import ComputedError
+from .limits import ComputedError
 
 MAX_CONSTANT = 2**26
 """The most elements of a tensor that a program makes of numbers."""

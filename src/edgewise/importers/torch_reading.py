@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import ModelError, UnsupportedError
 from ..graph import TensorType, Value
 from .builder import Builder
-from .tflite_call import ComputedError
+from .limits import ComputedError
 from .torch_call import Call, Declared, dtype_of
 from .torch_ops import row_of
 

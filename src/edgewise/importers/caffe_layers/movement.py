@@ -10,9 +10,9 @@ import numpy as np
 from ... import ops
 from ...dtype import DType
 from ...graph import Value
-from ..builder import MAX_RANK
 from ..caffe_call import MANY, LayerCall, Results, Row
 from ..channels_first import part
+from ..limits import MAX_RANK
 
 
 def concat(call: LayerCall) -> Value:

@@ -14,9 +14,8 @@ from ...errors import RunError
 from ...graph import Array, Graph, TensorType, Value
 from ..builder import Builder
 from ..channels_first import part
+from ..limits import MAX_BODIES, MAX_OPERATORS, ComputedError
 from ..onnx_call import Argument, Call, Row
-from ..tflite_call import ComputedError
-from ..tflite_reading import MAX_BODIES, MAX_OPERATORS
 from .sequences import one
 
 MAX_UNROLLED = 4096

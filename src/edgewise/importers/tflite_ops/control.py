@@ -13,8 +13,9 @@ from ...errors import ModelError, RunError, UnsupportedError
 from ...graph import Array, Graph, TensorType, Value
 from .. import tflite_schema as schema
 from ..flatbuffer import INT32, UINT32
+from ..limits import MAX_BODIES, MAX_OPERATORS
 from ..tflite_call import Built, Call, Row
-from ..tflite_reading import MAX_BODIES, MAX_OPERATORS, Argument, Reading
+from ..tflite_reading import Argument, Reading
 from ..tflite_variables import Key, Variables
 
 MAX_UNROLLED = 4096
