@@ -90,6 +90,52 @@ def test_what_takes_its_own_size_only(name: str) -> None:
     assert dict(again(graph).open) == {}
 
 
+def windows(kind: str, **attributes: Any) -> Graph:
+    """An operator of windows of an ONNX network whose batch, height and width are open."""
+    pytest.importorskip("onnx")
+    from onnx_files import graph, info, model, node
+
+    weights = {"w": np.random.default_rng(2).normal(size=(4, 3, 3, 3)).astype(np.float32)}
+    constants = weights if kind == "Conv" else {}
+    made = graph(
+        [node(kind, ["x", *constants], ["y"], strides=[2, 2], **attributes)],
+        [info("x", ("N", 3, "H", "W"))],
+        [info("y", (None,) * 4)],
+        constants,
+    )
+    return ew.load(model(made), shapes={"x": (1, 3, 8, 8)})
+
+
+TAPS = {"kernel_shape": [3, 3]}
+OPEN = {
+    "padding of even sizes": lambda: windows("Conv", pads=[0, 0, 1, 1]),
+    "padding of odd sizes": lambda: windows("Conv", pads=[1, 1, 1, 1]),
+    "the greatest": lambda: windows("MaxPool", **TAPS, pads=[0, 0, 1, 1]),
+    "SAME": lambda: windows("Conv", auto_pad="SAME_UPPER"),
+    "without padding": lambda: windows("MaxPool", **TAPS),
+}
+CLOSED = {
+    "rounded up": lambda: windows("MaxPool", **TAPS, ceil_mode=1),
+    "averages": lambda: windows("AveragePool", **TAPS, pads=[0, 0, 1, 1]),
+}
+
+
+@pytest.mark.parametrize("name", [*OPEN, *CLOSED])
+def test_padding_of_any_size(name: str) -> None:
+    """The file is of any size only where LiteRT's result for each is the model's."""
+    graph = (OPEN | CLOSED)[name]()
+    content = exporters.to_tflite(exporters.prepare(graph))
+    assert dict(ew.load(content).open) == ({"x": (-1, 3, -1, -1)} if name in OPEN else {})
+    for shape in ((1, 3, 8, 8), (2, 3, 7, 9), (1, 3, 12, 5)):
+        if name in CLOSED and shape != (1, 3, 8, 8):
+            continue
+        resized = graph.resized({"x": shape})
+        (arrays,) = random_inputs(resized, 1, 0)
+        (expected,) = run_calls(resized, [arrays])
+        (found,) = LiteRT(content, shapes=[shape]).run(arrays)
+        np.testing.assert_allclose(found, expected[0], 1e-5, 1e-5)
+
+
 def test_a_graph_that_cannot_be_read_again() -> None:
     graph = replace(ew.load(TAKES_ANY["pool"]))
     assert graph.open

@@ -11,8 +11,8 @@ from ..passes import PIPELINE as ALL
 from ..passes import fuse_elementwise, fuse_epilogue, optimize, unroll_recurrent
 from .expand import expand
 from .files import written_whole
-from .legalize import add_biases, legalize
-from .open_shapes import with_open_shapes
+from .legalize import add_biases
+from .open_shapes import legal_with_open_shapes
 from .requantize import requantize_for_litert, signed_for_litert
 from .tflite import kept_states, to_file
 from .tflite_file import to_bytes
@@ -63,13 +63,11 @@ def prepare(graph: Graph) -> Graph:
 
     One that was read from a .tflite file has them already, and keeps them.
     """
-    return with_open_shapes(graph, _prepare)
+    return legal_with_open_shapes(graph, _simplify)
 
 
-def _prepare(graph: Graph) -> Graph:
-    if not isinstance(graph.metadata, FileMetadata):
-        graph = optimize(graph, PIPELINE)
-    return optimize(graph, (legalize,))
+def _simplify(graph: Graph) -> Graph:
+    return graph if isinstance(graph.metadata, FileMetadata) else optimize(graph, PIPELINE)
 
 
 def to_tflite(graph: Graph) -> bytes:

@@ -47,7 +47,7 @@ from ..ops import (
     While,
 )
 from ..passes.rewrite import Replacement, Sweep, fresh_name, rewrite
-from .tflite_call import ACTIVATIONS, by_sides, padding
+from .tflite_call import ACTIVATIONS, SAME, by_sides, padding
 
 Pads: TypeAlias = "Sequence[tuple[int, int]]"
 
@@ -65,7 +65,7 @@ TRANSPOSED = (TransposeConv, Conv3DTranspose)
 POOLS = (AveragePool2D, L2Pool2D, MaxPool2D)
 
 
-def legalize(graph: Graph) -> Graph:
+def legalize(graph: Graph, explicit: bool = False) -> Graph:
     """The graph in operators that a .tflite file can have; what has none there stays as it is.
 
     Paddings that are neither SAME nor VALID become PAD, the result of a transposed convolution is
@@ -86,10 +86,13 @@ def legalize(graph: Graph) -> Graph:
         %p = PAD[paddings=((0, 0), (1, 1), (1, 1), (0, 0))](%a) : float32[1x10x10x2]
         %m = AVERAGE_POOL_2D[filter=(3, 3)](%p)
         %b = MUL(%m, @counts)
+
+    With ``explicit``, pads of strided windows that are SAME become PAD too: SAME means other pads
+    of another size.
     """
     names = {v.name for v in graph.sources}
     names.update(v.name for node in graph.nodes for v in node.outputs)
-    rules = _Rules(names)
+    rules = _Rules(names, explicit)
     graph = rewrite(graph, (Control,), _inner)
     graph = rewrite(graph, (Densify,), lambda node, sweep: node.inputs)
     graph = rewrite(graph, (Op,), rules.unfuse)
@@ -99,6 +102,18 @@ def legalize(graph: Graph) -> Graph:
     graph = rewrite(graph, PADDED, rules.pad)
     graph = rewrite(graph, POOLS, rules.pool)
     return rewrite(graph, TRANSPOSED, rules.cut)
+
+
+def legalize_explicitly(graph: Graph) -> Graph:
+    """`legalize` with ``explicit``.
+
+    Given:
+        %b = MAX_POOL_2D[filter=(3, 3), stride=(2, 2), padding=(0, 1, 0, 1)](%a)
+    Result:
+        %p = PAD[paddings=((0, 0), (0, 1), (0, 1), (0, 0)), value=-inf](%a)
+        %b = MAX_POOL_2D[filter=(3, 3), stride=(2, 2)](%p)
+    """
+    return legalize(graph, explicit=True)
 
 
 def add_biases(graph: Graph) -> Graph:
@@ -150,8 +165,15 @@ def _body(graph: Graph) -> Graph:
 class _Rules:
     """Rules of `rewrite` that put new nodes before a node; ``names`` are taken."""
 
-    def __init__(self, names: set[str]) -> None:
-        self.names = names
+    def __init__(self, names: set[str], explicit: bool) -> None:
+        self.names, self.explicit = names, explicit
+
+    def fits(self, pads: Pads, size: Sequence[int], taps: Sequence[int], op: Any) -> bool:
+        """Whether the pads of a window are those of VALID, or of SAME where that may stay."""
+        code = padding(pads, size, taps, op.stride)
+        if code == SAME and self.explicit:
+            return all(s == 1 for s in op.stride)
+        return code is not None
 
     def before(self, sweep: Sweep, node: Node, op: Op, inputs: Sequence[Value]) -> Value:
         """The result of a new node, quantized as its operator says, or else as ``node``'s."""
@@ -217,7 +239,7 @@ class _Rules:
         taps = w.shape[:3] if is_volume else w.shape[1:3]
         spans = [(k - 1) * d + 1 for k, d in zip(taps, op.dilation, strict=True)]
         pads = op.padding if is_volume else by_sides(op.padding)
-        if padding(pads, x.shape[1:-1], spans, op.stride) is not None:
+        if self.fits(pads, x.shape[1:-1], spans, op):
             return None
         padded = self.before(sweep, node, Pad(((0, 0), *pads, (0, 0))), node.inputs[:1])
         none: Any = ((0, 0),) * 3 if is_volume else (0, 0, 0, 0)
@@ -227,7 +249,7 @@ class _Rules:
         op: Any = node.op
         x = node.input_types[0]
         pads = by_sides(op.padding)
-        if padding(pads, x.shape[1:3], op.filter, op.stride) is not None:
+        if self.fits(pads, x.shape[1:3], op.filter, op):
             return None
         if isinstance(op, MaxPoolingWithArgmax2D):
             return None

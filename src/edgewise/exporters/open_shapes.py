@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,47 +11,77 @@ import numpy as np
 from ..errors import EdgewiseError
 from ..graph import Graph, Node, Value
 from ..ops import Reshape
+from ..passes import optimize
+from .legalize import legalize, legalize_explicitly
 from .tflite_call import Written
 from .tflite_ops import write_operator
 
-Prepare = Callable[[Graph], Graph]
+Simplify = Callable[[Graph], Graph]
 
 
-def with_open_shapes(graph: Graph, prepare: Prepare) -> Graph:
-    """What ``prepare`` makes of a graph, with open dimensions where the proof below holds.
+def legal_with_open_shapes(graph: Graph, simplify: Simplify) -> Graph:
+    """What ``simplify`` makes of a graph, legalized, with open dimensions where the proof holds.
 
-    The graph is read again with every open dimension twice as large, and prepared. Where both
-    have the same operators, options and constants, no size is written down anywhere, and the
-    dimensions are open in the file; a RESHAPE to shapes that differ in one dimension leaves
-    that one to be computed. Else the file has the shapes of the graph.
+    The graph is read again with every open dimension twice as large, and with one more where it
+    takes that, and prepared. Where all have the same operators, options and constants, no size is
+    written down anywhere, and the dimensions are open in the file; a RESHAPE to shapes that differ
+    in one dimension leaves that one to be computed. Pads that are SAME of one size and not of
+    another are written as PAD. Else the file has the shapes of the graph.
     """
-    prepared = prepare(graph)
-    if not prepared.open:
-        return prepared
-    fixed = replace(prepared, open={})
+    simple = simplify(graph)
+    legal = optimize(simple, (legalize,))
+    if not legal.open:
+        return legal
+    others = _larger(graph, simplify)
+    for step in (legalize, legalize_explicitly):
+        try:
+            found = _of_any_size(*(optimize(g, (step,)) for g in (simple, *others)))
+        except EdgewiseError:
+            continue
+        if found is not None:
+            return found
+    return replace(legal, open={})
+
+
+def _larger(graph: Graph, simplify: Simplify) -> list[Graph]:
+    """With open dimensions twice as large, then one more, as far as the graph takes them."""
+    found: list[Graph] = []
     if not graph.can_be_resized:
-        return fixed
-    doubled = {
-        v.name: tuple(
-            2 * n if free == -1 else n
-            for n, free in zip(v.type.shape, graph.open[v.name], strict=True)
-        )
-        for v in graph.inputs
-        if v.name in graph.open
-    }
-    try:
-        other = prepare(graph.resized(doubled))
-    except EdgewiseError:
-        return fixed
-    if len(prepared.nodes) != len(other.nodes):
-        return fixed
-    nodes = list(map(_open, prepared.nodes, other.nodes))
-    others = map(_open, other.nodes, prepared.nodes)
-    try:
-        same = all(map(_same, map(write_operator, nodes), map(write_operator, others)))
-    except EdgewiseError:
-        return fixed
-    return prepared.with_nodes(nodes) if same else fixed
+        return found
+    for more in (0, 1):
+        shapes = {
+            v.name: tuple(
+                2 * n + more if free == -1 else n
+                for n, free in zip(v.type.shape, graph.open[v.name], strict=True)
+            )
+            for v in graph.inputs
+            if v.name in graph.open
+        }
+        try:
+            found.append(simplify(graph.resized(shapes)))
+        except EdgewiseError:
+            break
+    return found
+
+
+def _of_any_size(graph: Graph, *others: Graph) -> Graph | None:
+    """The graph with shapes left to be computed, where the others are the same then.
+
+    Raises:
+        UnsupportedError: one has an operator that a file cannot have.
+    """
+    results: Sequence[Node] | None = None
+    for other in others:
+        if len(graph.nodes) != len(other.nodes):
+            return None
+        nodes = list(map(_open, graph.nodes, other.nodes))
+        same = map(_open, other.nodes, graph.nodes)
+        if results is not None and [n.op for n in nodes] != [n.op for n in results]:
+            return None
+        if not all(map(_same, map(write_operator, nodes), map(write_operator, same))):
+            return None
+        results = nodes
+    return None if results is None else graph.with_nodes(results)
 
 
 def _open(node: Node, other: Node) -> Node:
