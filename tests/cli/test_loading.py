@@ -62,6 +62,22 @@ def test_inspect_shows_dims(edgewise: Edgewise, detector: Path) -> None:
     assert json.loads(document)["dims"] == {"height": 4}
 
 
+@pytest.mark.parametrize("operator", ["Relu", "No\nSuch"])
+def test_names_do_not_steer_the_terminal(edgewise: Edgewise, tmp_path: Path, operator: str) -> None:
+    node = helper.make_node(operator, ["x"], ["y\n\x1b[31m"], name="a\nb\x1b[2J")
+    x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, (2,)) for n in ("x", "y\n\x1b[31m"))
+    graph = helper.make_graph([node], "odd", [x], [y])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    path = tmp_path / "odd.onnx"
+    onnx.save(model, path)
+    result = edgewise("inspect", path)
+    if operator == "Relu":
+        assert (result.exit_code, "y\\n\\x1b[31m" in result.stdout) == (0, True)
+    else:
+        assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
+    assert "\x1b" not in result.stdout + result.stderr
+
+
 @pytest.mark.parametrize("words", ["height", "=3", "height=x", "height=-1", "height=" + "9" * 5000])
 def test_a_dim_that_is_none(edgewise: Edgewise, detector: Path, words: str) -> None:
     result = edgewise("inspect", detector, "--dim", words)

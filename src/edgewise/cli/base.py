@@ -38,7 +38,7 @@ class Commands(typer.core.TyperGroup):
             try:
                 return super().invoke(ctx)
             except EdgewiseError as error:
-                typer.echo(f"error: {error}", err=True)
+                typer.echo(f"error: {tables.printable(str(error), but=chr(10))}", err=True)
                 raise typer.Exit(2) from None
             except OSError as error:
                 if error.errno == errno.EPIPE:  # the reader of a pipe has seen enough

@@ -150,7 +150,7 @@ def show(out: Console, facts: Facts) -> None:
             if o["fallback"]
             else "those of its graphs"
             if o["op"] in ("IF", "WHILE")
-            else escape("\n".join(o["kernels"])),
+            else "\n".join(map(escape, o["kernels"])),
         }
         for o in facts["operators"]
     ]

@@ -76,10 +76,15 @@ def show_fallbacks(out: Console, facts: Facts) -> None:
 
 
 def escape(text: str) -> str:
-    """Text that has no markup."""
+    """Text that has no markup, and no characters that steer a terminal."""
     from rich.markup import escape
 
-    return escape(text)
+    return escape(printable(text))
+
+
+def printable(text: str, but: str = "") -> str:
+    """Text whose characters that cannot be printed, ``but`` these, are as Python writes them."""
+    return "".join(c if c.isprintable() or c in but else repr(c)[1:-1] for c in text)
 
 
 def short(origin: str) -> str:

@@ -15,7 +15,7 @@ from ..graph import Array, Graph, Node, State, TensorType, Value
 from ..ops import Dequantize, Op, Reshape, StridedSlice, Transpose
 from .evaluate import BY_TYPE, MAX_FOLDED_TOTAL, constant, evaluate, worth
 from .limits import COMPUTED, MAX_ACTIVATION_BYTES, MAX_OPERATORS, MAX_RANK, ComputedError
-from .names import Names
+from .names import Names, label_of
 
 MAX_MADE = 2**24
 """The most elements of tables that a file does not hold: windows, weights of transforms."""
@@ -48,7 +48,7 @@ class Builder:
 
     def at(self, kind: str, name: str, type: str) -> None:
         """Name the object of the file that is read next, as in `at("node", "conv1", "Conv")`."""
-        self.what, self.origin = f"{kind} {name!r} ({type})", name
+        self.what, self.origin = label_of(kind, name, type), name
 
     def reserve(self, names: Iterable[str]) -> None:
         """Keep names for the graph's outputs."""

@@ -13,6 +13,7 @@ import numpy as np
 from ..errors import ModelError, UnsupportedError
 from ..graph import Array
 from .caffe_schema import V1_NAMES, layer_type, messages
+from .names import label_of
 
 BEGINNING = re.compile(
     rb"\s*(#[^\n]*\n\s*)*(name|input|input_dim|input_shape|layers?|state|force_backward|debug_info)"
@@ -74,7 +75,7 @@ class Layer:
 
     @property
     def what(self) -> str:
-        return f"layer {self.name!r} ({self.type})"
+        return label_of("layer", self.name, self.type)
 
 
 def parse(data: bytes) -> Any:

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 
+def label_of(kind: str, name: str, type: str) -> str:
+    """How errors name an object of a file, in one line: "node 'conv1' (Conv)"."""
+    return f"{kind} {name!r} ({type if type.isprintable() else repr(type)})"
+
+
 class Names:
     """Names that are taken, and new ones."""
 
