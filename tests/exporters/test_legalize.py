@@ -24,19 +24,27 @@ from edgewise.ops import (
     AveragePool2D,
     BatchMatMul,
     BitwiseAnd,
+    Cast,
     Concatenation,
     Conv2D,
     Conv3D,
     Conv3DTranspose,
     Densify,
     DepthwiseConv2D,
+    Div,
+    Equal,
+    GreaterEqual,
     If,
     L2Pool2D,
+    Less,
     MaxPool2D,
+    Mul,
+    NotEqual,
     Relu,
     ReluN1To1,
     Reverse,
     ShiftLeft,
+    Sub,
     TopK,
     TransposeConv,
 )
@@ -202,6 +210,31 @@ def test_axes_in_a_row_are_reversed_at_once(axes: tuple[int, ...]) -> None:
     assert len(result.nodes) == (2 if axes[:2] == (0, 2) else 1)
     array = Net(3).random(x.type)
     assert_equal(run_litert(exporters.to_tflite(result), [array]), evaluate(graph, {x: array}))
+
+
+PLAIN = [
+    (op, dtype)
+    for ops, dtypes in (
+        ((Add(), Mul(), Equal(), NotEqual(), Less(), GreaterEqual()), (I8, DType.UINT8)),
+        ((Sub(), Div()), (I8, DType.UINT8, DType.INT16)),
+    )
+    for op in ops
+    for dtype in dtypes
+]
+
+
+@pytest.mark.parametrize(("op", "dtype"), PLAIN, ids=str)
+def test_integers_that_are_not_quantized(op: Any, dtype: DType) -> None:
+    """They wrap around, as in the reference."""
+    net = Net()
+    x, y = (net.input(3, 50, dtype=dtype, quant=None, name=n) for n in "xy")
+    graph = net.graph(net(op, x, y, quant=None))
+    result = check(legalize, graph)
+    assert result.nodes[0].op == Cast(DType.INT32)
+    a, b = np.random.default_rng(4).integers(*dtype.range, (2, 3, 50)).astype(dtype.numpy)
+    b[b == 0] = 1
+    expected = evaluate(graph, {x: a, y: b})
+    assert_equal(run_litert(exporters.to_tflite(result), [a, b]), expected)
 
 
 def test_indices_of_64_bits() -> None:

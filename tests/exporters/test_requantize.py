@@ -10,14 +10,12 @@ from small_graphs import Net, Q, assert_unchanged, evaluate
 
 from edgewise import exporters
 from edgewise.dtype import DType, QParams
-from edgewise.errors import UnsupportedError
 from edgewise.exporters.requantize import FIXED, requantize_for_litert, signed_for_litert
 from edgewise.graph import Graph, verify
 from edgewise.ops import (
     AveragePool2D,
     Concatenation,
     Conv2D,
-    Div,
     FullyConnected,
     Logistic,
     Op,
@@ -106,12 +104,3 @@ def test_uint8_activations_and_int8_weights() -> None:
 
 def test_activations_and_weights_of_one_type_stay() -> None:
     assert_unchanged(signed_for_litert, mixed(U8))
-
-
-def test_division_of_plain_bytes() -> None:
-    net = Net()
-    x, y = (net.input(4, dtype=I8, quant=None, name=n) for n in "xy")
-    rule = r"DIV 'div': LiteRT does not divide plain int8"
-    graph = net.graph(net(Div(), x, y, quant=None))
-    with pytest.raises(UnsupportedError, match=rule):
-        exporters.to_tflite(graph)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -14,6 +14,7 @@ from ..dtype import DType
 from ..graph import Graph, Node, TensorType, Value
 from ..ops import (
     Activation,
+    Add,
     Atan2,
     AveragePool2D,
     BatchMatMul,
@@ -27,11 +28,18 @@ from ..ops import (
     Conv3DTranspose,
     Densify,
     DepthwiseConv2D,
+    Div,
+    Equal,
+    Greater,
+    GreaterEqual,
     If,
     L2Pool2D,
+    Less,
+    LessEqual,
     MaxPool2D,
     MaxPoolingWithArgmax2D,
     Mul,
+    NotEqual,
     Op,
     Pad,
     Relu,
@@ -42,6 +50,7 @@ from ..ops import (
     Reverse,
     ShiftLeft,
     StridedSlice,
+    Sub,
     TopK,
     TransposeConv,
     While,
@@ -59,6 +68,14 @@ CLAMPS: dict[Activation, Op] = {
 }
 UNFUSED = (BatchMatMul, Concatenation)
 """Operators that TensorFlow Lite fuses no activation with."""
+
+BYTES, NARROW = (DType.INT8, DType.UINT8), (DType.INT8, DType.UINT8, DType.INT16)
+WIDENED: Mapping[type[Op], Sequence[DType]] = {
+    **dict.fromkeys((Add, Mul), BYTES),
+    **dict.fromkeys((Div, Sub), NARROW),
+    **dict.fromkeys((Equal, NotEqual, Less, LessEqual, Greater, GreaterEqual), BYTES),
+}
+"""Operators that take these types for quantized ones; LiteRT aborts where they are not."""
 
 PADDED = (Conv2D, DepthwiseConv2D, Conv3D)
 TRANSPOSED = (TransposeConv, Conv3DTranspose)
@@ -97,6 +114,7 @@ def legalize(graph: Graph, explicit: bool = False) -> Graph:
     graph = rewrite(graph, (Densify,), lambda node, sweep: node.inputs)
     graph = rewrite(graph, (Op,), rules.unfuse)
     graph = rewrite(graph, (Atan2, BitwiseAnd, ShiftLeft), rules.spread)
+    graph = rewrite(graph, tuple(WIDENED), rules.widen)
     graph = rewrite(graph, (Reverse,), rules.part)
     graph = rewrite(graph, (TopK,), rules.narrow)
     graph = rewrite(graph, PADDED, rules.pad)
@@ -207,6 +225,18 @@ class _Rules:
             v if v.type.shape == shape else self.before(sweep, node, op, [v]) for v in node.inputs
         )
         return replace(node, inputs=tuple(inputs))
+
+    def widen(self, node: Node, sweep: Sweep) -> Replacement:
+        """Plain integers of few bits are computed with in 32."""
+        op: Any = node.op
+        x, y = node.input_types[0], node.outputs[0].type
+        if x.quant is not None or x.dtype not in WIDENED[type(op)]:
+            return None
+        inputs = [self.before(sweep, node, Cast(DType.INT32), [v]) for v in node.inputs]
+        if y.dtype is not x.dtype:
+            return replace(node, inputs=tuple(inputs))
+        wide = self.before(sweep, node, op, inputs)
+        return replace(node, op=Cast(y.dtype), inputs=(wide,))
 
     def part(self, node: Node, sweep: Sweep) -> Replacement:
         """LiteRT reverses axes that lie side by side."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from ... import ops
-from ...dtype import DType
-from ...errors import UnsupportedError
 from ...graph import Node
 from ...importers.tflite_ops.arithmetic import BINARY, REDUCTIONS, UNARY
 from ..tflite_call import TYPES, Row, Written, activation, ints, plain, scalar
@@ -23,14 +21,6 @@ def sum_(op: Any, node: Node) -> Written:
 def activated(op: Any, node: Node) -> Written:
     fields = {"FusedActivationFunction": activation(op.activation)}
     return Written(op.name, node.inputs, f"{op.name.title()}Options", fields)
-
-
-def div(op: ops.Div, node: Node) -> Written:
-    """LiteRT takes integers of 8 and 16 bits for quantized ones."""
-    x = node.input_types[0]
-    if x.dtype in (DType.INT8, DType.UINT8, DType.INT16) and x.quant is None:
-        raise UnsupportedError(f"LiteRT does not divide plain {x.dtype}")
-    return activated(op, node)
 
 
 def select(op: ops.Select, node: Node) -> Written:
@@ -94,7 +84,7 @@ ROWS: dict[type[ops.Op], Row] = {
     ops.Bitcast: plain,
     ops.Cast: cast,
     ops.Cumsum: cumsum,
-    ops.Div: div,
+    ops.Div: activated,
     ops.FakeQuant: fake_quant,
     ops.Gelu: gelu,
     ops.L2Normalization: l2_normalization,
