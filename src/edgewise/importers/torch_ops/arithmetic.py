@@ -212,9 +212,14 @@ def common(call: Call) -> DType:
         return promoted(b.type.dtype, DType.INT32, a)
     scalars = [not v.type.shape for v in (a, b)]
     types = [v.type.dtype for v in (a, b)]
-    if scalars[0] != scalars[1] and types[0].is_float == types[1].is_float:
+    if scalars[0] != scalars[1] and category(types[0]) == category(types[1]):
         return types[scalars[0]]
     return ranked(*types)
+
+
+def category(dtype: DType) -> tuple[bool, bool]:
+    """Bools, integers and floats are three; a scalar counts where its category is the higher."""
+    return dtype is DType.BOOL, dtype.is_float
 
 
 def promoted(dtype: DType, instead: DType, number: object) -> DType:
@@ -277,6 +282,8 @@ def is_nan(call: Call) -> Value:
 
 def is_infinite(call: Call) -> Value:
     x = call.value()
+    if not x.type.dtype.is_float:
+        return call.one(ops.NotEqual(), x, x)
     return call.one(ops.Equal(), call.one(ops.Abs(), x), call.scalar(math.inf, x.type.dtype))
 
 

@@ -100,7 +100,7 @@ def deviation(*, mean: bool, root: bool) -> Reader:
 
 
 def norm(call: Call) -> Value:
-    """The 1, 2 or greatest norm over dimensions, or one of another order."""
+    """The 1, 2 or greatest norm over dimensions, or one of another order; 0 counts."""
     x, order = call.cast(call.value(), call.dtype), float(call.number("ord", 2))
     axes, keep = call.axes(), call.flag("keepdim")
     if order == 2:
@@ -109,7 +109,9 @@ def norm(call: Call) -> Value:
     if math.isinf(order):
         op = ops.ReduceMax if order > 0 else ops.ReduceMin
         return call.one(op(axes, keep), size)
-    if order == 1:
+    if order == 0:
+        size = call.one(ops.Sign(), size)
+    if order in (0, 1):
         return call.one(ops.Sum(axes, keep), size)
     power = call.one(ops.Pow(), size, call.scalar(order, call.dtype))
     total = call.one(ops.Sum(axes, keep), power)
