@@ -112,6 +112,14 @@ for md in ["nearest", "bilinear", "bicubic", "nearest-exact", "area"]:
             lambda a, md=md: F.interpolate(a, size=(4, 5), mode=md, antialias=True),
             x4,
         )
+        for size in ((5, 13), (1, 20), (14, 4)):
+            case(
+                f"upaac_{md}{size}",
+                lambda a, md=md, size=size: F.interpolate(
+                    a, size=size, mode=md, antialias=True, align_corners=True
+                ),
+                x4,
+            )
         case("up1_" + md, lambda a, md=md: F.interpolate(a, size=(1, 1), mode=md), x4)
 case("up1l", lambda a: F.interpolate(a, scale_factor=2, mode="linear"), x3)
 case("up1n", lambda a: F.interpolate(a, size=7), x3)

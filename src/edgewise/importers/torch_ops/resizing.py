@@ -6,6 +6,9 @@ from ...graph import Value
 from ..resampling import Axis, Rule, resize
 from ..torch_call import Call, Reader
 
+FAR = 2.0**31
+"""A ratio so great that all positions are before the first element's centre."""
+
 
 def upsample(mode: str, *, exact: bool = False, antialias: bool = False) -> Reader:
     """x [N, C, ...] to ``output_size``, or by ``scale_factors``."""
@@ -32,12 +35,14 @@ def upsample(mode: str, *, exact: bool = False, antialias: bool = False) -> Read
                 "round_prefer_ceil" if exact else "floor",
             )
         else:
-            where = "align_corners" if corners else "half_pixel"
+            where = "align_corners" if corners and not antialias else "half_pixel"
             cubic = -0.5 if antialias else -0.75
             rule = Rule(mode, where, cubic=cubic, exclude_outside=antialias, antialias=antialias)
         axes = [Axis(n, n, 1.0) for n in x.type.shape[:2]]
         for i, (n, m) in enumerate(zip(size, target, strict=True)):
             ratio = m / n if n else 1.0
+            if corners and antialias:  # between centres of the outermost, but counted as half_pixel
+                ratio = FAR if m == 1 else (m - 1) / max(n - 1, 1)
             own = factors is not None and not (corners and mode != "nearest")
             axes.append(Axis(n, m, float(factors[i]) if own else ratio))
         return resize(call.b, x, rule, axes)
