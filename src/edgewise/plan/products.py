@@ -119,10 +119,11 @@ def lower_conv(ctx: Context, node: Node) -> None:
         if tiled is not None:
             emit_winograd(ctx, tiled, p, whole, c, epilogue)
             return
-    if isinstance(p, IntegerProduct) and groups == 1 and not tail:
+    plain = groups == 1 and not tail
+    if plain and (isinstance(p, IntegerProduct) or (isinstance(p, RealProduct) and not p.pairs)):
         together = pixels_together(ctx, p, op, whole, c)
         if together > 1:
-            emit_side_by_side(ctx, p, op, whole, c, together)
+            emit_side_by_side(ctx, p, op, whole, c, together, epilogue)
             return
     runs = window_runs(whole, (kh, kw), op.dilation, joined=groups == 1)
     weights = p.weights.reshape(n_out, len(runs), -1)
