@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import small_networks
 from typer.testing import Result
@@ -313,6 +314,25 @@ class TestLiteRT:
         assert edgewise("compare", classifier, "--tolerance", 32).exit_code == 0
 
 
+def unary(folder: Path, operator: str, type: int, shape: tuple[int, ...]) -> Path:
+    """An .onnx file of one operator."""
+    x, y = (onnx.helper.make_tensor_value_info(name, type, shape) for name in "xy")
+    node = onnx.helper.make_node(operator, ["x"], ["y"])
+    graph = onnx.helper.make_graph([node], "unary", [x], [y])
+    opset = [onnx.helper.make_opsetid("", 17)]
+    path = folder / "unary.onnx"
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=9), path)
+    return path
+
+
+def test_strings_against_onnx_runtime(edgewise: Edgewise, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    path = unary(tmp_path, "Identity", onnx.TensorProto.STRING, (2, 3))
+    for command in ("compare", "bisect"):
+        result = edgewise(command, path)
+        assert result.exit_code == 0, result.stdout
+
+
 class TestOpenVINO:
     @pytest.fixture(autouse=True)
     def installed(self) -> None:
@@ -328,6 +348,11 @@ class TestOpenVINO:
         )
         assert one.shape == (*shape[:3], 4)
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+
+    def test_scalars(self, tmp_path: Path) -> None:
+        path = unary(tmp_path, "Exp", onnx.TensorProto.FLOAT, ())
+        peer = peers.open_peer("openvino", path, ew.load(path))
+        assert peer.run([np.array(1, np.float32)])[0].tolist() == pytest.approx(np.e)
 
     def test_refusals(self, convolver: Path, tmp_path: Path) -> None:
         (tmp_path / "x.tflite").write_bytes(b"no model at all")

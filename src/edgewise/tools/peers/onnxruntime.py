@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,8 @@ class ONNXRuntime(Peer):
 
     def set_inputs(self, arrays: Sequence[Array]) -> None:
         check_count("ONNX Runtime", arrays, len(self._names))
-        self._given = dict(zip(self._names, arrays, strict=True))
+        given = (_words(array, lambda word: word.decode(errors="replace")) for array in arrays)
+        self._given = dict(zip(self._names, given, strict=True))
 
     def invoke(self) -> None:
         try:
@@ -79,7 +80,14 @@ class ONNXRuntime(Peer):
             raise InputError(f"ONNX Runtime cannot run the inputs: {reason(error)}") from None
 
     def outputs(self) -> list[Array]:
-        return [np.asarray(result) for result in self._results]
+        return [_words(np.asarray(result), str.encode) for result in self._results]
+
+
+def _words(array: Array, convert: Callable[[Any], Any]) -> Array:
+    """An array whose elements, if they are strings, are converted: Edgewise's are bytes."""
+    if array.dtype.kind != "O":
+        return array
+    return np.array([*map(convert, array.flat), None], object)[:-1].reshape(array.shape)
 
 
 class ONNXRuntimeTensors:

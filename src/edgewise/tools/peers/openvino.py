@@ -66,7 +66,7 @@ class OpenVINO(Peer):
         check_count("OpenVINO", arrays, self._inputs)
         for index, array in enumerate(arrays):
             try:
-                tensor = self._tensor(np.ascontiguousarray(array))
+                tensor = self._tensor(np.asarray(array, order="C"))
                 self._request.set_input_tensor(index, tensor)
             except RuntimeError as error:
                 raise InputError(f"OpenVINO refuses an input: {reason(error)}") from None
