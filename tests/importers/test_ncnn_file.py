@@ -92,6 +92,17 @@ def test_binary_network(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["net.param.bin", "net.bin"])
+def test_binary_network_as_ncnn2mem_names_it(tmp_path: Path, name: str) -> None:
+    (tmp_path / "net.param.bin").write_bytes(NETWORK)
+    (tmp_path / "net.bin").write_bytes(FORMS["float32"])
+    (tmp_path / "other.param").write_bytes(NETWORK)
+    (tmp_path / "other.bin").write_bytes(FORMS["float32"])
+    x = np.array([1.0, -2.0, 0.5, 3.0, -1.0], np.float32)
+    found, expected = (outputs_of(load(tmp_path / n), [x]) for n in (name, "other.param"))
+    np.testing.assert_array_equal(found["2"], expected["2"])
+
+
 BROKEN: dict[str, tuple[bytes, str]] = {
     "ends": (NETWORK[:30], "a binary .param ends after 28 bytes"),
     "layers": (struct.pack("<3i", 7767517, -1, 0), "-1 layers; there are 1 to 65536"),

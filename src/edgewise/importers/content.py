@@ -125,14 +125,16 @@ class Source:
             raise ModelError(rule)
         return self._other(found)
 
-    def companion(self, *suffixes: str) -> bytes:
+    def companion(self, *suffixes: str, ending: str = "") -> bytes:
         """The bytes of the file of weights (or of the network, where ``path`` is that of weights):
-        ``weights`` if given, else the one named as the model is, with one of ``suffixes``.
+        ``weights`` if given, else the one named as the model is, with one of ``suffixes`` in place
+        of ``ending``, or of its last suffix.
 
         Raises:
             InputError: there is none.
         """
-        stem = os.path.splitext(self.path)[0]
+        has_ending = ending and self.path.lower().endswith(ending)
+        stem = self.path[: -len(ending)] if has_ending else os.path.splitext(self.path)[0]
         paths = [self.weights] if self.weights else [stem + s for s in suffixes if self.path]
         for path in paths:
             if os.path.isfile(path):

@@ -18,6 +18,9 @@ from .ncnn_call import Call
 from .ncnn_file import Layer, Weights, is_network, read_layers
 from .ncnn_layers import row_of
 
+BINARY = ".param.bin"
+"""What names of binary networks end in, as ncnn2mem gives them."""
+
 PASSING = frozenset(
     {"Split", "Noop", "Dropout", "Reshape", "Flatten", "Squeeze", "ExpandDims", "DeepCopy"}
 )
@@ -34,9 +37,10 @@ def read_ncnn(source: Source) -> Graph:
             the shapes given.
     """
     if is_network(source.data[:64]) or not source.path.lower().endswith(".bin"):
-        network, weights = source.data, Weights(lambda: source.companion(".bin"))
+        network = source.data
+        weights = Weights(lambda: source.companion(".bin", ending=BINARY))
     else:
-        network, weights = source.companion(".param"), Weights(lambda: source.data)
+        network, weights = source.companion(".param", BINARY), Weights(lambda: source.data)
     layers = read_layers(network)
     try:
         return _Network(layers, weights, source.shapes).graph(source.name)
