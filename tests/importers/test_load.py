@@ -41,6 +41,11 @@ def test_no_such_file(tmp_path: Path, name: str) -> None:
         load(f"{tmp_path}/{name}")
 
 
+def test_a_device_is_no_model() -> None:
+    with pytest.raises(InputError, match="null: not a regular file"):
+        load("/dev/null")
+
+
 def test_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "network.tflite"
     path.write_bytes(conv())

@@ -152,7 +152,7 @@ def load(
         b"",
         signature=signature,
         shapes=checked_shapes(shapes or {}),
-        dims=_checked_dims(dims or {}),
+        dims=checked_dims(dims or {}),
         weights=None if weights is None else os.fspath(weights),
         channels_last=channels_last,
     )
@@ -164,7 +164,8 @@ def load(
         if os.path.isdir(path):
             raise InputError(f"{path}: a folder; a model is one file")
         if not os.path.isfile(path):
-            raise InputError(f"{path}: no such file")
+            known = "not a regular file" if os.path.exists(path) else "no such file"
+            raise InputError(f"{path}: {known}")
         content = Content(path)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: it cannot be read: {error}") from error
@@ -181,7 +182,7 @@ def _errors_of(path: str) -> Iterator[None]:
         raise type(error)(f"{path}: {error}" if path else str(error)) from error
 
 
-def _checked_dims(dims: Mapping[str, SupportsIndex]) -> dict[str, int]:
+def checked_dims(dims: Mapping[str, SupportsIndex]) -> dict[str, int]:
     """Sizes of dimensions as whole numbers from 0 on."""
     sizes = {}
     for name, size in dims.items():
