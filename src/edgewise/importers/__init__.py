@@ -164,8 +164,8 @@ def load(
         if os.path.isdir(path):
             raise InputError(f"{path}: a folder; a model is one file")
         if not os.path.isfile(path):
-            known = "not a regular file" if os.path.exists(path) else "no such file"
-            raise InputError(f"{path}: {known}")
+            why = "not a regular file" if os.path.exists(path) else "no such file"
+            raise InputError(f"{path}: {why}")
         content = Content(path)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: it cannot be read: {error}") from error
