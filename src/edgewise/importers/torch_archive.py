@@ -35,6 +35,12 @@ ITEM_SIZES = dict(
 
 MAX_DEPTH = 64
 MAX_TEXT = 4096
+MAX_EXTREMES = 512
+"""The longest expression with Max or Min, whose operands are compared in pairs."""
+
+SIZE_DIGITS = 19
+MAX_DIGITS = 1000
+"""The most digits of a size, and of a product or power of sizes."""
 
 _NAME = re.compile(r"(?!(.*\.)?__\w*__(\.|$))[\w.]{0,512}")
 _TEXT = re.compile(r"[\w.,\->+ ]{0,256}")
@@ -192,11 +198,14 @@ def _model(model: Any) -> Any:
     module = _dict(model.get("graph_module"), MODEL)
     module["metadata"] = {}
     graph = _dict(module.get("graph"), MODEL)
+    digits: dict[str, float] = {}
     for node in graph.get("nodes") or ():
         node = _dict(node, "node")
         target = str(node.get("target"))
         if not _TARGET.fullmatch(target):
             raise UnsupportedError(f"node {node.get('name')!r}: operator {target[:200]!r}")
+        if target in ("_operator.mul", "_operator.pow"):
+            _check_digits(node, target, digits)
         kept = _dict(node.get("metadata") or {}, "metadata")
         node["metadata"] = {
             key: "".join(c for c in str(kept[key])[:MAX_TEXT] if c == "\n" or c.isprintable())
@@ -205,6 +214,37 @@ def _model(model: Any) -> Any:
         }
     _check(model, MODEL, 0)
     return model
+
+
+def _check_digits(node: dict[str, Any], target: str, digits: dict[str, float]) -> None:
+    """Refuse products and powers of sizes that PyTorch would take forever to compute.
+
+    ``digits`` has the most digits of numbers computed so, by name.
+    """
+    operands = [_scalar(_dict(entry, "input").get("arg")) for entry in _list(node, "inputs")]
+    sizes = [digits.get(v, SIZE_DIGITS) if isinstance(v, str) else len(str(v)) for v in operands]
+    most: float = sum(sizes)
+    if target == "_operator.pow":
+        exponent = operands[1] if len(operands) == 2 else None
+        most = sizes[0] * abs(exponent) if isinstance(exponent, (int, float)) else math.inf
+    if not most <= MAX_DIGITS:
+        raise ModelError(f"node {node.get('name')!r}: a number of more than {MAX_DIGITS} digits")
+    for entry in _list(node, "outputs"):
+        digits[str(_scalar(entry))] = most
+
+
+def _list(value: Mapping[str, Any], key: str) -> list[Any]:
+    found = value.get(key)
+    if not isinstance(found, list):
+        raise ModelError(f"{key}: {str(found)[:80]}; it must be a list")
+    return found
+
+
+def _scalar(argument: Any) -> Any:
+    """What an argument holds inside of its objects of one key each: a number or a name."""
+    while isinstance(argument, dict) and len(argument) == 1:
+        (argument,) = argument.values()
+    return argument
 
 
 def _check(value: Any, key: str, depth: int) -> None:
@@ -243,7 +283,8 @@ def _is_name(text: str) -> bool:
 
 
 def _is_expression(text: str) -> bool:
-    return len(text) <= MAX_TEXT and bool(_EXPRESSION.fullmatch(_POWER.sub("1", text)))
+    most = MAX_EXTREMES if "Max(" in text or "Min(" in text else MAX_TEXT
+    return len(text) <= most and bool(_EXPRESSION.fullmatch(_POWER.sub("1", text)))
 
 
 def _is_structure(text: str) -> bool:
