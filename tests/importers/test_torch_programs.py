@@ -164,6 +164,40 @@ def test_numbers_are_fixed_at_export() -> None:
     assert [v.name for v in graph.outputs] == ["output.0", "output.2"]
 
 
+def test_numbers_have_no_open_dimensions() -> None:
+    shapes = ({0: BATCH}, None)
+    graph = ew.from_torch(Plain().eval(), (torch.ones(2), 4.0), dynamic_shapes=shapes)
+    assert graph.metadata["dims"] == {"batch": 2}
+
+
+class Halved(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.reshape(-1, 2).sum(1)
+
+
+def test_a_dimension_may_be_a_multiple_of_a_named_one() -> None:
+    shapes = ({0: 2 * Dim("half", max=32)},)
+    graph = ew.from_torch(Halved().eval(), (torch.ones(8),), dynamic_shapes=shapes)
+    assert graph.metadata["dims"] == {"half": 4}
+    wide = graph.resized({"x": (12,)})
+    assert wide.outputs[0].type.shape == (6,)
+    assert wide.metadata["dims"] == {"half": 6}
+    with pytest.raises(InputError, match=r"shape \[13\]; the program takes \['2\*s"):
+        graph.resized({"x": (13,)})
+
+
+class SameName(nn.Module):
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {"x": x * 2, "y": x + 1}
+
+
+def test_inputs_keep_their_names() -> None:
+    graph = ew.from_torch(SameName().eval(), (torch.ones(2),))
+    assert [v.name for v in graph.inputs] == ["x"]
+    assert [v.name for v in graph.outputs] == ["output.x", "y"]
+    assert graph.resized({"x": (2,)}).inputs[0].name == "x"
+
+
 def test_channels_may_be_last() -> None:
     module, x = nn.Conv2d(3, 4, 3).eval(), torch.randn(1, 3, 6, 5)
     shapes = ({2: Dim("height", min=4)},)

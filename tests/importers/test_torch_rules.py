@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import io
 import json
+import logging
 import os
 import pickle
 import zipfile
@@ -120,6 +121,27 @@ def _size(text: str) -> Callable[[Any], None]:
     return change
 
 
+def _number(target: str, *operands: Any) -> Callable[[Any], None]:
+    """A chain of 40 nodes that compute numbers, each of the one before."""
+
+    def change(model: Any) -> None:
+        graph = model["graph_module"]["graph"]
+        before: dict[str, Any] = {"as_int": 9}
+        for i in range(40):
+            name = f"number{i}"
+            graph["sym_int_values"][name] = {"as_int": 1}
+            inputs = [
+                {"name": "", "arg": {"as_sym_int": before if n is None else {"as_int": n}}}
+                for n in operands
+            ]
+            outputs = [{"as_sym_int": {"as_name": name}}]
+            node = {"target": target, "inputs": inputs, "outputs": outputs, "metadata": {}}
+            graph["nodes"].insert(i, node)
+            before = {"as_name": name}
+
+    return change
+
+
 def _tree(spec: Any) -> Callable[[Any], None]:
     def change(model: Any) -> None:
         signature = model["graph_module"]["module_call_graph"][0]["signature"]
@@ -151,6 +173,14 @@ def _nested(model: Any) -> None:
         (_size("Symbol('s77').__class__"), ModelError, "expr_str"),
         (_size("Pow(Integer(9), Pow(Integer(9), Integer(9)))"), ModelError, "expr_str"),
         (_size("Symbol('x' * 9)"), ModelError, "expr_str"),
+        (
+            _size(f"Max({', '.join(f'Symbol({chr(39)}s{i}{chr(39)})' for i in range(99))})"),
+            ModelError,
+            "expr_str",
+        ),
+        (_number("_operator.pow", 9, 10**12), ModelError, "a number of more than"),
+        (_number("_operator.pow", None, 9), ModelError, "a number of more than"),
+        (_number("_operator.mul", None, None), ModelError, "a number of more than"),
         (_tree({"type": "collections.defaultdict", "context": "{}"}), ModelError, "in_spec"),
         (_tree({"type": "builtins.dict", "context": '[{"__enum__": true}]'}), ModelError, "in_s"),
         (_tree({"type": "builtins.list", "children_spec": 3}), ModelError, "in_spec"),
@@ -271,6 +301,15 @@ def test_torch_is_missing(records: Records, monkeypatch: pytest.MonkeyPatch) -> 
         ew.from_torch(None)
 
 
+def test_loggers_are_left_as_they_are(records: Records) -> None:
+    logger = logging.getLogger("torch.export")
+    before = logger.disabled, list(logger.filters)
+    load(packed(records))
+    with pytest.raises(ModelError, match=r"PyTorch .* cannot read it: (?!.*warnings above)"):
+        load(changed(records, MODEL, _node(target="torch.ops.aten.no_such.default")))
+    assert (logger.disabled, list(logger.filters)) == before
+
+
 class Bad(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x + 1 if x.sum() > 0 else x
@@ -288,6 +327,12 @@ def test_modules_that_are_refused() -> None:
         ew.from_torch(module, (x,))
     with pytest.raises(InputError, match=r"torch\.export cannot export Bad: "):
         ew.from_torch(Bad().eval(), (x,))
+    with pytest.raises(InputError, match="cannot export Small: "):
+        ew.from_torch(Small().eval(), 3)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="dimension 'n': -3; it cannot be negative"):
+        ew.from_torch(Small().eval(), (x,), dims={"n": -3})
+    with pytest.raises(InputError, match="it must be whole numbers"):
+        ew.from_torch(Small().eval(), (x,), dims={"n": "3"})  # type: ignore[dict-item]
 
 
 class Rare(nn.Module):
@@ -304,6 +349,19 @@ def test_all_that_is_not_supported_is_told_at_once() -> None:
     assert f'in Rare, "{__file__}", line' in told
     assert "element type bfloat16" in told
     assert "fft" in told
+
+
+class Cut(nn.Module):
+    def forward(self, x: Tensor, count: Tensor) -> Tensor:
+        k = count.item()
+        torch._check(k >= 0)
+        torch._check(k <= x.shape[0])
+        return x[:k] * 2
+
+
+def test_numbers_of_inputs_are_not_supported() -> None:
+    with pytest.raises(UnsupportedError, match=r"item\.default: self must be a constant; it is"):
+        ew.from_torch(Cut().eval(), (torch.ones(4), torch.tensor(2)))
 
 
 class Trained(nn.Module):

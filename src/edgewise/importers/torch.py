@@ -15,13 +15,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 
 from ..errors import InputError, MissingExtraError, ModelError, RunError, UnsupportedError
 from ..graph import Graph, Shapes, State, TensorType, Value, checked_shapes, digest_of
-from . import interface
+from . import checked_dims, interface
 from .builder import Builder
 from .content import Source
 from .interface import channels_first_shapes
@@ -54,7 +55,7 @@ def from_torch(
         module = _exported(torch, module, example_inputs, kwargs, dynamic_shapes)
     names = _symbol_names(module, dynamic_shapes)
     program = Program(torch, module, names)
-    sizes = dict(dims or {})
+    sizes = checked_dims(dims or {})
 
     def read(given: Shapes) -> Graph:
         shapes = checked_shapes(given)
@@ -85,14 +86,14 @@ def load_program(data: bytes, path: str) -> Program:
     """
     archive = checked(data, path)
     torch = torch_module("reading .pt2 files")
+    if QUANTIZED.strip(":").encode() in archive:
+        import_module("torch.ao.quantization.fx._decomposed")  # it defines the operators
     try:
-        logging.getLogger("torch.export").disabled = True  # it repeats what it raises
-        with _quiet():
+        with _quiet(), _heard() as told:
             found = torch.export.load(io.BytesIO(archive))
     except Exception as error:  # whatever PyTorch raises for what it cannot read
-        raise ModelError(f"PyTorch {torch.__version__} cannot read it: {_line(error)}") from error
-    finally:
-        logging.getLogger("torch.export").disabled = False
+        reason = _line(told[0] if told else error)
+        raise ModelError(f"PyTorch {torch.__version__} cannot read it: {reason}") from error
     return Program(torch, found, {})
 
 
@@ -120,10 +121,10 @@ def _exported(
         raise InputError(
             f"from_torch: {training[0]!r} is in training mode; call eval() on the module first"
         )
-    inputs = (inputs,) if isinstance(inputs, torch.Tensor) else tuple(inputs)
+    inputs = inputs if isinstance(inputs, (list, tuple)) else (inputs,)
     try:
         with _quiet(), torch.no_grad():
-            return torch.export.export(module, inputs, kwargs, dynamic_shapes=dynamic_shapes)
+            return torch.export.export(module, tuple(inputs), kwargs, dynamic_shapes=dynamic_shapes)
     except Exception as error:  # the module's own code runs here, and raises what it likes
         raise InputError(
             f"from_torch: torch.export cannot export {type(module).__name__}: {_line(error)}"
@@ -138,8 +139,26 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _line(error: Exception) -> str:
-    """The start of an error's message, or of what it was raised from."""
+@contextmanager
+def _heard() -> Iterator[list[BaseException]]:
+    """The errors that torch.export logs, and does not raise, while it loads a file."""
+    found: list[BaseException] = []
+
+    def hear(record: logging.LogRecord) -> bool:
+        if record.exc_info and record.exc_info[1] is not None:
+            found.append(record.exc_info[1])
+        return False
+
+    logger = logging.getLogger("torch.export")
+    logger.addFilter(hear)
+    try:
+        yield found
+    finally:
+        logger.removeFilter(hear)
+
+
+def _line(error: BaseException) -> str:
+    """The start of an error's message."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text[:400]}"
 
@@ -264,7 +283,8 @@ class Program:
         labels = [".".join(str(_key(k)) for k in path) for path, _ in paths]
         if labels == [""]:
             labels = ["output"]
-        labels = [f"output.{n}" if n[:1].isdigit() else n for n in labels]
+        taken = {n for n in self.exported.graph_signature.user_inputs if isinstance(n, str)}
+        labels = [f"output.{n}" if n[:1].isdigit() or n in taken else n for n in labels]
         return [(n, v) for n, v in zip(labels, found, strict=True) if v is not None]
 
     def _input(self, b: Builder, node: Any, sizes: _Sizes) -> Any:
@@ -378,8 +398,8 @@ class _Sizes:
             for symbol in expression.free_symbols:
                 label = self._name(symbol)
                 chosen = dims.get(label, self.symbols.get(label))
-                if given is not None and expression == symbol:
-                    chosen = given[i]
+                if given is not None:
+                    chosen = _solved(expression, symbol, given[i], chosen)
                 if chosen is None:
                     chosen = _hint(d, symbol)
                 self._found.setdefault(symbol, chosen)
@@ -393,6 +413,16 @@ class _Sizes:
         if type(d) is int:
             return d
         return int(d.node.expr.subs(self._found))
+
+
+def _solved(expression: Any, symbol: Any, size: int, otherwise: Any) -> Any:
+    """The symbol with which ``expression``, it times and plus whole numbers, is ``size``."""
+    start = expression.subs(symbol, 0)
+    step = expression.subs(symbol, 1) - start
+    is_linear = step.is_Integer and expression == step * symbol + start
+    if not is_linear or (size - start) % step:
+        return otherwise
+    return int((size - start) / step)
 
 
 def _hint(d: Any, symbol: Any) -> int:
@@ -418,11 +448,14 @@ def _symbol_names(exported: Any, dynamic_shapes: Any) -> dict[str, str]:
         specs = dict(zip(user, dynamic_shapes, strict=False))
     nodes = {n.name: n for n in exported.graph.nodes if n.op == "placeholder"}
     for name, spec in specs.items():
+        if name not in nodes:  # a number, fixed at export
+            continue
         pairs = spec.items() if isinstance(spec, Mapping) else enumerate(spec or ())
         shape = getattr(nodes[name].meta.get("val"), "shape", ())
         for i, dim in pairs:
-            label = getattr(dim, "__name__", None)
+            label = getattr(getattr(dim, "root", dim), "__name__", None)
             is_open = isinstance(i, int) and i < len(shape) and type(shape[i]) is not int
-            if label is not None and is_open and shape[i].node.expr.is_symbol:
-                found[str(shape[i].node.expr)] = label
+            symbols = shape[i].node.expr.free_symbols if is_open else ()
+            if label is not None and len(symbols) == 1:
+                found[str(*symbols)] = label
     return found

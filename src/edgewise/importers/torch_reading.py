@@ -83,8 +83,8 @@ class Reading:
     def _stand_in(self, node: Any) -> Any:
         """Values of the types that the program tells, to read what follows."""
         values = [Value(node.name, TensorType(d.shape, d.dtype)) for d in declared(node)]
-        if any(-1 in v.type.shape for v in values):
-            raise UnsupportedError("of a shape that is not known")
+        if not values or any(-1 in v.type.shape for v in values):
+            raise UnsupportedError("a number, or of a shape that is not known")
         single = not isinstance(node.meta.get("val"), (list, tuple))
         return values[0] if single and values else values
 
