@@ -18,6 +18,7 @@ from edgewise.exporters.legalize import add_biases, legalize
 from edgewise.graph import Graph
 from edgewise.importers import load
 from edgewise.ops import (
+    Abs,
     Activation,
     Add,
     Atan2,
@@ -38,13 +39,16 @@ from edgewise.ops import (
     L2Pool2D,
     Less,
     MaxPool2D,
+    Mean,
     Mul,
+    Neg,
     NotEqual,
     Relu,
     ReluN1To1,
     Reverse,
     ShiftLeft,
     Sub,
+    Sum,
     TopK,
     TransposeConv,
 )
@@ -235,6 +239,17 @@ def test_integers_that_are_not_quantized(op: Any, dtype: DType) -> None:
     b[b == 0] = 1
     expected = evaluate(graph, {x: a, y: b})
     assert_equal(run_litert(exporters.to_tflite(result), [a, b]), expected)
+
+
+@pytest.mark.parametrize("dtype", [I8, DType.UINT8], ids=str)
+@pytest.mark.parametrize("op", [Abs(), Mean((1,)), Neg(), Sum((1,))], ids=str)
+def test_one_operand_that_is_not_quantized(op: Any, dtype: DType) -> None:
+    net = Net()
+    x = net.input(5, 7, dtype=dtype, quant=None)
+    graph = net.graph(net(op, x, quant=None))
+    result = check(legalize, graph)
+    array = np.random.default_rng(4).integers(*dtype.range, (5, 7)).astype(dtype.numpy)
+    assert_equal(run_litert(exporters.to_tflite(result), [array]), evaluate(graph, {x: array}))
 
 
 def test_indices_of_64_bits() -> None:

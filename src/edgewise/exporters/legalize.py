@@ -13,6 +13,7 @@ import numpy as np
 from ..dtype import DType
 from ..graph import Graph, Node, TensorType, Value
 from ..ops import (
+    Abs,
     Activation,
     Add,
     Atan2,
@@ -38,7 +39,9 @@ from ..ops import (
     LessEqual,
     MaxPool2D,
     MaxPoolingWithArgmax2D,
+    Mean,
     Mul,
+    Neg,
     NotEqual,
     Op,
     Pad,
@@ -51,6 +54,7 @@ from ..ops import (
     ShiftLeft,
     StridedSlice,
     Sub,
+    Sum,
     TopK,
     TransposeConv,
     While,
@@ -71,7 +75,7 @@ UNFUSED = (BatchMatMul, Concatenation)
 
 BYTES, NARROW = (DType.INT8, DType.UINT8), (DType.INT8, DType.UINT8, DType.INT16)
 WIDENED: Mapping[type[Op], Sequence[DType]] = {
-    **dict.fromkeys((Add, Mul), BYTES),
+    **dict.fromkeys((Abs, Add, Mean, Mul, Neg, Sum), BYTES),
     **dict.fromkeys((Div, Sub), NARROW),
     **dict.fromkeys((Equal, NotEqual, Less, LessEqual, Greater, GreaterEqual), BYTES),
 }
