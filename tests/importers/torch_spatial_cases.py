@@ -191,6 +191,23 @@ case(
     v,
     normal(2, 1, 5, 7),
 )
+unseen = torch.zeros(5, 7)
+unseen[2], unseen[0, 3] = -torch.inf, -torch.inf
+case(
+    "sdpa_u",
+    lambda a, d, e, mm: F.scaled_dot_product_attention(a, d, e, attn_mask=mm),
+    q,
+    k_,
+    v,
+    unseen,
+)
+case(
+    "sdpa_uc",
+    lambda a, d, e: F.scaled_dot_product_attention(a, d, e, attn_mask=unseen * 1),
+    q,
+    k_,
+    v,
+)
 case(
     "sdpa_g",
     lambda a, d, e: F.scaled_dot_product_attention(a, d, e, enable_gqa=True),

@@ -122,8 +122,12 @@ def attention(call: Call) -> Value:
     if mask is None:
         return call.one(ops.BatchMatMul(), call.one(ops.Softmax(), scores), v)
     if mask.type.dtype is not DType.BOOL:
-        masked = call.one(ops.Add(), scores, mask)
-        return call.one(ops.BatchMatMul(), call.one(ops.Softmax(), masked), v)
+        shares = call.one(ops.Softmax(), call.one(ops.Add(), scores, mask))
+        if mask.data is None or not np.isfinite(mask.data).any(-1).all():
+            most = call.one(ops.ReduceMax((len(mask.type.shape) - 1,), True), mask)
+            seen = call.one(ops.Greater(), most, call.scalar(-math.inf, mask.type.dtype))
+            shares = call.one(ops.Select(), seen, shares, call.scalar(0.0, DType.FLOAT32))
+        return call.one(ops.BatchMatMul(), shares, v)
     least = call.scalar(float(np.finfo(np.float32).min), DType.FLOAT32)
     shares = call.one(ops.Softmax(), call.one(ops.Select(), mask, scores, least))
     if mask.data is None or not mask.data.any(-1).all():
