@@ -146,6 +146,7 @@ case("lt_b", lambda a: torch.tensor(-1) < a, b)
 case("eq_bf", lambda a: a == torch.tensor(0.5), b)
 case("softmax", lambda a: F.softmax(a, 1), x)
 case("logsoftmax", lambda a: F.log_softmax(a, -1), x)
+case("softplus_t", lambda a: F.softplus(a, 2, 1), x)
 case("softmin", lambda a: F.softmin(a, -1), x)
 
 CASES: list[Case] = table.cases

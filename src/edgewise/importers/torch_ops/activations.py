@@ -73,11 +73,17 @@ def elu(call: Call) -> Value:
 
 
 def softplus(call: Call) -> Value:
-    """log(1 + exp(beta * x)) / beta, without overflow."""
-    beta = call.number("beta", 1)
+    """log(1 + exp(beta * x)) / beta, without overflow; x where beta * x is above a threshold."""
+    beta, threshold = call.number("beta", 1), call.number("threshold", 20)
     x = call.value()
-    y = soft(call, x if beta == 1 else times(call, x, beta))
-    return y if beta == 1 else times(call, y, 1 / beta)
+    wide = x if beta == 1 else times(call, x, beta)
+    y = soft(call, wide)
+    y = y if beta == 1 else times(call, y, 1 / beta)
+    if threshold >= 20:  # float32 cannot tell the two apart there
+        return y
+    return call.one(
+        ops.Select(), call.one(ops.Greater(), wide, call.scalar(threshold, x.type.dtype)), x, y
+    )
 
 
 def soft(call: Call, x: Value) -> Value:
