@@ -31,6 +31,13 @@ BROKEN: list[tuple[str, tuple[tuple[int, ...], ...], Mapping[int, Any], bytes, s
     ("Eltwise", (IMAGE, IMAGE), {0: 1, 1: [1.0]}, b"", "1 coefficients of 2 inputs"),
     ("BinaryOp", (IMAGE, (5,)), {}, b"", "ADD: .*broadcast"),
     ("Bias", (IMAGE,), {0: 0}, b"", "weights of shape [0]; each dimension is at least 1"),
+    (
+        "Bias",
+        (IMAGE,),
+        {0: 4},
+        bytes(20),
+        "the layers take 16 bytes of weights; the file of weights",
+    ),
     ("Bias", (IMAGE,), {0: 4}, bytes(12), "16 bytes of weights at 0; the file of weights has 12"),
     ("Convolution", (IMAGE,), CONV, bytes(100), "576 bytes of weights at 4; the file of weights"),
     ("Convolution", (IMAGE,), {**CONV, 1: 0}, b"", "window [0, 0], stride [1, 1], dilation [1, 1]"),
@@ -223,6 +230,13 @@ def test_wrong_content_under_the_suffix(tmp_path: Path) -> None:
     path.write_bytes(b"#version 1\nnothing\n")
     with pytest.raises(ModelError, match=r"a .param begins with '#version 1'; it must be 7767517"):
         load(path)
+
+
+def test_weights_of_another_network(tmp_path: Path) -> None:
+    net = one_layer("Bias", (IMAGE,), {0: 4}, bytes(20))
+    rule = "the layers take 16 bytes of weights; the file of weights has 20: it is another network"
+    with pytest.raises(ModelError, match=rule):
+        load(net.save(tmp_path))
 
 
 def test_an_input_without_a_shape() -> None:

@@ -71,6 +71,7 @@ class _Network:
         for layer in self.layers:
             b.at("layer", layer.name, layer.type)
             self._define(b, layer, blobs)
+        self.weights.end()
         return b.graph([(n, blobs[n]) for n in results], name)
 
     def _define(self, b: Builder, layer: Layer, blobs: dict[str, Value]) -> None:

@@ -232,6 +232,18 @@ class Weights:
         table = self.floats(256, what)
         return np.asarray(table[np.frombuffer(self._take(count, what), np.uint8)])
 
+    def end(self) -> None:
+        """Require that the layers took the whole file.
+
+        Raises:
+            ModelError: bytes are left, so that network and weights do not belong together.
+        """
+        if self._data is not None and self._position < len(self._data):
+            raise ModelError(
+                f"the layers take {self._position} bytes of weights; the file of weights has "
+                f"{len(self._data)}: it is another network's"
+            )
+
     def _take(self, size: int, what: str) -> bytes:
         """The next bytes; those that fill up a word of four are left out."""
         if self._data is None:
