@@ -264,7 +264,7 @@ def onnx() -> list[str]:
     return [
         f"## The {len(onnx_operators())} operators of ONNX files that are read",
         "",
-        f"Of the standard domain, opset 7 and later: {code(sorted(onnx_operators()))}.",
+        f"Of the standard domain, opset 7 to 28: {code(sorted(onnx_operators()))}.",
         "",
         "`python -m tests.suites.onnx_nodes` runs the operator tests of the `onnx` package",
         f"{VERSION} and prints how many pass, at their own tolerance;",

@@ -204,6 +204,14 @@ def test_functions_take_as_many_inputs_as_they_have() -> None:
         ew.load(content.SerializeToString())
 
 
+@pytest.mark.parametrize("version", [6, 29])
+def test_functions_import_a_known_opset(version: int) -> None:
+    content = onnx.ModelProto.FromString(functional())
+    content.functions[0].opset_import[0].version = version
+    with pytest.raises(UnsupportedError, match=f"opset {version}; supported are 7 to 28"):
+        ew.load(content.SerializeToString())
+
+
 def test_functions_do_not_call_themselves_forever() -> None:
     content = onnx.ModelProto.FromString(functional())
     inner = content.functions[0]
@@ -256,6 +264,11 @@ def declare(kind: str) -> Any:
     [
         (lambda m: m.ClearField("graph"), ModelError, "it holds no graph"),
         (lambda m: setattr(m.opset_import[0], "version", 6), UnsupportedError, "opset 6"),
+        (
+            lambda m: setattr(m.opset_import[0], "version", 29),
+            UnsupportedError,
+            "opset 29; supported are 7 to 28",
+        ),
         (lambda m: setattr(m.graph.node[0], "op_type", "None"), UnsupportedError, "(None)"),
         (lambda m: setattr(m.graph.node[0], "domain", "other"), ModelError, "domain 'other'"),
         (lambda m: m.graph.node[0].input.append("x"), ModelError, "2 inputs; it takes 1 to 1"),

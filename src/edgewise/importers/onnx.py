@@ -1,4 +1,4 @@
-"""Reads ONNX files: graphs of the standard domain, opset 7 and later.
+"""Reads ONNX files: graphs of the standard domain, opset 7 to 28.
 
 The file is data from strangers: everything read from it is checked before use, and a file that
 breaks a rule raises ModelError naming the object, the value and the rule.
@@ -14,11 +14,11 @@ from ..graph import Graph, Node, Shapes, TensorType, Value
 from ..ops import Interpreted
 from .builder import Builder
 from .content import Source
-from .onnx_model import parse, tensor_type
+from .onnx_model import opsets_of, parse, tensor_type
 from .onnx_reading import Reading, Region, Session
 
-OLDEST = 7
-"""The first opset whose operators are read."""
+OLDEST, NEWEST = 7, 28
+"""The first and the last opset whose operators are read."""
 
 
 def read_onnx(source: Source) -> Graph:
@@ -34,9 +34,10 @@ def read_onnx(source: Source) -> Graph:
         MissingExtraError: the `onnx` package is not installed.
     """
     model = parse(source.data)
-    opsets = {("" if o.domain == "ai.onnx" else o.domain): o.version for o in model.opset_import}
-    if opsets.get("", OLDEST) < OLDEST:
-        raise UnsupportedError(f"opset {opsets['']}; supported are {OLDEST} and later")
+    opsets = opsets_of(model)
+    for imported in (opsets, *map(opsets_of, model.functions)):
+        if not OLDEST <= imported.get("", OLDEST) <= NEWEST:
+            raise UnsupportedError(f"opset {imported['']}; supported are {OLDEST} to {NEWEST}")
     functions = {(f.domain, f.name, f.overload): f for f in model.functions}
     session = Session(opsets, functions, source.inside)
     network = _Network(model, session, source.shapes, source.dims)

@@ -82,6 +82,11 @@ def parse(data: bytes) -> Any:
     return model
 
 
+def opsets_of(message: Any) -> dict[str, int]:
+    """The versions of domains that a ModelProto or a FunctionProto imports."""
+    return {("" if o.domain == "ai.onnx" else o.domain): o.version for o in message.opset_import}
+
+
 class Attributes:
     """The attributes of a node, by name; those that refer to a function's are resolved.
 

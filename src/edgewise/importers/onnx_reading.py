@@ -13,7 +13,7 @@ from ..graph import Array, Value
 from .builder import Builder
 from .limits import MAX_BODIES, MAX_DEPTH, MAX_OPERATORS, ComputedError
 from .onnx_call import Argument, Call
-from .onnx_model import Attributes, External, array_of, dense_of
+from .onnx_model import Attributes, External, array_of, dense_of, opsets_of
 from .onnx_ops import row_of
 
 Scope = dict[str, Argument]
@@ -260,9 +260,7 @@ class Reading:
             )
         given = [*inputs, *[None] * (len(function.input) - len(inputs))]
         messages = {a.name: a for a in function.attribute_proto} | dict(attributes.messages)
-        opsets = {
-            ("" if o.domain == "ai.onnx" else o.domain): o.version for o in function.opset_import
-        }
+        opsets = opsets_of(function)
         scope: Scope = dict(zip(function.input, given, strict=True))
         inner = Reading(self.session, self.b, scope, None, messages, opsets)
         at = self.b.what, self.b.origin
