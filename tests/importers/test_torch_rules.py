@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import copy
 import io
 import json
 import logging
@@ -238,11 +239,25 @@ def test_objects_are_not_unpickled(records: Records) -> None:
         load(packed(content))
 
 
+def overlapping(data: bytes) -> bytes:
+    """An archive whose directory names its longest record a thousand times."""
+    stream = io.BytesIO(data)
+    with zipfile.ZipFile(stream, "a") as archive:
+        longest = max(archive.infolist(), key=lambda info: info.file_size)
+        for i in range(1000):
+            again = copy.copy(longest)
+            again.filename = f"{longest.filename[:-4]}{i:04}"
+            archive.filelist.append(again)
+        archive._didModify = True  # type: ignore[attr-defined]
+    return stream.getvalue()
+
+
 @pytest.mark.parametrize(
     ("change", "error", "rule"),
     [
         (lambda r: packed(r, zipfile.ZIP_DEFLATED), ModelError, "is compressed"),
         (lambda r: packed(r)[:-40], ModelError, "no sound zip archive"),
+        (lambda r: overlapping(packed(r)), ModelError, "its records are longer than the file"),
         (lambda r: b"PK\x03\x04" + packed(r), ModelError, "does not begin with its first record"),
         (lambda r: packed({k: v for k, v in r.items() if k != WEIGHTS}), ModelError, "has no 'dat"),
         (lambda r: packed({**r, MODEL: b"{"}), ModelError, "is no JSON"),

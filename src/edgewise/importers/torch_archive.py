@@ -75,7 +75,7 @@ def checked(data: bytes, path: str) -> bytes:
         raise _weights(path)
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            return _rewritten(_records(archive, path))
+            return _rewritten(_records(archive, len(data), path))
     except _BROKEN as error:
         raise ModelError(f"it is no sound zip archive: {error}") from error
     except RecursionError as error:
@@ -92,7 +92,7 @@ def _weights(path: str) -> UnsupportedError:
     )
 
 
-def _records(archive: zipfile.ZipFile, path: str) -> dict[str, bytes]:
+def _records(archive: zipfile.ZipFile, size: int, path: str) -> dict[str, bytes]:
     """What the archive holds, by names without its first folder."""
     infos = archive.infolist()
     if min((info.header_offset for info in infos), default=1):
@@ -111,6 +111,8 @@ def _records(archive: zipfile.ZipFile, path: str) -> dict[str, bytes]:
     for name, info in names.items():
         if info.compress_type != zipfile.ZIP_STORED:
             raise ModelError(f"{name!r} is compressed; torch.export stores its archives plain")
+    if sum(info.file_size for info in names.values()) > size:
+        raise ModelError("it is no sound zip archive: its records are longer than the file")
     return {name: archive.read(info) for name, info in names.items()}
 
 
