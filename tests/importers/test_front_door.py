@@ -77,6 +77,24 @@ def test_dims(onnx: Path) -> None:
     assert ew.compile(graph)(x).shape == x.shape
 
 
+def test_shapes_give_dims_their_sizes(tmp_path: Path) -> None:
+    inputs = [onnx_files.info(name, ("n", 3)) for name in "ab"]
+    node = onnx_files.node("Add", ["a", "b"], ["y"])
+    data = onnx_files.model(onnx_files.graph([node], inputs, ["y"]))
+    graph = ew.load(data, shapes={"a": (4, 3)}, dims={"n": 2})
+    assert [v.type.shape for v in graph.inputs] == [(4, 3), (4, 3)]
+    assert graph.metadata["dims"] == {"n": 4}
+
+
+def test_initializers_are_no_inputs() -> None:
+    node = onnx_files.node("Add", ["x", "w"], ["y"])
+    inputs = [onnx_files.info("x", (3,)), onnx_files.info("w", (3,))]
+    weights = {"w": np.ones(3, np.float32)}
+    data = onnx_files.model(onnx_files.graph([node], inputs, ["y"], weights))
+    with pytest.raises(InputError, match=r"no input is named 'w'; the file has \['x'\]"):
+        ew.load(data, shapes={"w": (3,)})
+
+
 @pytest.mark.parametrize(
     ("dims", "message"),
     [

@@ -6,7 +6,7 @@ breaks a rule raises ModelError naming the object, the value and the rule.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import InputError, ModelError, RunError, UnsupportedError
@@ -79,10 +79,11 @@ class _Network:
         reading = Reading(self.session, b, {})
         reading.late = []
         reading.initializers(graph)
-        for declared in graph.input:
-            if declared.name not in reading.scope:
-                reading.scope[declared.name] = self._input(b, declared)
-        self._check_names(b)
+        declared = [i for i in graph.input if i.name not in reading.scope]
+        sizes = self._sizes(declared)
+        for entry in declared:
+            reading.scope[entry.name] = self._input(b, entry, sizes)
+        self._check_names([i.name for i in declared])
         reading.run(graph.node)
         outputs = self._interpreted(reading, graph)
         last = b.nodes[-1:] if outputs else []
@@ -100,7 +101,17 @@ class _Network:
         others = (n for n in made.nodes if n not in last)
         return made.with_nodes([*others, *last])
 
-    def _input(self, b: Builder, declared: Any) -> Value:
+    def _sizes(self, inputs: Sequence[Any]) -> dict[str, int]:
+        """Sizes of symbolic dimensions: those of the shapes given, then those given by name."""
+        found: dict[str, int] = {}
+        for declared in inputs:
+            dims = declared.type.tensor_type.shape.dim
+            for d, size in zip(dims, self.shapes.get(declared.name, ()), strict=False):
+                if d.WhichOneof("value") == "dim_param":
+                    found.setdefault(d.dim_param, size)
+        return {**self.dims, **found}
+
+    def _input(self, b: Builder, declared: Any, sizes: Mapping[str, int]) -> Value:
         """An input, with sizes for the dimensions that the file leaves open."""
         what = f"input {declared.name!r}"
         tensor = _tensor_of(declared.type, what)
@@ -112,7 +123,7 @@ class _Network:
                 shape.append(d.dim_value)
                 opened.append(d.dim_value)
                 continue
-            size = self.dims.get(d.dim_param, 1) if kind == "dim_param" else 1
+            size = sizes.get(d.dim_param, 1) if kind == "dim_param" else 1
             if kind == "dim_param":
                 self.symbols[d.dim_param] = size
             shape.append(size)
@@ -128,10 +139,9 @@ class _Network:
         self.session.codes[value] = tensor.elem_type
         return value
 
-    def _check_names(self, b: Builder) -> None:
-        inputs = {i.name for i in self.model.graph.input}
+    def _check_names(self, inputs: Sequence[str]) -> None:
         for given, known, kind in (
-            (self.shapes, inputs, "input"),
+            (self.shapes, set(inputs), "input"),
             (self.dims, set(self.symbols), "symbolic dimension"),
         ):
             unknown = sorted(set(given) - known)
