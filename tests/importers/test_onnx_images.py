@@ -140,15 +140,15 @@ def test_resize_to_nearest(coordinates: str, nearest: str) -> None:
 def test_resize_by_scales(coordinates: str, scales: tuple[float, ...]) -> None:
     x = real(1, 2, 5, 6)
     a = {"coordinate_transformation_mode": coordinates, "mode": "linear"}
-    if coordinates != "align_corners":
-        check(scaled(x, scales, **a), {"x": x})
+    check(scaled(x, scales, **a), {"x": x})
 
 
-def test_scales_that_give_no_whole_size() -> None:
-    """The scale counts and not the size, as in the format's own tests, unlike ONNX Runtime."""
-    x = np.arange(1, 9, dtype=np.float32).reshape(1, 1, 2, 4)
-    a = {"coordinate_transformation_mode": "align_corners", "mode": "linear"}
-    check(scaled(x, (0.6, 0.6), **a), {"x": x}, [np.float32([[[[1, 3.142857]]]])])
+@pytest.mark.parametrize("mode", ["linear", "cubic", "nearest"])
+def test_scales_that_give_no_whole_size(mode: str) -> None:
+    """The size counts and not the scale, as in PyTorch, unlike the format's own tests."""
+    x = real(1, 2, 5, 7)
+    a = {"coordinate_transformation_mode": "align_corners", "mode": mode}
+    check(scaled(x, (1.5, 0.6), **a), {"x": x})
 
 
 @pytest.mark.parametrize(

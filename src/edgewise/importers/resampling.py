@@ -109,7 +109,7 @@ def positions(rule: Rule, axis: Axis) -> Floats:
     if kind == "asymmetric":
         found = y / scale
     elif kind == "align_corners":
-        found = np.zeros_like(y) if whole == 1 else y * last / (whole - 1)
+        found = y * last / np.float32(max(axis.after - 1, 1))
     elif kind == "tf_crop_and_resize" and whole == 1:
         found = np.full_like(y, (begin + end) * last * half)
     elif kind == "tf_crop_and_resize":
