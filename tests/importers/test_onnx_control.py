@@ -452,3 +452,12 @@ def test_a_name_is_used_once_in_what_waits_for_a_call() -> None:
     nodes = [node("NonZero", ["x"], ["y"]), node("NonZero", ["y"], ["y"])]
     with pytest.raises(ModelError, match="output 'y' is already defined"):
         ew.load(small(nodes))
+
+
+def test_what_a_call_evaluates_is_bounded() -> None:
+    filled = node("ConstantOfShape", ["n"], ["y"])
+    data = model(graph([filled], [info("n", (1,), np.int64)], ["y"]))
+    program = ew.compile(ew.load(data))
+    assert program(np.array([7], np.int64)).shape == (7,)
+    with pytest.raises(RunError, match=r"its results take 1073741824 bytes; at most 536870912"):
+        program(np.array([2**28], np.int64))

@@ -30,7 +30,11 @@ def show_layout(out: Console, facts: Facts) -> None:
     if rows:
         print_table(out, rows, right=("bytes",), spare=("tensor", "shape", "perm"))
     out.print(f"before  {size_of(layout['before_bytes'])} were transposed")
-    least = "proven, no orders considered give less" if layout["proven"] else "not proven to be the least"
+    least = (
+        "proven, no orders considered give less"
+        if layout["proven"]
+        else "not proven to be the least"
+    )
     if layout["absorbed_bytes"]:
         out.print(f"weights {size_of(layout['absorbed_bytes'])} of shuffles are in them now")
     out.print(f"now     {size_of(layout['bytes'])} are: {least}")

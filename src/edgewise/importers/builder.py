@@ -21,6 +21,10 @@ MAX_MADE = 2**24
 """The most elements of tables that a file does not hold: windows, weights of transforms."""
 
 
+MAX_EVALUATED_BYTES = 2**29
+"""The most that the results of one operator may take that a call evaluates."""
+
+
 class Builder:
     """Nodes in the order in which an importer adds them.
 
@@ -308,6 +312,11 @@ class Builder:
         unknown: bool,
     ) -> list[Array] | None:
         """The results, if the operator is evaluated now."""
+        if self.eager and not unknown and sum(t.nbytes for t in outputs) > MAX_EVALUATED_BYTES:
+            raise ModelError(
+                f"{self.what}: its results take {sum(t.nbytes for t in outputs)} bytes; at most "
+                f"{MAX_EVALUATED_BYTES} where a call computes them by references"
+            )
         if not unknown and all(0 in t.shape for t in outputs):
             return [np.zeros(t.shape, t.dtype.numpy) for t in outputs]
         if op.name in BY_TYPE or (known and (self.eager or unknown)):
