@@ -351,3 +351,9 @@ def test_the_package_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "onnx", None)
     with pytest.raises(ew.MissingExtraError, match="onnx"):
         ew.load(single("Abs", {"x": data(2)}))
+
+
+def test_text_that_is_no_utf8() -> None:
+    data = model(graph([node("Relu", ["x"], ["y"])], [info("x", (2,))], ["y"]))
+    with pytest.raises(UnsupportedError, match="xfflu'.: the operator is not supported"):
+        ew.load(data.replace(b"\x04Relu", b"\x04R\xfflu"))

@@ -5,7 +5,12 @@ from __future__ import annotations
 
 def label_of(kind: str, name: str, type: str) -> str:
     """How errors name an object of a file, in one line: "node 'conv1' (Conv)"."""
-    return f"{kind} {name!r} ({type if type.isprintable() else repr(type)})"
+    return f"{kind} {name!r} ({type if _is_word(type) else repr(type)})"
+
+
+def _is_word(text: str | bytes) -> bool:
+    """Whether it can stand as it is; protobuf gives bytes for text that is no UTF-8."""
+    return isinstance(text, str) and text.isprintable()
 
 
 class Names:
