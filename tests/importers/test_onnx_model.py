@@ -355,5 +355,5 @@ def test_the_package_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_text_that_is_no_utf8() -> None:
     data = model(graph([node("Relu", ["x"], ["y"])], [info("x", (2,))], ["y"]))
-    with pytest.raises(UnsupportedError, match="xfflu'.: the operator is not supported"):
+    with pytest.raises(UnsupportedError, match=r"xfflu'.: the operator is not supported"):
         ew.load(data.replace(b"\x04Relu", b"\x04R\xfflu"))
