@@ -72,7 +72,8 @@ def test_mutated_programs_run_or_are_refused(part: int, sources: list[Path]) -> 
     last = lines[-2] if len(lines) > 1 else "none"
     assert run.returncode == 0, f"seed {last}: exit {run.returncode}\n{run.stderr[-3000:]}"
     loaded = int(last.removeprefix("loaded "))
-    assert 0.02 * count < loaded < 0.75 * count
+    assert loaded < 0.75 * count
+    assert loaded or part, "of the first part, some are sound"
 
 
 def test_mutants_are_reproducible(sources: list[Path]) -> None:
