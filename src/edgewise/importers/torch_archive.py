@@ -201,7 +201,7 @@ def _model(model: Any) -> Any:
     module["metadata"] = {}
     graph = _dict(module.get("graph"), MODEL)
     digits: dict[str, float] = {}
-    for node in graph.get("nodes") or ():
+    for node in _list(graph, "nodes"):
         node = _dict(node, "node")
         target = str(node.get("target"))
         if not _TARGET.fullmatch(target):
