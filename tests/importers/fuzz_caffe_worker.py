@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import random
 import re
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from fuzz_worker import SECONDS, exercise, limit_memory
+from fuzz_worker import exercise, fuzz
 
-from edgewise.errors import InputError, ModelError
+from edgewise.errors import InputError
+from edgewise.graph import Graph
 from edgewise.importers import load
 from edgewise.importers.caffe_schema import messages
 from mutate import WEIGHTS, Source, mutant
@@ -142,27 +142,21 @@ def mutated(files: Sequence[Path], seed: int) -> tuple[bytes, Path]:
     return mutant([Source(data, structure(data))], seed), path
 
 
+def read(made: tuple[bytes, Path]) -> Graph | None:
+    """The network of a broken file and its sound companion; None where both are of one kind."""
+    data, other = made
+    try:
+        return load(data, weights=other)
+    except InputError as error:
+        if "both files are" not in str(error):
+            raise
+        return None
+
+
 def main(first: int, count: int, files: Sequence[Path]) -> None:
     for path in files:
         exercise(load(path))
-    limit_memory()
-    loaded = 0
-    for seed in range(first, first + count):
-        print(seed, flush=True)
-        data, other = mutated(files, seed)
-        signal.setitimer(signal.ITIMER_PROF, SECONDS)
-        try:
-            graph = load(data, weights=other)
-        except ModelError:
-            continue
-        except InputError as error:
-            if "both files are" not in str(error):
-                raise
-            continue
-        exercise(graph)
-        loaded += 1
-    signal.setitimer(signal.ITIMER_PROF, 0)
-    print(f"loaded {loaded}", flush=True)
+    fuzz(first, count, lambda seed: mutated(files, seed), read)
 
 
 if __name__ == "__main__":

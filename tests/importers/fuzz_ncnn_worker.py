@@ -7,9 +7,9 @@ Each .param has its .bin beside it; either of the two is mutated.
 
 from __future__ import annotations
 
+import functools
 import random
 import re
-import signal
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -17,9 +17,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from fuzz_worker import SECONDS, exercise, limit_memory
+from fuzz_worker import exercise, fuzz
 
-from edgewise.errors import InputError, ModelError
+from edgewise.errors import InputError
+from edgewise.graph import Graph
 from edgewise.importers import load
 from edgewise.importers.ncnn_types import TYPES
 from mutate import Source, mutant
@@ -113,31 +114,30 @@ def mutated(files: Sequence[Path], seed: int) -> tuple[bytes, bytes]:
     return network, mutant([Source(weights, ((0, len(weights)),))], seed)
 
 
+def read(path: Path, made: tuple[bytes, bytes]) -> Graph | None:
+    """The network of a .param and a .bin, which is written to ``path``."""
+    network, weights = made
+    path.write_bytes(weights)
+    try:
+        return load(network, weights=path)
+    except InputError as error:  # the shape is gone, or what is left shows another format
+        if not re.search("states no shape of it|files have none", str(error)):
+            raise
+        return None
+
+
+def exercise_small(graph: Graph) -> None:
+    """Run a network, but for one that takes more than its inputs' share of the memory."""
+    if sum(v.type.nbytes for v in graph.inputs) < LARGEST_INPUTS:
+        exercise(graph)
+
+
 def main(first: int, count: int, files: Sequence[Path]) -> None:
     for path in files:
         load(path)
-    limit_memory()
-    loaded = 0
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "mutant.bin"
-        for seed in range(first, first + count):
-            print(seed, flush=True)
-            network, weights = mutated(files, seed)
-            path.write_bytes(weights)
-            signal.setitimer(signal.ITIMER_PROF, SECONDS)
-            try:
-                graph = load(network, weights=path)
-            except ModelError:
-                continue
-            except InputError as error:  # the shape is gone, or what is left shows another format
-                if not re.search("states no shape of it|files have none", str(error)):
-                    raise
-                continue
-            if sum(v.type.nbytes for v in graph.inputs) < LARGEST_INPUTS:
-                exercise(graph)
-            loaded += 1
-    signal.setitimer(signal.ITIMER_PROF, 0)
-    print(f"loaded {loaded}", flush=True)
+        read_one = functools.partial(read, Path(folder) / "mutant.bin")
+        fuzz(first, count, lambda seed: mutated(files, seed), read_one, exercise_small)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ import io
 import json
 import logging
 import random
-import signal
 import sys
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -17,9 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import torch.export
-from fuzz_worker import SECONDS, exercise, limit_memory
+from fuzz_worker import exercise, fuzz
 
-from edgewise.errors import ModelError
 from edgewise.importers import load
 
 VALUES: Sequence[Any] = (
@@ -100,20 +98,7 @@ def main(first: int, count: int, files: Sequence[str]) -> None:
     sources = [Path(f).read_bytes() for f in files]
     for source in sources:
         exercise(load(source))
-    limit_memory()
-    loaded = 0
-    for seed in range(first, first + count):
-        print(seed, flush=True)
-        data = mutant(sources, seed)
-        signal.setitimer(signal.ITIMER_PROF, SECONDS)
-        try:
-            graph = load(data)
-        except ModelError:
-            continue
-        exercise(graph)
-        loaded += 1
-    signal.setitimer(signal.ITIMER_PROF, 0)
-    print(f"loaded {loaded}", flush=True)
+    fuzz(first, count, lambda seed: mutant(sources, seed), load)
 
 
 if __name__ == "__main__":

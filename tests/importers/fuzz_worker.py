@@ -12,7 +12,9 @@ from __future__ import annotations
 import resource
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -27,6 +29,8 @@ from mutate import Source, mutant
 
 SECONDS = 5
 MEMORY = 2**30
+
+Made = TypeVar("Made")
 
 
 def exercise(graph: Graph) -> None:
@@ -69,24 +73,39 @@ def limit_memory() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
-def main(first: int, count: int, files: list[str]) -> None:
-    sources = [Source.of(Path(f).read_bytes()) for f in files]
-    for source in sources:
-        exercise(load(source.data))
+def fuzz(
+    first: int,
+    count: int,
+    make: Callable[[int], Made],
+    read: Callable[[Made], Graph | None],
+    run: Callable[[Graph], None] = exercise,
+) -> None:
+    """Load and run mutants under the limits.
+
+    ``make`` gives that of a seed, which ``read`` loads; None, like a ModelError, is a refusal.
+    """
     limit_memory()
     loaded = 0
     for seed in range(first, first + count):
         print(seed, flush=True)
-        data = mutant(sources, seed)
+        made = make(seed)
         signal.setitimer(signal.ITIMER_PROF, SECONDS)
         try:
-            graph = load(data)
+            graph = read(made)
         except ModelError:
             continue
-        exercise(graph)
-        loaded += 1
+        if graph is not None:
+            run(graph)
+            loaded += 1
     signal.setitimer(signal.ITIMER_PROF, 0)
     print(f"loaded {loaded}", flush=True)
+
+
+def main(first: int, count: int, files: list[str]) -> None:
+    sources = [Source.of(Path(f).read_bytes()) for f in files]
+    for source in sources:
+        exercise(load(source.data))
+    fuzz(first, count, lambda seed: mutant(sources, seed), load)
 
 
 if __name__ == "__main__":

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from fuzz_run import count_loaded
 from test_tflite_operators import CASES
 from tflite_files import everything, with_files, with_outside_buffers, with_signature
 
@@ -81,18 +79,7 @@ def operators(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 def check_mutants(part: int, sources: list[str], least: float) -> None:
     """Run one part of the mutants; at least a share of ``least`` of them loads."""
     count = FILES // PARTS
-    command = [sys.executable, str(WORKER), str(part * count), str(count), *sources]
-    run = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    lines = run.stdout.split("\n")
-    last = lines[-2] if len(lines) > 1 else "none"
-    assert run.returncode == 0, f"seed {last}: exit {run.returncode}\n{run.stderr[-3000:]}"
-    loaded = int(last.removeprefix("loaded "))
+    loaded = count_loaded(WORKER, part * count, count, sources)
     assert least * count < loaded < 0.75 * count
 
 

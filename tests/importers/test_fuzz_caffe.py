@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from caffe_files import draw, layer, prototxt, write
 from fuzz_caffe_worker import mutated, structure
+from fuzz_run import count_loaded
 from test_caffe_detections import detections
 from test_caffe_layers import CASES, RNG
 
@@ -57,18 +55,7 @@ QUICK = 0
 )
 def test_mutated_networks_run_or_are_refused(part: int, sources: list[Path]) -> None:
     count = FILES // PARTS
-    command = [sys.executable, str(WORKER), str(part * count), str(count), *map(str, sources)]
-    run = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    lines = run.stdout.split("\n")
-    last = lines[-2] if len(lines) > 1 else "none"
-    assert run.returncode == 0, f"seed {last}: exit {run.returncode}\n{run.stderr[-3000:]}"
-    loaded = int(last.removeprefix("loaded "))
+    loaded = count_loaded(WORKER, part * count, count, sources)
     assert 0.15 * count < loaded < 0.75 * count
 
 

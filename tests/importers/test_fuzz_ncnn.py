@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from fuzz_ncnn_worker import mutated
+from fuzz_run import count_loaded
 from ncnn_cases import CASES
 from test_ncnn_file import FORMS, NETWORK, inner
 from test_ncnn_int8 import chain
@@ -54,18 +52,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 )
 def test_mutated_networks_run_or_are_refused(part: int, sources: list[Path]) -> None:
     count = FILES // PARTS
-    command = [sys.executable, str(WORKER), str(part * count), str(count), *map(str, sources)]
-    run = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    lines = run.stdout.split("\n")
-    last = lines[-2] if len(lines) > 1 else "none"
-    assert run.returncode == 0, f"seed {last}: exit {run.returncode}\n{run.stderr[-3000:]}"
-    loaded = int(last.removeprefix("loaded "))
+    loaded = count_loaded(WORKER, part * count, count, sources)
     assert 0.1 * count < loaded < 0.75 * count
 
 

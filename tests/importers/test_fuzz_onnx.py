@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from fuzz_run import count_loaded
 from onnx_files import Array, graph, info, model, node, single
 from onnx_mutants import mutant
 
@@ -173,17 +171,8 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 )
 def test_mutated_files_run_or_are_refused(part: int, sources: list[str]) -> None:
     count = FILES // PARTS
-    run = subprocess.run(
-        [sys.executable, str(WORKER), str(part * count), str(count), *sources],
-        capture_output=True,
-        text=True,
-        timeout=600,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    lines = run.stdout.split("\n")
-    last = lines[-2] if len(lines) > 1 else "none"
-    assert run.returncode == 0, f"seed {last}: exit {run.returncode}\n{run.stderr[-3000:]}"
-    assert 0.1 * count < int(last.removeprefix("loaded ")) < 0.75 * count
+    loaded = count_loaded(WORKER, part * count, count, sources)
+    assert 0.1 * count < loaded < 0.75 * count
 
 
 def test_mutants_are_reproducible_and_differ_from_their_sources() -> None:
