@@ -11,6 +11,7 @@ import numpy as np
 from ..graph import Array, TensorType
 from .base import Op
 from .checks import Kind, check_axis, check_inputs, common_kind, result
+from .reduce import Cumulative
 
 
 class Det(Op):
@@ -78,35 +79,11 @@ class Einsum(Op):
         return [np.asarray(y).astype(dtype)]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Cumprod(Op):
-    """Products along ``axis`` of all values up to each, or before it with ``exclusive``.
-
-    With ``reverse`` they start at the end. Floats are multiplied in float64; integers wrap.
-    """
+class Cumprod(Cumulative):
+    """Products of all values up to each, or before it."""
 
     name: ClassVar[str] = "CumProd"
-
-    axis: int = 0
-    exclusive: bool = False
-    reverse: bool = False
-
-    def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
-        check_inputs(self, inputs, 1)
-        check_axis(self, self.axis, len(inputs[0].shape))
-        common_kind(self, inputs, (Kind.FLOAT, Kind.INTEGER))
-        return (result(self, inputs[0].shape, inputs[0].dtype),)
-
-    def reference(
-        self, arrays: Sequence[Array], inputs: Sequence[TensorType], outputs: Sequence[TensorType]
-    ) -> list[Array]:
-        x = np.moveaxis(arrays[0], self.axis, 0)
-        x = x[::-1] if self.reverse else x
-        y = x.cumprod(axis=0, dtype=np.float64 if x.dtype.kind == "f" else x.dtype)
-        if self.exclusive:
-            y = np.concatenate([np.ones_like(y[:1]), y[:-1]])
-        y = np.moveaxis(y[::-1] if self.reverse else y, 0, self.axis)
-        return [np.ascontiguousarray(y.astype(arrays[0].dtype))]
+    ufunc: ClassVar[np.ufunc] = np.multiply
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -282,13 +282,14 @@ class ReduceAll(_Chosen):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Cumsum(Op):
-    """Sums along ``axis`` of all values up to each, or before it with ``exclusive``.
+class Cumulative(Op):
+    """Base of CUMSUM and CumProd: ``ufunc`` along ``axis`` of all values up to each.
 
-    With ``reverse`` they start at the end. Floats are summed in float64; integers wrap.
+    With ``exclusive``, of those before it. With ``reverse`` they start at the end. Floats are
+    computed in float64; integers wrap.
     """
 
-    name: ClassVar[str] = "CUMSUM"
+    ufunc: ClassVar[np.ufunc]
 
     axis: int = 0
     exclusive: bool = False
@@ -306,12 +307,19 @@ class Cumsum(Op):
         x = arrays[0]
         x = np.flip(x, self.axis) if self.reverse else x
         dtype = np.float64 if x.dtype.kind == "f" else x.dtype
-        y = x.cumsum(axis=self.axis, dtype=dtype)
+        y = self.ufunc.accumulate(x, axis=self.axis, dtype=dtype)
         if self.exclusive:
             y = np.roll(y, 1, self.axis)
-            np.moveaxis(y, self.axis, 0)[0] = 0
+            np.moveaxis(y, self.axis, 0)[:1] = self.ufunc.identity
         y = np.flip(y, self.axis) if self.reverse else y
         return [np.ascontiguousarray(y.astype(arrays[0].dtype))]
+
+
+class Cumsum(Cumulative):
+    """Sums of all values up to each, or before it."""
+
+    name: ClassVar[str] = "CUMSUM"
+    ufunc: ClassVar[np.ufunc] = np.add
 
 
 @dataclass(frozen=True, eq=False, repr=False)
