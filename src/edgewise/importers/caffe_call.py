@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from ..errors import ModelError, UnsupportedError
 from ..graph import Array, Value
-from ..ops import Op
 from .builder import Builder
 from .caffe_model import Layer, blob_array
 from .caffe_schema import messages
+from .call import FileOperator
 
 if TYPE_CHECKING:
     from ..ops import DetectionOutput
@@ -25,7 +24,7 @@ Results: TypeAlias = "Value | Sequence[Value] | DetectionOutput"
 """The tops of a layer, in order; or an operator whose result only a call can shape."""
 
 
-class LayerCall:
+class LayerCall(FileOperator):
     """A layer's bottoms, parameters and blobs. Methods raise ModelError on a broken rule.
 
     Attributes:
@@ -72,16 +71,6 @@ class LayerCall:
     @property
     def rank(self) -> int:
         return len(self.shape)
-
-    def error(self, text: str) -> ModelError:
-        return ModelError(f"{self.what}: {text}")
-
-    def unsupported(self, text: str) -> UnsupportedError:
-        return UnsupportedError(f"{self.what}: {text}")
-
-    def one(self, op: Op, *operands: Value) -> Value:
-        """The result of an operator that has one."""
-        return self.b.one(op, operands)
 
     def number(self, value: float) -> Value:
         """A constant float32 scalar."""

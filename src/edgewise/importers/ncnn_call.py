@@ -13,10 +13,11 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from ..dtype import QParams
-from ..errors import GraphError, ModelError, UnsupportedError
+from ..errors import GraphError
 from ..graph import Array, Value
-from ..ops import Dequantize, Op
+from ..ops import Dequantize
 from .builder import Builder
+from .call import FileOperator
 from .ncnn_file import Layer, Scalar, Weights, Word
 
 EXTENTS = {1: (0,), 2: (1, 0), 3: (2, 1, 0), 4: (2, 11, 1, 0)}
@@ -25,7 +26,7 @@ EXTENTS = {1: (0,), 2: (1, 0), 3: (2, 1, 0), 4: (2, 11, 1, 0)}
 Results: TypeAlias = "Value | Sequence[Value]"
 
 
-class Call:
+class Call(FileOperator):
     """A layer's parameters, blobs and weights.
 
     Methods raise ModelError when the file breaks a rule.
@@ -39,17 +40,6 @@ class Call:
     def __init__(self, b: Builder, layer: Layer, blobs: Sequence[Value], weights: Weights) -> None:
         self.b, self.layer, self.blobs = b, layer, blobs
         self._weights = weights
-
-    @property
-    def what(self) -> str:
-        """Names the layer in errors."""
-        return self.b.what
-
-    def error(self, text: str) -> ModelError:
-        return ModelError(f"{self.what}: {text}")
-
-    def unsupported(self, text: str) -> UnsupportedError:
-        return UnsupportedError(f"{self.what}: {text}")
 
     def has(self, key: int) -> bool:
         """Whether a parameter is given."""
@@ -189,10 +179,6 @@ class Call:
         with np.errstate(over="ignore"):
             narrow = data.astype(np.float32)
         return self.b.constant(narrow.reshape(() if data.size == 1 else (-1, *[1] * (rank - 1))))
-
-    def one(self, op: Op, *operands: Value) -> Value:
-        """The result of an operator that has one."""
-        return self.b.one(op, operands)
 
     def number(self, value: float) -> Value:
         """A constant scalar."""

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 
 from ..dtype import DType
-from ..errors import ModelError, UnsupportedError
 from ..graph import Array, Value
-from ..ops import Op
 from .builder import Builder
+from .call import FileOperator
 from .limits import ComputedError
 from .onnx_model import DTYPES, Attributes
 
@@ -26,7 +25,7 @@ Results: TypeAlias = "Value | Sequence[Argument]"
 """The outputs of a node, in order; those that nobody reads may be left out at the end."""
 
 
-class Call:
+class Call(FileOperator):
     """A node's attributes and inputs (None where one is left out).
 
     Methods raise ModelError when the file breaks a rule, and ComputedError where a value must be
@@ -53,17 +52,6 @@ class Call:
         self.op_type, self.opset = op_type, opset
         self.inputs, self.outputs = inputs, outputs
         self.attributes = attributes
-
-    @property
-    def what(self) -> str:
-        """Names the node in errors."""
-        return self.b.what
-
-    def error(self, text: str) -> ModelError:
-        return ModelError(f"{self.what}: {text}")
-
-    def unsupported(self, text: str) -> UnsupportedError:
-        return UnsupportedError(f"{self.what}: {text}")
 
     def optional(self, i: int) -> Value | None:
         """Input ``i``, or None where it is left out."""
@@ -191,10 +179,6 @@ class Call:
         if len(set(found)) != len(found):
             raise self.error(f"axes {list(axes)}; an axis is named once")
         return found
-
-    def one(self, op: Op, *operands: Value) -> Value:
-        """The result of an operator that has one."""
-        return self.b.one(op, operands)
 
     def number(self, value: float, like: Value) -> Value:
         """A constant scalar of the dtype of ``like``, which must be able to hold it."""

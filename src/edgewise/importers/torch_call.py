@@ -8,10 +8,11 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from ..dtype import DType
-from ..errors import ModelError, UnsupportedError
+from ..errors import UnsupportedError
 from ..graph import Array, Value
-from ..ops import Cast, Op
+from ..ops import Cast
 from .builder import Builder
+from .call import FileOperator
 from .limits import ComputedError
 
 MAX_CONSTANT = 2**26
@@ -44,7 +45,7 @@ def dtype_of(dtype: Any) -> DType:
         raise UnsupportedError(f"element type {name} is not supported") from None
 
 
-class Call:
+class Call(FileOperator):
     """The arguments of a node by the names of its operator's schema, defaults among them.
 
     Tensors are `Value`s, sizes that the program computes are Python's numbers. Methods raise
@@ -67,22 +68,11 @@ class Call:
         self.b, self.arguments, self.results, self.wanted = b, arguments, results, wanted
 
     @property
-    def what(self) -> str:
-        """Names the node in errors."""
-        return self.b.what
-
-    @property
     def dtype(self) -> DType:
         """The element type of the first result."""
         if not self.results:
             raise self.error("it has no tensor for a result")
         return self.results[0].dtype
-
-    def error(self, text: str) -> ModelError:
-        return ModelError(f"{self.what}: {text}")
-
-    def unsupported(self, text: str) -> UnsupportedError:
-        return UnsupportedError(f"{self.what}: {text}")
 
     def get(self, name: str, default: Any = None) -> Any:
         """An argument, or ``default`` where it is None or the operator has none of that name."""
@@ -181,10 +171,6 @@ class Call:
                 raise self.unsupported(
                     f"{flag} is set: the module was exported in training mode; call eval() before"
                 )
-
-    def one(self, op: Op, *operands: Value) -> Value:
-        """The result of an operator that has one."""
-        return self.b.one(op, operands)
 
     def scalar(self, value: Number, dtype: DType) -> Value:
         """A constant of one element."""
