@@ -69,12 +69,14 @@ class DType(enum.Enum):
 class QParams:
     """Affine quantization: real = scale * (q - zero_point).
 
-    ``scale`` and ``zero_point`` hold one entry, or one a channel along ``axis``.
+    ``scale`` and ``zero_point`` hold one entry, or one a channel along ``axis``. ``bits``, 4 or 2,
+    says of a constant of int8 that its values need no more; files pack them.
     """
 
     scale: tuple[float, ...]
     zero_point: tuple[int, ...]
     axis: int | None = None
+    bits: int | None = None
 
     def __post_init__(self) -> None:
         if not self.scale or len(self.scale) != len(self.zero_point):
@@ -93,6 +95,7 @@ class QParams:
         return cls((float(scale),), (int(zero_point),))
 
     def __str__(self) -> str:
+        bits = f", {self.bits} bits" if self.bits else ""
         if self.axis is not None:
-            return f"per-channel axis {self.axis}"
-        return f"{self.scale[0]:.6g} * (q - {self.zero_point[0]})"
+            return f"per-channel axis {self.axis}{bits}"
+        return f"{self.scale[0]:.6g} * (q - {self.zero_point[0]}){bits}"

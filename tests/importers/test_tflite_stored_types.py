@@ -152,7 +152,7 @@ class TestPacked:
         rng = np.random.default_rng(0)
         values = rng.integers(-7, 8, (6, 16)).astype(np.int8)
         scales = QParams(
-            tuple(map(float, rng.uniform(0.01, 0.1, 6).astype(np.float32))), (0,) * 6, 0
+            tuple(map(float, rng.uniform(0.01, 0.1, 6).astype(np.float32))), (0,) * 6, 0, 4
         )
         w = Tensor(TensorType(values.shape, DType.INT8, scales), values)
         x = Tensor(real(3, 16))

@@ -15,13 +15,14 @@ import numpy as np
 
 from ..errors import UnsupportedError
 from ..graph import Array, TensorType
+from ..importers.tflite_tensors import PACKED_BITS, RESOURCE
 from .tflite_call import TYPES
 
 IDENTIFIER = b"TFL3"
 VERSION = 3
 ALIGNMENT = 16
-RESOURCE = 13
-"""The schema's TensorType of handles of variables."""
+PACKED = {bits: code for code, bits in PACKED_BITS.items()}
+"""The schema's TensorType of integers of so many bits."""
 
 MAX_BYTES = 2**31 - 2**20
 """The greatest file: offsets of a flatbuffer have 31 bits."""
@@ -203,7 +204,7 @@ class _Serializer:
             quant = self.table("QuantizationParameters", parameters)
         fields = {
             "Shape": shape,
-            "Type": TYPES[t.type.dtype] if t.type else RESOURCE,
+            "Type": _type(t),
             "Buffer": self.numbers[self.keys[id(t)]],
             "Name": name,
             "Quantization": quant,
@@ -254,13 +255,43 @@ class _Serializer:
         return self.table("Metadata", fields)
 
 
+def _type(t: Tensor) -> int:
+    """The schema's TensorType."""
+    if t.type is None:
+        return RESOURCE
+    bits = _packed_bits(t)
+    return PACKED[bits] if bits else TYPES[t.type.dtype]
+
+
+def _packed_bits(t: Tensor) -> int | None:
+    """Bits of each element of a constant that is packed; None of others."""
+    if t.data is None or t.type is None or t.type.quant is None or t.data.dtype != np.int8:
+        return None
+    bits = t.type.quant.bits
+    if bits not in PACKED or not t.data.size:
+        return None
+    greatest = (1 << bits - 1) - 1
+    return bits if -greatest - 1 <= t.data.min() and t.data.max() <= greatest else None
+
+
 def _content(t: Tensor) -> memoryview:
     """The bytes of a constant; of another tensor none."""
     if t.data is None:
         return memoryview(b"")
     if t.data.dtype == object:
         return memoryview(_strings(t.data))
-    return np.ascontiguousarray(t.data).reshape(-1).view(np.uint8).data
+    flat = np.ascontiguousarray(t.data).reshape(-1).view(np.uint8)
+    bits = _packed_bits(t)
+    return _packed(flat, bits).data if bits else flat.data
+
+
+def _packed(flat: Array, bits: int) -> Array:
+    """The lowest ``bits`` of each byte, together; the first element's lowest."""
+    each = 8 // bits
+    fields = np.zeros((-(-flat.size // each), each), np.uint8)
+    fields.reshape(-1)[: flat.size] = flat & np.uint8((1 << bits) - 1)
+    shifted = fields << np.arange(0, 8, bits, dtype=np.uint8)
+    return np.asarray(np.bitwise_or.reduce(shifted, axis=1))
 
 
 def _strings(data: Array) -> bytes:

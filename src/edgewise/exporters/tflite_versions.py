@@ -49,6 +49,12 @@ class Signed(NamedTuple):
         return quant is not None and len(quant.scale) > 1
 
     @property
+    def is_packed(self) -> bool:
+        """Whether the second input has fewer bits than its type."""
+        quant = self.inputs[1].quant
+        return quant is not None and quant.bits is not None
+
+    @property
     def broadcasts_many(self) -> bool:
         a, b = self.inputs[:2]
         return a.shape != b.shape and max(len(a.shape), len(b.shape)) > 4
@@ -69,12 +75,16 @@ def _conv(s: Signed) -> int:
         return 6
     if "QuantizedBiasType" in s.fields:
         return 8
+    if s.is_packed:
+        return 7
     if s.is_hybrid:
         return 5 if s.is_per_channel else 2
     return {I8: 3, I16: 4}.get(s.x, 1)
 
 
 def _depthwise(s: Signed) -> int:
+    if s.is_packed:
+        return 7
     if s.is_hybrid:
         return 6 if s.is_per_channel else 4
     dilated = s.fields["DilationHFactor"] != 1 or s.fields["DilationWFactor"] != 1
@@ -86,6 +96,8 @@ def _fully_connected(s: Signed) -> int:
         return 12
     if s.x is I16:
         return 11 if "QuantizedBiasType" in s.fields else 7
+    if s.is_packed:
+        return 10
     if len(s.inputs) == 2:
         return 6
     if s.fields["KeepNumDims"]:
@@ -187,6 +199,8 @@ def _cast(s: Signed) -> int:
 
 def _dequantize(s: Signed) -> int:
     quant = s.inputs[0].quant
+    if quant is not None and quant.bits is not None:
+        return 6
     if s.x is I8 and quant is not None and len(quant.scale) > 1:
         return 5
     return {I16: 3, F16: 3, I8: 2}.get(s.x, 1)

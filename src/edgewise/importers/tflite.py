@@ -157,7 +157,7 @@ class _Network:
         return Graph(
             inputs=tuple(inputs),
             outputs=tuple(outputs[i] for i in subgraph.outputs),
-            nodes=tuple(reading.nodes),
+            nodes=reading.nodes_as_stored(),
             name=subgraph.name or name or "main",
             metadata=metadata,
             states=tuple(self._state(key, value) for key, value in self.states.items()),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy as np
 from ..dtype import DType
 from ..errors import GraphError, ModelError, RunError, UnsupportedError
 from ..graph import Node, TensorType, Value
-from ..ops import Op, Reshape
+from ..ops import Dequantize, Op, Reshape
 from .evaluate import BY_TYPE, MAX_FOLDED_TOTAL, constant, evaluate, worth, zeros
 from .limits import COMPUTED, MAX_ACTIVATION_BYTES, MAX_DEPTH, MAX_OPERATORS, ComputedError
 from .tflite_call import Call
@@ -44,6 +44,8 @@ class Session:
         limit: the most turns of a loop that is evaluated.
         most: the most operators that are read or evaluated.
         work: the elements that may still be evaluated, beyond what is folded.
+        stored: of a constant that DEQUANTIZE gave, that node; the graph has it where operators
+            read the constant, so that a file keeps the type that it stores.
         initial: the values that initialisation gave to variables.
         tables: the contents of hash tables.
     """
@@ -54,6 +56,7 @@ class Session:
     limit: int = 2**12
     most: float = MAX_OPERATORS
     work: float = MAX_EVALUATED
+    stored: dict[Value, Node] = field(default_factory=dict)
     initial: dict[Key, Value] = field(default_factory=dict)
     tables: dict[Key, tuple[Value, Value]] = field(default_factory=dict)
     bytes: int = 0
@@ -253,6 +256,19 @@ class Reading:
         known = [t or found for t, found in zip(declared, types, strict=False)]
         return self._apply(op, operands, [*known, *types[len(known) :]], "", what, indices)
 
+    def nodes_as_stored(self) -> tuple[Node, ...]:
+        """The nodes, where DEQUANTIZE of a constant is one before the first that reads it."""
+        stored, nodes, placed = self.session.stored, [], set()
+        for node in self.nodes:
+            before = [stored[v] for v in node.inputs if v in stored]
+            if before:
+                nodes += [n for n in before if n not in placed]
+                placed.update(before)
+                inputs = tuple(stored[v].outputs[0] if v in stored else v for v in node.inputs)
+                node = replace(node, inputs=inputs)
+            nodes.append(node)
+        return tuple(nodes)
+
     def mark(self) -> Mark:
         """A state to return to."""
         session = self.session
@@ -405,7 +421,11 @@ class Reading:
         if unknown and arrays is not None:
             self.session.spend(sum(a.size for a in arrays), what)
         if arrays is not None:
-            return [constant(n, t, a) for n, t, a in zip(names, outputs, arrays, strict=True)]
+            found = [constant(n, t, a) for n, t, a in zip(names, outputs, arrays, strict=True)]
+            if isinstance(op, Dequantize):
+                node = Node(op, tuple(operands), (Value(names[0], outputs[0]),), names[0])
+                self.session.stored[found[0]] = node
+            return found
         for t, n in zip(outputs, names, strict=True):
             self._charge(t, f"{what}: output {n!r}")
         values = tuple(Value(n, t) for n, t in zip(names, outputs, strict=True))

@@ -1,7 +1,8 @@
 """Tensors of .tflite files: their types, and the values of constants.
 
 Constants of plain element types are views of the file's bytes. Types that numpy lacks become ones
-that it has: int4 and int2 int8, bfloat16 float32; sparse tensors become dense.
+that it has: int4 and int2 int8 (`QParams.bits` tells so), bfloat16 float32; sparse tensors become
+dense.
 """
 
 from __future__ import annotations
@@ -73,6 +74,8 @@ def declare(table: Table, index: int, buffers: Tables) -> Declared:
     type = TensorType(shape, dtype, read_quantization(table, shape, dtype, what))
     buffer = table.number(o.BUFFER, UINT32)
     data = _constant(buffers[buffer], table, type, code, what) if buffer else None
+    if code in PACKED_BITS and data is not None and type.quant is not None:
+        type = replace(type, quant=replace(type.quant, bits=PACKED_BITS[code]))
     if data is None and dtype is DType.INT32:
         type = replace(type, quant=read_quantization(table, shape, dtype, what, computed=True))
     variable = table.flag(o.IS_VARIABLE)
