@@ -12,9 +12,9 @@ import pytest
 
 import edgewise as ew
 from data_folder import data_folder
+from edgewise.data.images import choose_normalization, load_input, takes_pictures
 from edgewise.graph import Array, Graph
 from edgewise.tools.differences import random_inputs
-from edgewise.tools.images import choose_normalization, load_input, takes_pictures
 from edgewise.tools.peers import LiteRT
 from networks import reference
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 import edgewise as ew
+from edgewise.data.images import choose_normalization, load_input, takes_pictures
 from edgewise.graph import Array, Graph
 from edgewise.plan import Step
 from edgewise.runtime import Program
-from edgewise.tools.images import choose_normalization, load_input, takes_pictures
 from edgewise.tools.peers import LiteRT
 from networks import random_inputs, reference
 

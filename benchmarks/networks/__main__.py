@@ -14,10 +14,12 @@ from typing import Annotated, Any
 import typer
 
 import edgewise as ew
+from edgewise import timing
 from edgewise.cli.base import progress
+from edgewise.data import images
 from edgewise.errors import EdgewiseError, InputError
 from edgewise.graph import Array, Graph
-from edgewise.tools import differences, images, timing
+from edgewise.tools import differences
 
 from . import page
 from .kinds import KINDS, ONNX, kind_of, name_of

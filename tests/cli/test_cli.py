@@ -20,11 +20,11 @@ from rich.console import Console
 from typer.testing import Result
 
 import edgewise as ew
-from edgewise import __version__
+from edgewise import __version__, timing
 from edgewise.cli import inspect
 from edgewise.codegen import cache
 from edgewise.codegen.cpus import cores
-from edgewise.tools import images, timing
+from edgewise.data import images
 
 Edgewise = Callable[..., Result]
 Facts = Callable[..., dict[str, Any]]

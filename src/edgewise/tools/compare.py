@@ -6,11 +6,12 @@ import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..data import images
 from ..errors import InputError
 from ..graph import Array, Graph
 from ..ops import Rounding
 from ..passes.requantization import requantize
-from . import differences, images, peers
+from . import differences, peers
 from .facts import DEFAULT, Compiling, Facts, Step, as_list, finite
 
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from ..codegen import roofline
 from ..codegen.roofline import Roofline
 from ..codegen.target import processor
+from ..data import images
 from ..errors import InputError
 from ..graph import Array, Graph
 from ..plan.work import Work
 from ..profiling import Profile, StepProfile, runs_for
-from . import images
 from .differences import random_inputs
 from .facts import Facts, Step, op_name, threading_facts
 

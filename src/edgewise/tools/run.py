@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from ..data import images
 from ..errors import InputError
 from ..graph import Array, Graph, Value
-from . import images, results
+from . import results
 from .facts import AS_IT_IS, DEFAULT, Compiling, Loading, Step, as_list, finite, threading_facts
 from .fallbacks import slow_operators
 

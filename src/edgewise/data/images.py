@@ -21,6 +21,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from ..dtype import DType
 from ..errors import InputError
 from ..graph import Array, Graph, TensorType, Value
+from .arrays import load_arrays
 
 Fit = Literal["crop", "stretch"]
 
@@ -228,7 +229,7 @@ def load_inputs(
         InputError: a file is absent, unreadable, or not what the input needs.
     """
     if len(files) == 1 and files[0].suffix == ".npz":
-        archive = _numpy_load(files[0])
+        archive = load_arrays(files[0])
         missing = [v.name for v in graph.inputs if v.name not in archive]
         if missing:
             raise InputError(f"{files[0]}: no array named {missing[0]!r}; a .npz holds all inputs")
@@ -247,7 +248,7 @@ def _load_input(
     pixels: tuple[float, float] | None,
 ) -> Array:
     if file.suffix == ".npy":
-        return _fitting(_numpy_load(file), value, file)
+        return _fitting(load_arrays(file), value, file)
     if file.is_dir():
         raise InputError(f"{file}: a folder; give its files one by one, or as {file}/*")
     if not file.exists():
@@ -255,13 +256,22 @@ def _load_input(
     if not is_picture(file):
         known = ", ".join(sorted(SUFFIXES))
         raise InputError(f"{file}: an input is .npy, .npz or a picture ({known})")
-    if pixels is not None:
-        normalization = Normalization.to_range(*pixels)
-    elif takes_pictures(value.type):
-        normalization = choose_normalization(value.type, graph.metadata)
-    else:
-        normalization = None
+    normalization = normalization_of(graph, value, pixels)
     return load_input(file, value.type, normalization, _fit(graph, fit))
+
+
+def normalization_of(
+    graph: Graph, value: Value, pixels: tuple[float, float] | None = None
+) -> Normalization | None:
+    """That of pictures for an input of ``graph``; None where it takes none.
+
+    ``pixels`` is what black and white become, where that is known.
+    """
+    if pixels is not None:
+        return Normalization.to_range(*pixels)
+    if takes_pictures(value.type):
+        return choose_normalization(value.type, graph.metadata)
+    return None
 
 
 def _fitting(array: Any, value: Value, file: Path) -> Array:
@@ -286,21 +296,6 @@ def _fit(graph: Graph, fit: str | None) -> Fit:
         return cast(Fit, fit)
     shape = graph.outputs[0].type.shape
     return "crop" if sum(n > 1 for n in shape) == 1 else "stretch"
-
-
-def _numpy_load(file: Path) -> Any:
-    try:
-        loaded = np.load(file, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded
-        with loaded:
-            return {name: loaded[name] for name in loaded.files}
-    except FileNotFoundError:
-        raise InputError(f"{file}: no such file") from None
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read: {error.strerror or error}") from None
-    except Exception as error:
-        raise InputError(f"{file}: not an array that numpy can read: {error}") from None
 
 
 def _real(pixels: Array, normalization: Normalization) -> Array:

@@ -8,10 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgewise.dtype import DType, QParams
-from edgewise.errors import InputError
-from edgewise.graph import TensorType
-from edgewise.tools.images import (
+from edgewise.data.images import (
     CONVENTIONS,
     Normalization,
     choose_normalization,
@@ -22,6 +19,9 @@ from edgewise.tools.images import (
     takes_pictures,
     with_channels,
 )
+from edgewise.dtype import DType, QParams
+from edgewise.errors import InputError
+from edgewise.graph import TensorType
 
 EVERY_BYTE = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, axis=2)
 
