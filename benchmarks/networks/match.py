@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from edgewise import timing
 from edgewise.errors import EdgewiseError, InputError
 from edgewise.graph import Array, Graph
-from edgewise.tools import timing
 
 from . import agreement
 from .kinds import kind_of, name_of

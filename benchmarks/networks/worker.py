@@ -155,12 +155,12 @@ class Server:
         return given
 
     def calibrate(self) -> int:
-        from edgewise.tools import timing
+        from edgewise import timing
 
         return timing.calibrate(self._peer.invoke, self._clock)
 
     def sample(self, calls: int) -> float:
-        from edgewise.tools import timing
+        from edgewise import timing
 
         return timing.sample(self._peer.invoke, calls, self._clock)
 

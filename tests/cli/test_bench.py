@@ -8,8 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from edgewise import timing
 from edgewise.errors import InputError
-from edgewise.tools import timing
 
 
 class Machine:

@@ -13,10 +13,11 @@ from typer.testing import Result
 
 import edgewise as ew
 import tflite_networks as networks
+from edgewise import timing
 from edgewise.errors import RunError
 from edgewise.runtime import Program
 from edgewise.tools import differences as comparing
-from edgewise.tools import fallbacks, timing
+from edgewise.tools import fallbacks
 from tflite_builder import Operator, build
 
 Edgewise = Callable[..., Result]

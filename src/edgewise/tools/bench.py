@@ -9,9 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .. import timing
 from ..errors import InputError
 from ..graph import Array, Graph
-from . import differences, peers, timing
+from . import differences, peers
 from .doctor import usable_cores
 from .facts import DEFAULT, Compiling, Facts, Step, threading_facts
 from .fallbacks import slow_operators

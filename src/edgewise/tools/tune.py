@@ -10,9 +10,9 @@ import edgewise as ew
 
 from ..codegen.target import processor
 from ..graph import Graph
+from ..timing import speed_ratio
 from ..tuner import Change, Tuned
 from .facts import Facts, op_name
-from .timing import speed_ratio
 
 
 def tune(

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import InputError
+from .errors import InputError
 
 SAMPLE_SECONDS = 0.020
 WARM_UP_SECONDS = 0.3
