@@ -33,8 +33,9 @@ from .runtime import Program
 from .version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from .quantizer import Progress, Quantized, Recipe, Samples
     from .tuner import Tuned
 
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
     "from_torch",
     "load",
     "optimize",
+    "quantize",
     "register_custom",
     "save",
     "tune",
@@ -155,6 +157,41 @@ def optimize(graph: Graph) -> Graph:
     from .passes import optimize
 
     return optimize(graph)
+
+
+def quantize(
+    graph: Graph,
+    calibration: Samples | str | os.PathLike[str] | Iterable[Any] | None = None,
+    *,
+    recipe: Recipe | str | os.PathLike[str] | Mapping[str, Any] | None = None,
+    samples: int | None = None,
+    progress: Progress | None = None,
+) -> Quantized:
+    """Quantize a float network after training; see docs/quantization.md.
+
+    Equal networks, data and recipes give equal results.
+
+    Args:
+        graph: of floats; what is stored as float16 is taken as float32.
+        calibration: inputs like those that the network will see: a folder of pictures, a .npy or
+            .npz file, a list of such, or any iterable of arrays, tuples of arrays (one an input) or
+            mappings from the inputs' names. Some dozens will do.
+        recipe: a precision ("int8", "uint8", "int16x8", "dynamic_range", "float16" or "int4") for
+            its default recipe, a .json file, or a mapping such as the file holds; "int8" if not
+            given.
+        samples: how many are taken of the calibration data; all if not given.
+        progress: called with what is done, how far it is, and of how much (0: not known).
+
+    Returns:
+        ``graph`` of the result, which `save` writes and `compile` runs, and what led to it.
+
+    Raises:
+        InputError: the network is quantized already, the recipe or the data are no good, or there
+            are no data for a recipe that needs them.
+    """
+    from .quantizer import quantize
+
+    return quantize(graph, calibration, recipe=recipe, samples=samples, progress=progress)
 
 
 def compile(

@@ -37,6 +37,9 @@ PIPELINE = (
 )
 """The passes that graphs of other formats run through before they are written."""
 
+TFLITE = {"operators": "TensorFlow Lite"}
+"""What the metadata of a graph say that is written as it is."""
+
 SUFFIX = ".tflite"
 
 
@@ -61,13 +64,16 @@ def checked(path: str | os.PathLike[str]) -> str:
 def prepare(graph: Graph) -> Graph:
     """The graph in operators that a .tflite file can have.
 
-    One that was read from a .tflite file has them already, and keeps them.
+    One that was read from a .tflite file has them already, and keeps them; so does one whose
+    metadata say so (``TFLITE``).
     """
     return legal_with_open_shapes(graph, _simplify)
 
 
 def _simplify(graph: Graph) -> Graph:
-    return graph if isinstance(graph.metadata, FileMetadata) else optimize(graph, PIPELINE)
+    metadata = graph.metadata
+    is_ready = isinstance(metadata, FileMetadata) or TFLITE.items() <= metadata.items()
+    return graph if is_ready else optimize(graph, PIPELINE)
 
 
 def to_tflite(graph: Graph) -> bytes:
@@ -89,4 +95,4 @@ def write(content: bytes, path: str) -> None:
         file.write(content)
 
 
-__all__ = ["PIPELINE", "checked", "prepare", "save", "to_tflite", "write"]
+__all__ = ["PIPELINE", "TFLITE", "checked", "prepare", "save", "to_tflite", "write"]

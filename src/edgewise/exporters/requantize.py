@@ -65,7 +65,7 @@ def requantize_for_litert(graph: Graph) -> Graph:
         out = node.outputs[0].type
         if out.dtype not in EIGHT_BIT or out.quant is None:
             return None
-        wanted = _fixed(node.op, out.dtype)
+        wanted = fixed_parameters(node.op, out.dtype)
         if _close(out.quant, wanted):
             return None
         value = add(sweep, node, node.op, node.inputs[0], replace(out, quant=wanted))
@@ -114,7 +114,8 @@ def _from_zero(node: Node) -> Node | None:
     return replace(node, op=replace(op, raw_zero=0)) if op.raw_zero else None
 
 
-def _fixed(op: Op, dtype: DType) -> QParams:
+def fixed_parameters(op: Op, dtype: DType) -> QParams:
+    """The parameters that LiteRT demands of an 8-bit result of an operator in ``FIXED``."""
     scale, place = FIXED[type(op)]
     low, high = dtype.range
     return QParams.per_tensor(scale, low + int(place * (high - low) + 0.5))

@@ -64,8 +64,8 @@ def is_eight_bit(t: TensorType) -> bool:
 def product(op: Op, operands: Sequence[Value], out: TensorType) -> Found:
     """Products: x of 8 bits, weights of 8 bits, one scale or one a channel, and a constant bias.
 
-    The bias becomes whole steps of x.scale * w.scale. What it loses must be no more than half a
-    step of the output; and no sum may leave int32.
+    A bias of floats becomes whole steps of x.scale * w.scale. What it loses must be no more than
+    half a step of the output; and no sum may leave int32.
     """
     x, w, *extra = operands
     if not is_eight_bit(x.type) or w.type.dtype not in EIGHT_BIT or w.type.quant is None:
@@ -76,6 +76,8 @@ def product(op: Op, operands: Sequence[Value], out: TensorType) -> Found:
     assert x.type.quant is not None
     assert out.quant is not None
     (bias,) = extra
+    if bias.type.dtype.is_integer:
+        return op, (x, w, bias)
     scale = x.type.quant.scale[0] * np.array(w.type.quant.scale, np.float64)
     if bias.data is None or not bias.type.dtype.is_float:
         return None

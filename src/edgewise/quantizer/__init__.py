@@ -1,0 +1,74 @@
+"""Post-training quantization: smaller, faster networks from trained ones, and why they differ."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..data import Samples
+from ..errors import InputError
+from ..graph import Graph
+from .convert import Converted, convert
+from .precision import Precision, Range
+from .recipe import Recipe
+from .state import Progress, Scope, State, float_network, silent
+
+
+@dataclass(frozen=True, eq=False)
+class Quantized:
+    """A quantized network, and how it came about.
+
+    Attributes:
+        graph: it; `edgewise.save` writes it, `edgewise.compile` runs it.
+        recipe: what made it.
+        state: the float network and the choices made for it.
+        left: the layers that stayed in float against the recipe, by name, and why.
+    """
+
+    graph: Graph
+    recipe: Recipe
+    state: State
+    left: Mapping[str, str]
+
+
+def quantize(
+    graph: Graph,
+    calibration: Samples | str | os.PathLike[str] | Iterable[Any] | None = None,
+    *,
+    recipe: Recipe | Precision | str | os.PathLike[str] | Mapping[str, Any] | None = None,
+    samples: int | None = None,
+    progress: Progress | None = None,
+) -> Quantized:
+    """Quantize a float network after training; see `edgewise.quantize`."""
+    wanted = Recipe.of(recipe)
+    data = None
+    if calibration is not None:
+        is_samples = isinstance(calibration, Samples)
+        data = calibration if is_samples else Samples.of(calibration, graph, limit=samples)
+    elif wanted.steps:
+        raise InputError(
+            f"{wanted.precision.value}: calibration data is needed: some dozens of inputs like "
+            "those that the network will see"
+        )
+    state = wanted.start(float_network(graph))
+    for spec in wanted.steps:
+        state = spec.function(state, data, progress or silent, scope=spec.scope, **spec.options)
+    found = convert(state)
+    return Quantized(found.graph, wanted, state, found.left)
+
+
+__all__ = [
+    "Converted",
+    "Precision",
+    "Progress",
+    "Quantized",
+    "Range",
+    "Recipe",
+    "Samples",
+    "Scope",
+    "State",
+    "convert",
+    "quantize",
+]

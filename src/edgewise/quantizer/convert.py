@@ -1,0 +1,339 @@
+"""From a float network and the choices made for it to the quantized network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..dtype import DType, QParams
+from ..errors import GraphError
+from ..exporters import TFLITE
+from ..exporters.requantize import FIXED, fixed_parameters, requantize_for_litert
+from ..graph import Graph, Node, TensorType, Value
+from ..ops import (
+    AveragePool2D,
+    Concatenation,
+    Dequantize,
+    Op,
+    Pad,
+    Quantize,
+    ResizeBilinear,
+)
+from ..passes import optimize
+from ..passes.fuse_qdq import MOVES
+from ..passes.qdq_rules import INTEGER
+from ..passes.rewrite import drop_dead, fresh_name
+from .precision import SCHEMES, Precision, Range, Scheme, Weights, activation_parameters
+from .state import State, layer_name
+from .weights import WEIGHTS, bias_of, integer_bias, nearest, weight_parameters, weights_of
+
+SHARING: tuple[type[Op], ...] = (*MOVES, AveragePool2D, Concatenation, ResizeBilinear)
+"""Operators whose result has the scale and zero point of their operands."""
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A quantized network.
+
+    Attributes:
+        graph: it; a layer's result has the name that it had in the float network, or, where the
+            caller sees it as float32, that name and the integers' dtype (``scores:int8``).
+        left: the layers that stayed in float against their precision, and why.
+    """
+
+    graph: Graph
+    left: Mapping[str, str]
+
+
+def convert(state: State) -> Converted:
+    """Quantize each layer of ``state.graph`` to its precision.
+
+    A layer that has no operator of its precision stays in float.
+    """
+    return _Converter(state).run()
+
+
+class Parameters:
+    """Scales and zero points of a network's activations."""
+
+    def __init__(self, state: State) -> None:
+        self._ranges = state.ranges
+        self._group: dict[Value, Value] = {}
+        self._fixed: dict[tuple[Value, DType], QParams] = {}
+        nodes = [n for n in state.graph.nodes if state.scheme(n).activations is not None]
+        for node in nodes:
+            if shares_parameters(node):
+                first = node.inputs[0]
+                for v in (*node.inputs[1:], *node.outputs):
+                    if not v.is_constant and v.type.dtype.is_float:
+                        self._join(first, v)
+        self._found: dict[Value, Range] = {}
+        values = [*state.graph.sources, *(v for n in state.graph.nodes for v in n.outputs)]
+        for v in values:
+            if (found := state.ranges.get(v.name)) is not None:
+                root = self._root(v)
+                before = self._found.get(root)
+                self._found[root] = found if before is None else before.union(found)
+        for node in nodes:
+            dtype = state.scheme(node).activations
+            if type(node.op) in FIXED and dtype is not None:
+                root = self._root(node.outputs[0])
+                self._fixed.setdefault((root, dtype), fixed_parameters(node.op, dtype))
+
+    def of(self, value: Value, scheme: Scheme) -> QParams:
+        """The parameters of a float value's integers.
+
+        Raises:
+            GraphError: its range is not known.
+        """
+        root = self._root(value)
+        assert scheme.activations is not None
+        if (fixed := self._fixed.get((root, scheme.activations))) is not None:
+            return fixed
+        if value.data is not None:
+            found = Range(float(min(value.data.min(), 0)), float(max(value.data.max(), 0)))
+        elif root in self._found:
+            found = self._found[root]
+        else:
+            raise GraphError(f"the range of {value.name!r} is not known: it was not calibrated")
+        return activation_parameters(scheme, found)
+
+    def _root(self, value: Value) -> Value:
+        while value in self._group:
+            value = self._group[value]
+        return value
+
+    def _join(self, first: Value, second: Value) -> None:
+        a, b = self._root(first), self._root(second)
+        if a is not b:
+            self._group[b] = a
+
+
+def shares_parameters(node: Node) -> bool:
+    """Whether the integers of a layer's results have the parameters of its operands."""
+    op = node.op
+    if isinstance(op, AveragePool2D) and op.filter == node.inputs[0].type.shape[1:3]:
+        return any(op.padding)
+    return isinstance(op, SHARING)
+
+
+class _Converter:
+    """Walks the float network in order; the new network's nodes gather in ``nodes``."""
+
+    def __init__(self, state: State) -> None:
+        graph = state.graph
+        self.state, self.graph = state, graph
+        self.parameters = Parameters(state)
+        self.nodes: list[Node] = []
+        self.left: dict[str, str] = {}
+        values = [*graph.sources, *(v for node in graph.nodes for v in node.outputs)]
+        self._names = {v.name for v in values}
+        self._home: dict[Value, Value] = {}
+        """What stands for a float value in the new network: integers, or floats."""
+        self._forms: dict[tuple[Value, DType], Value] = {}
+        """A value in other element types than at home."""
+
+    def run(self) -> Converted:
+        graph = self.graph
+        inputs = tuple(self._input(v) for v in graph.inputs)
+        for node in graph.nodes:
+            self._convert(node)
+        outputs = tuple(self._output(v) for v in graph.outputs)
+        states = tuple(replace(s, after=self._real(s.after)) for s in graph.states)
+        found = replace(
+            graph, inputs=inputs, outputs=outputs, nodes=tuple(self.nodes), states=states
+        )
+        metadata = {**graph.metadata, **TFLITE}
+        found = optimize(replace(found, metadata=metadata), (drop_dead, requantize_for_litert))
+        return Converted(found, self.left)
+
+    def _input(self, value: Value) -> Value:
+        """A network's input, which is integer where that is wanted and its readers are."""
+        scheme = _scheme_of(self.state.inputs)
+        if scheme is None or value.type.dtype is not DType.FLOAT32:
+            return value
+        found = Value(value.name, self._integer_type(value, scheme))
+        self._home[value] = found
+        return found
+
+    def _output(self, value: Value) -> Value:
+        scheme = _scheme_of(self.state.outputs)
+        if scheme is None or value.type.dtype is not DType.FLOAT32:
+            return self._real(value)
+        return self._quantized(value, scheme)
+
+    def _convert(self, node: Node) -> None:
+        scheme = self.state.scheme(node)
+        start = len(self.nodes)
+        try:
+            if scheme.activations is not None and self._is_float(node):
+                return self._to_integers(node, scheme)
+            if scheme.weights is not None and type(node.op) in WEIGHTS:
+                return self._store_weights(node, scheme)
+        except GraphError as error:
+            del self.nodes[start:]
+            self.left[layer_name(node)] = str(error)
+        self._keep(node, node.inputs)
+
+    def _is_float(self, node: Node) -> bool:
+        return any(v.type.dtype is DType.FLOAT32 for v in node.inputs)
+
+    def _keep(self, node: Node, inputs: Iterable[Value]) -> None:
+        """The layer of floats."""
+        outputs = [self._result(v, v.type) for v in node.outputs]
+        self._append(node, node.op, [self._real(v) for v in inputs], outputs)
+
+    def _to_integers(self, node: Node, scheme: Scheme) -> None:
+        outputs = []
+        for v in node.outputs:
+            is_float = v.type.dtype is DType.FLOAT32
+            outputs.append(self._result(v, self._integer_type(v, scheme) if is_float else v.type))
+        if isinstance(node.op, MOVES):
+            op, inputs = self._moved(node, scheme)
+        else:
+            rule = INTEGER.get(type(node.op))
+            if rule is None or len(outputs) != 1:
+                raise GraphError(f"{node.op.name} has no integer form here")
+            operands = self._operands(node, scheme)
+            found = rule(node.op, operands, outputs[0].type)
+            if found is None:
+                raise GraphError(
+                    f"no {node.op.name} of {', '.join(str(v.type) for v in operands)} gives "
+                    f"{outputs[0].type} within a step of the floats"
+                )
+            op, inputs = found
+        inferred = op.infer([v.type for v in inputs])
+        for v, wanted in zip(outputs, inferred, strict=True):
+            if (v.type.shape, v.type.dtype) != (wanted.shape, wanted.dtype):
+                raise GraphError(f"{op.name} gives {wanted}, not {v.type}")
+        self._append(node, op, inputs, outputs)
+
+    def _moved(self, node: Node, scheme: Scheme) -> tuple[Op, tuple[Value, ...]]:
+        """What moves elements moves integers as well; padding is with their zero."""
+        op, (first, *others) = node.op, node.inputs
+        if isinstance(op, Pad):
+            op.require(not op.value, f"it pads with {op.value}; integers are padded with 0")
+            op = replace(op, value=None)
+        inputs = [v if not v.type.dtype.is_float else self._quantized(v, scheme) for v in others]
+        return op, (self._quantized(first, scheme), *inputs)
+
+    def _operands(self, node: Node, scheme: Scheme) -> list[Value]:
+        weights = weights_of(node)
+        if weights is None:
+            return [self._quantized(v, scheme) for v in node.inputs]
+        place = WEIGHTS[type(node.op)].position
+        x, *rest = (v for i, v in enumerate(node.inputs) if i != place)
+        found = [self._quantized(x, scheme)]
+        quant = found[0].type.quant
+        assert quant is not None
+        found.insert(place, self._weights(node, scheme, quant.scale[0]))
+        if (bias := bias_of(node)) is not None:
+            rest = [integer_bias(bias, found[0].type, found[place].type)]
+        return [*found, *rest]
+
+    def _weights(self, node: Node, scheme: Scheme, x_scale: float | None = None) -> Value:
+        """The weights of a layer as integers."""
+        old = weights_of(node)
+        assert old is not None
+        assert old.data is not None
+        found = self.state.weights.get(layer_name(node))
+        if found is None:
+            found = nearest(old.data, weight_parameters(node, scheme, x_scale), scheme)
+        return _constant(old.name, found)
+
+    def _store_weights(self, node: Node, scheme: Scheme) -> None:
+        """Weights of fewer bits, activations of floats."""
+        old = weights_of(node)
+        if old is None:
+            raise GraphError("its weights are computed")
+        assert old.data is not None
+        place = WEIGHTS[type(node.op)].position
+        if scheme.weights is DType.FLOAT16:
+            data = old.data.astype(np.float16)
+            data.setflags(write=False)
+            small = Value(old.name, TensorType(data.shape, DType.FLOAT16), data)
+            weights = Value(fresh_name(f"{old.name}:float32", self._names), old.type)
+            self.nodes.append(Node(Dequantize(), (small,), (weights,), old.name))
+        else:
+            weights = self._weights(node, scheme)
+        inputs = list(node.inputs)
+        inputs[place] = weights
+        node.op.infer([v.type for v in inputs])
+        self._keep(node, inputs)
+
+    def _integer_type(self, value: Value, scheme: Scheme) -> TensorType:
+        assert scheme.activations is not None
+        return TensorType(value.type.shape, scheme.activations, self.parameters.of(value, scheme))
+
+    def _quantized(self, value: Value, scheme: Scheme) -> Value:
+        """A value as integers of a scheme."""
+        assert scheme.activations is not None
+        home, dtype = self._home.get(value, value), scheme.activations
+        if not value.type.dtype.is_float or home.type.dtype is dtype:
+            return home
+        if (known := self._forms.get((value, dtype))) is not None:
+            return known
+        type = self._integer_type(value, scheme)
+        if value.data is not None:
+            (data,) = Quantize(dtype).reference([value.data], [value.type], [type])
+            return _constant(value.name, Weights(data, _parameters(type)))
+        return self._form(value, Quantize(dtype), type)
+
+    def _real(self, value: Value) -> Value:
+        """A value as floats, or as it is where it is no float in the float network."""
+        home = self._home.get(value, value)
+        if home.type.dtype is value.type.dtype:
+            return home
+        if (known := self._forms.get((value, value.type.dtype))) is not None:
+            return known
+        return self._form(value, Dequantize(), value.type)
+
+    def _form(self, value: Value, op: Op, type: TensorType) -> Value:
+        """A value in another type than at home."""
+        name = value.name if self._seen(value) is type.dtype else self._fresh(value, type)
+        found = Value(name, type)
+        self.nodes.append(Node(op, (self._home.get(value, value),), (found,), value.name))
+        self._forms[value, type.dtype] = found
+        return found
+
+    def _result(self, value: Value, type: TensorType) -> Value:
+        """A layer's result at home. Where the caller sees it in another type, that has its name."""
+        seen = self._seen(value)
+        keeps = seen in (None, type.dtype)
+        found = Value(value.name if keeps else self._fresh(value, type), type)
+        self._home[value] = found
+        return found
+
+    def _seen(self, value: Value) -> DType | None:
+        """The type in which the caller sees a layer's result."""
+        if value not in self.graph.outputs or value in self.graph.sources:
+            return None
+        is_float = value.type.dtype is DType.FLOAT32
+        return (self.state.outputs if is_float else None) or value.type.dtype
+
+    def _fresh(self, value: Value, type: TensorType) -> str:
+        return fresh_name(f"{value.name}:{type.dtype}", self._names)
+
+    def _append(
+        self, node: Node, op: Op, inputs: Iterable[Value], outputs: Iterable[Value]
+    ) -> None:
+        self.nodes.append(Node(op, tuple(inputs), tuple(outputs), node.origin))
+
+
+def _scheme_of(dtype: DType | None) -> Scheme | None:
+    """The scheme of activations of a type."""
+    integer = (Precision.INT8, Precision.UINT8, Precision.INT16X8)
+    return next((SCHEMES[p] for p in integer if SCHEMES[p].activations is dtype), None)
+
+
+def _constant(name: str, weights: Weights) -> Value:
+    data = weights.data
+    data.setflags(write=False)
+    return Value(name, TensorType(data.shape, DType.of(data), weights.quant), data)
+
+
+def _parameters(type: TensorType) -> QParams:
+    assert type.quant is not None
+    return type.quant

@@ -1,0 +1,225 @@
+"""Recipes: how a network is quantized, as data."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
+
+from ..dtype import DType
+from ..errors import InputError
+from ..graph import Graph
+from .precision import SCHEMES, Precision
+from .state import EVERYTHING, Scope, State, layer_name
+
+STEPS: Mapping[str, str] = {
+    "calibrate": "calibrate:calibrate",
+}
+"""The steps that a recipe may name: ``module:function`` of this package."""
+
+Given: TypeAlias = "Recipe | Precision | str | os.PathLike[str] | Mapping[str, Any] | None"
+"""What a recipe is made from."""
+
+INTEGERS: Mapping[str, DType | None] = {
+    "float32": None,
+    "int8": DType.INT8,
+    "uint8": DType.UINT8,
+    "int16": DType.INT16,
+}
+"""What a network's inputs and outputs may be."""
+
+
+@dataclass(frozen=True)
+class StepSpec:
+    """One step, what it is told, and which layers it works on."""
+
+    step: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    scope: Scope = EVERYTHING
+
+    @property
+    def function(self) -> Callable[..., State]:
+        module, name = STEPS[self.step].split(":")
+        found: Callable[..., State] = getattr(
+            importlib.import_module(f".{module}", __package__), name
+        )
+        return found
+
+
+@dataclass(frozen=True)
+class LayerRule:
+    """The precision of some layers."""
+
+    scope: Scope
+    precision: Precision
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is quantized.
+
+    Attributes:
+        precision: of every layer for which ``layers`` has no other.
+        steps: run in order.
+        layers: precisions of some layers; of several rules for one layer the last counts.
+        inputs, outputs: the element types that the caller sees; None is float32.
+    """
+
+    precision: Precision = Precision.INT8
+    steps: tuple[StepSpec, ...] = ()
+    layers: tuple[LayerRule, ...] = ()
+    inputs: DType | None = None
+    outputs: DType | None = None
+
+    @classmethod
+    def default(cls, precision: Precision | str = Precision.INT8) -> Recipe:
+        """The recipe for a precision that serves without options."""
+        found = Precision.of(precision)
+        needs_ranges = SCHEMES[found].activations is not None
+        return cls(found, (StepSpec("calibrate"),) if needs_ranges else ())
+
+    @classmethod
+    def of(
+        cls, given: Recipe | Precision | str | os.PathLike[str] | Mapping[str, Any] | None
+    ) -> Recipe:
+        """A recipe from one, a precision, a mapping, or a .json file.
+
+        A mapping may have ``precision``, ``steps`` (default: those of the precision's default
+        recipe), ``layers``, ``inputs`` and ``outputs``. A step is its name, or a mapping with
+        ``step``, ``ops`` and ``names`` for its scope, and its options; an entry of ``layers`` has
+        ``precision`` with ``ops`` and ``names``.
+
+        Raises:
+            InputError: it cannot be read, or names what there is not.
+        """
+        match given:
+            case Recipe():
+                return given
+            case None | Precision():
+                return cls.default(given or Precision.INT8)
+            case str() if given in {p.value for p in Precision}:
+                return cls.default(given)
+            case str() | os.PathLike():
+                return cls._from_mapping(_read(os.fspath(given)), os.fspath(given))
+            case Mapping():
+                return cls._from_mapping(given, "recipe")
+        raise InputError(f"recipe: {given!r}; it is a Recipe, a precision, a mapping or a file")
+
+    @classmethod
+    def _from_mapping(cls, given: Mapping[str, Any], where: str) -> Recipe:
+        known = ("precision", "steps", "layers", "inputs", "outputs")
+        _check_keys(given, known, where)
+        found = cls.default(Precision.of(given.get("precision", Precision.INT8)))
+        steps = found.steps
+        if "steps" in given:
+            entries = _entries(given["steps"], f"{where}: steps")
+            steps = tuple(_step(entry, f"{where}: step {i + 1}") for i, entry in enumerate(entries))
+        entries = _entries(given.get("layers", ()), f"{where}: layers")
+        layers = tuple(
+            _layer(entry, f"{where}: entry {i + 1} of layers") for i, entry in enumerate(entries)
+        )
+        return replace(
+            found,
+            steps=steps,
+            layers=layers,
+            inputs=_integers(given.get("inputs", "float32"), f"{where}: inputs"),
+            outputs=_integers(given.get("outputs", "float32"), f"{where}: outputs"),
+        )
+
+    def start(self, graph: Graph) -> State:
+        """What the first step starts from: ``graph`` is as `float_network` gives it."""
+        precisions = {}
+        for node in graph.nodes:
+            of_rules = [rule.precision for rule in self.layers if rule.scope.includes(node)]
+            precisions[layer_name(node)] = of_rules[-1] if of_rules else self.precision
+        return State(graph, precisions, inputs=self.inputs, outputs=self.outputs)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The mapping from which `of` makes this recipe again."""
+        return {
+            "precision": self.precision.value,
+            "steps": [
+                {"step": s.step, **_scope_facts(s.scope), **dict(s.options)} for s in self.steps
+            ],
+            "layers": [
+                {"precision": rule.precision.value, **_scope_facts(rule.scope)}
+                for rule in self.layers
+            ],
+            "inputs": self.inputs.value if self.inputs else "float32",
+            "outputs": self.outputs.value if self.outputs else "float32",
+        }
+
+
+def _read(path: str) -> Mapping[str, Any]:
+    try:
+        with open(path, "rb") as file:
+            content = file.read().decode("utf-8")
+        found = json.loads(content)
+    except OSError as error:
+        raise InputError(f"{path}: the recipe cannot be read: {error.strerror or error}") from None
+    except ValueError as error:
+        raise InputError(f"{path}: not a recipe: {error}") from None
+    if not isinstance(found, Mapping):
+        raise InputError(f"{path}: a recipe is an object with precision, steps, layers")
+    return found
+
+
+def _step(given: Any, where: str) -> StepSpec:
+    entry = {"step": given} if isinstance(given, str) else given
+    if not isinstance(entry, Mapping) or entry.get("step") not in STEPS:
+        name = entry.get("step") if isinstance(entry, Mapping) else entry
+        raise InputError(f"{where}: {name!r}; a step is one of {', '.join(STEPS)}")
+    options = {k: v for k, v in entry.items() if k not in ("step", "ops", "names")}
+    found = StepSpec(entry["step"], options, _scope(entry, where))
+    parameters = inspect.signature(found.function).parameters.values()
+    known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "scope"]
+    _check_keys(options, known, f"{where} ({found.step})")
+    return found
+
+
+def _layer(given: Any, where: str) -> LayerRule:
+    if not isinstance(given, Mapping) or "precision" not in given:
+        raise InputError(f"{where}: {given!r}; it has a precision, and ops or names")
+    _check_keys(given, ("precision", "ops", "names"), where)
+    return LayerRule(_scope(given, where), Precision.of(given["precision"]))
+
+
+def _scope(given: Mapping[str, Any], where: str) -> Scope:
+    return Scope(*(_names(given.get(key, ()), f"{where}: {key}") for key in ("ops", "names")))
+
+
+def _scope_facts(scope: Scope) -> dict[str, list[str]]:
+    facts = {"ops": list(scope.ops), "names": list(scope.names)}
+    return {key: names for key, names in facts.items() if names}
+
+
+def _names(given: Any, where: str) -> tuple[str, ...]:
+    names = [given] if isinstance(given, str) else given
+    if not isinstance(names, list | tuple) or not all(isinstance(n, str) for n in names):
+        raise InputError(f"{where}: {given!r}; it is a list of names")
+    return tuple(names)
+
+
+def _entries(given: Any, where: str) -> Sequence[Any]:
+    if not isinstance(given, list | tuple):
+        raise InputError(f"{where}: {given!r}; it is a list")
+    return given
+
+
+def _integers(given: Any, where: str) -> DType | None:
+    if given not in INTEGERS:
+        raise InputError(f"{where}: {given!r}; it is one of {', '.join(INTEGERS)}")
+    return INTEGERS[given]
+
+
+def _check_keys(given: Mapping[str, Any], known: Sequence[str], where: str) -> None:
+    for key in given:
+        if key not in known:
+            raise InputError(f"{where}: {key!r} is not known; it takes {', '.join(known)}")
+
+
+__all__ = ["STEPS", "LayerRule", "Recipe", "Scope", "StepSpec"]

@@ -1,0 +1,118 @@
+"""What the steps of a recipe hand on: the float network, and how it is to be quantized."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+from ..dtype import DType
+from ..errors import InputError
+from ..exporters import PIPELINE
+from ..graph import Graph, Node
+from ..ops import Quantize
+from ..ops.product import Product
+from ..passes import fuse_qdq, optimize
+from .precision import SCHEMES, Precision, Range, Scheme, Weights
+
+Progress: TypeAlias = "Callable[[str, int, int], None]"
+"""Is told what is done, how far it is, and of how much (0 where that is not known)."""
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """A `Progress` that shows nothing."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Layers by operator (``CONV_2D``) and by name, with ``*`` and ``?``; empty is every one.
+
+    A layer's name is that of its first output, or what the source file calls its node.
+    """
+
+    ops: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+
+    def includes(self, node: Node) -> bool:
+        called = (layer_name(node), node.origin)
+        by_op = not self.ops or node.op.name in self.ops
+        by_name = not self.names or any(
+            fnmatch.fnmatchcase(name, pattern) for name in called for pattern in self.names
+        )
+        return by_op and by_name
+
+
+EVERYTHING = Scope()
+
+
+@dataclass(frozen=True)
+class State:
+    """A float network and the choices made for it.
+
+    Attributes:
+        graph: floats, in TensorFlow Lite's operators, activations fused, batch norms folded.
+        precisions: of the layers, by name.
+        ranges: of activations, by the value's name.
+        weights: the integers of layers' weights, by the layer's name; where there are none, each
+            weight becomes the nearest.
+        inputs, outputs: element types of the quantized network's; None is float32.
+    """
+
+    graph: Graph
+    precisions: Mapping[str, Precision] = field(default_factory=dict)
+    ranges: Mapping[str, Range] = field(default_factory=dict)
+    weights: Mapping[str, Weights] = field(default_factory=dict)
+    inputs: DType | None = None
+    outputs: DType | None = None
+
+    def precision(self, node: Node) -> Precision:
+        return self.precisions.get(layer_name(node), Precision.FLOAT32)
+
+    def scheme(self, node: Node) -> Scheme:
+        return SCHEMES[self.precision(node)]
+
+    def with_precisions(self, precisions: Mapping[str, Precision]) -> State:
+        """This state where some layers have other precisions."""
+        return replace(self, precisions={**self.precisions, **precisions})
+
+
+Step: TypeAlias = "Callable[..., State]"
+"""step(state, samples, progress, scope=..., **options): one method of a recipe."""
+
+
+def layer_name(node: Node) -> str:
+    """The name of a layer: its first output's, which no other layer has."""
+    return node.outputs[0].name
+
+
+def float_network(graph: Graph) -> Graph:
+    """A network as the steps of a recipe take it, in operators that a .tflite file can have.
+
+    Weights that are stored as float16 or integers become float32.
+
+    Raises:
+        InputError: the network is quantized already.
+    """
+    for node in graph.nodes:
+        is_product = isinstance(node.op, Product) and not node.inputs[0].type.dtype.is_float
+        if is_product or isinstance(node.op, Quantize):
+            raise InputError(
+                f"{node.op.name} {layer_name(node)!r} is {node.outputs[0].type}: the network is "
+                "quantized already; give the float network that it was made from"
+            )
+    plain = replace(graph, metadata=dict(graph.metadata))
+    return optimize(plain, tuple(step for step in PIPELINE if step is not fuse_qdq))
+
+
+__all__ = [
+    "EVERYTHING",
+    "Progress",
+    "Range",
+    "Scope",
+    "State",
+    "Step",
+    "float_network",
+    "layer_name",
+    "silent",
+]
