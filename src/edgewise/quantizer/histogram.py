@@ -37,7 +37,7 @@ class Histogram:
     Bin i counts what lies in ((i - 1) * width, i * width]: the zeros of a ReLU are alone in theirs.
     Where a number lies beyond the bins, width doubles and bins merge in pairs, which loses no
     count: the bins are those that all numbers at once would have had, whatever their order. (A
-    number below 2**-148 of the greatest may count as 0.)
+    number below 2**-149 widths may count as 0.)
 
     Attributes:
         exponent: of the width.
