@@ -170,11 +170,11 @@ def _read(path: str) -> Mapping[str, Any]:
 
 def _step(given: Any, where: str) -> StepSpec:
     entry = {"step": given} if isinstance(given, str) else given
-    if not isinstance(entry, Mapping) or entry.get("step") not in STEPS:
-        name = entry.get("step") if isinstance(entry, Mapping) else entry
+    name = entry.get("step") if isinstance(entry, Mapping) else entry
+    if not isinstance(entry, Mapping) or not isinstance(name, str) or name not in STEPS:
         raise InputError(f"{where}: {name!r}; a step is one of {', '.join(STEPS)}")
     options = {k: v for k, v in entry.items() if k not in ("step", "ops", "names")}
-    found = StepSpec(entry["step"], options, _scope(entry, where))
+    found = StepSpec(name, options, _scope(entry, where))
     parameters = inspect.signature(found.function).parameters.values()
     known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "scope"]
     _check_keys(options, known, f"{where} ({found.step})")
@@ -211,7 +211,7 @@ def _entries(given: Any, where: str) -> Sequence[Any]:
 
 
 def _integers(given: Any, where: str) -> DType | None:
-    if given not in INTEGERS:
+    if not isinstance(given, str) or given not in INTEGERS:
         raise InputError(f"{where}: {given!r}; it is one of {', '.join(INTEGERS)}")
     return INTEGERS[given]
 
