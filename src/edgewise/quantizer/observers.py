@@ -27,15 +27,11 @@ class Observer(ABC):
 
     Attributes:
         name: of the activation.
-        bits: of its integers.
-        symmetric: their zero point is 0, and the least of them is not used.
         samples: how many were seen.
         low, high: the extremes of what was seen.
     """
 
     name: str
-    bits: int = 8
-    symmetric: bool = False
     samples: int = field(default=0, init=False)
     low: float = field(default=math.inf, init=False)
     high: float = field(default=-math.inf, init=False)
@@ -63,24 +59,36 @@ class Observer(ABC):
             )
         self._observe(array, low, high)
 
-    def range(self) -> Range:
-        """The range so far: within the extremes, but that it includes 0.
+    def range(self, bits: int = 8) -> Range:
+        """The range for integers of so many bits: within `extremes`.
+
+        Raises:
+            InputError: nothing was seen.
+        """
+        extremes = self.extremes
+        low, high = self._range(bits)
+        return Range(
+            min(max(low, extremes.low), 0.0),
+            max(min(high, extremes.high), 0.0),
+        )
+
+    @property
+    def extremes(self) -> Range:
+        """What was seen, and 0.
 
         Raises:
             InputError: nothing was seen.
         """
         if self.low > self.high:
             raise InputError(f"activation {self.name!r}: no numbers in {self.samples} samples")
-        low, high = self._range()
-        low, high = max(low, self.low), min(high, self.high)
-        return Range(min(low, 0.0), max(high, 0.0))
+        return Range(min(self.low, 0.0), max(self.high, 0.0))
 
     def _observe(self, array: Array, low: float, high: float) -> None:
         """Take in one sample's numbers, finite ones, and their extremes."""
         self.low, self.high = min(self.low, low), max(self.high, high)
 
     @abstractmethod
-    def _range(self) -> tuple[float, float]:
+    def _range(self, bits: int) -> tuple[float, float]:
         """The range; what of it lies beyond the extremes is not used."""
 
     def _check(self, option: str, low: float, high: float) -> None:
@@ -99,7 +107,7 @@ class MinMax(Observer):
 
     kind: ClassVar[str] = "minmax"
 
-    def _range(self) -> tuple[float, float]:
+    def _range(self, bits: int) -> tuple[float, float]:
         return self.low, self.high
 
 
@@ -128,7 +136,7 @@ class MovingAverage(Observer):
             before[1] + share * (high - before[1]),
         )
 
-    def _range(self) -> tuple[float, float]:
+    def _range(self, bits: int) -> tuple[float, float]:
         assert self._average is not None
         return self._average
 
@@ -160,7 +168,7 @@ class Percentile(_Histogrammed):
         super().__post_init__()
         self._check("percentile", 50.0, 100.0)
 
-    def _range(self) -> tuple[float, float]:
+    def _range(self, bits: int) -> tuple[float, float]:
         share = self.percentile / 100
         both = self.low < 0.0 < self.high
         outside = (1.0 - share) / 2 if both else 1.0 - share
@@ -181,46 +189,39 @@ class MSE(_Histogrammed):
     FIRST: ClassVar[Array] = np.linspace(1.0, 1 / 64, 64)
     NEXT: ClassVar[tuple[float, ...]] = (1 / 8, 1 / 32, 1 / 128)
 
-    def _range(self) -> tuple[float, float]:
+    def _range(self, bits: int) -> tuple[float, float]:
         greatest = max(-self.low, self.high)
         if greatest == 0.0:
             return 0.0, 0.0
-        left, right, count = self.histogram.bins()
-        bins = Bins(left / greatest, right / greatest, count)
-        low, high = min(self.low, 0.0) / greatest, max(self.high, 0.0) / greatest
+        left, right, counts = self.histogram.bins()
+        bins = Bins(left / greatest, right / greatest, counts)
+        low, high = self.extremes.low / greatest, self.extremes.high / greatest
 
         def best(lows: Array, highs: Array) -> tuple[float, float]:
             lows, highs = np.broadcast_arrays(np.maximum(lows, low), np.minimum(highs, high))
-            at = int(np.argmin(squared_error(bins, lows, highs, self.bits, self.symmetric)))
+            at = int(np.argmin(squared_error(bins, lows, highs, bits)))
             return float(lows[at]), float(highs[at])
 
         shrunk = low * self.FIRST, high * self.FIRST
         clipped = np.maximum(low, -self.FIRST), np.minimum(high, self.FIRST)
-        chosen = best(*np.concatenate([shrunk, clipped], axis=1))
+        one_sided = low == 0.0 or high == 0.0
+        chosen = best(*(shrunk if one_sided else np.concatenate([shrunk, clipped], axis=1)))
         for reach in self.NEXT:
             factors = 1.0 + np.linspace(-reach, reach, 17)
-            if self.symmetric or low == 0.0 or high == 0.0:
-                chosen = best(chosen[0] * factors, chosen[1] * factors)
-                continue
-            chosen = best(np.array(chosen[0]), chosen[1] * factors)
-            chosen = best(chosen[0] * factors, np.array(chosen[1]))
+            if high > 0.0:
+                chosen = best(np.array(chosen[0]), chosen[1] * factors)
+            if low < 0.0:
+                chosen = best(chosen[0] * factors, np.array(chosen[1]))
         return chosen[0] * greatest, chosen[1] * greatest
 
 
-def squared_error(bins: Bins, lows: Array, highs: Array, bits: int, symmetric: bool) -> Array:
+def squared_error(bins: Bins, lows: Array, highs: Array, bits: int) -> Array:
     """The mean squared error of quantization for each of some ranges, [n] of ``lows`` and
     ``highs``; ``low <= 0 <= high``, and they differ.
     """
-    levels = 2**bits - 1
-    if symmetric:
-        greatest = np.full(lows.shape, levels // 2)
-        least = -greatest
-        scale = np.maximum(-lows, highs) / greatest
-    else:
-        scale = (highs - lows) / levels
-        least = np.rint(lows / scale)
-        greatest = least + levels
-    step, first, last = (array[:, None] for array in (scale, least, greatest))
+    scale = (highs - lows) / (2**bits - 1)
+    least = np.rint(lows / scale)
+    step, first, last = (array[:, None] for array in (scale, least, least + (2**bits - 1)))
 
     def nearest(x: Array) -> tuple[Array, Array]:
         """The integers for some numbers, and their errors in steps."""
@@ -229,16 +230,15 @@ def squared_error(bins: Bins, lows: Array, highs: Array, bits: int, symmetric: b
         found -= integers
         return integers, found
 
-    def integral(x: Array) -> Array:
-        """Of the squared error in steps, over a number in steps."""
-        integers, error = nearest(x)
-        return integers / 12 + error * error * error / 3
-
     extent = bins.right - bins.left
     wide = extent > 1e-6 * scale.min()
-    left, right = bins.left[wide], bins.right[wide]
-    weight = bins.counts[wide] / extent[wide]
-    total = (integral(right) - integral(left)) @ weight * scale**3
+    density = bins.counts[wide] / extent[wide]
+    edges, at = np.unique([bins.left[wide], bins.right[wide]], return_inverse=True)
+    left, right = at.reshape(2, -1)
+    weight = np.bincount(right, density, edges.size) - np.bincount(left, density, edges.size)
+    integers, error = nearest(edges)
+    integral = integers / 12 + error * error * error / 3
+    total = integral @ weight * scale**3
     _, error = nearest(bins.middle[~wide])
     total += (error * error) @ bins.counts[~wide] * scale**2
     result: Array = total / bins.counts.sum()
@@ -262,9 +262,9 @@ class Entropy(_Histogrammed):
     BINS: ClassVar[int] = 2048
     CANDIDATES: ClassVar[int] = 128
 
-    def _range(self) -> tuple[float, float]:
+    def _range(self, bits: int) -> tuple[float, float]:
         both = self.low < 0.0 < self.high
-        levels = 2 ** (self.bits - 1 if both or self.symmetric else self.bits)
+        levels = 2 ** (bits - both)
         bins = self.histogram.bins()
         positions, counts = _magnitudes(bins, self.histogram.width)
         reach = int(positions.max(initial=0)) + 1
@@ -315,7 +315,7 @@ class ACIQ(_Histogrammed):
 
     kind: ClassVar[str] = "aciq"
 
-    def _range(self) -> tuple[float, float]:
+    def _range(self, bits: int) -> tuple[float, float]:
         bins = self.histogram.bins()
         one_sided = self.low >= 0.0 or self.high <= 0.0
         if one_sided:
@@ -328,8 +328,8 @@ class ACIQ(_Histogrammed):
         away = bins.middle - center
         mean = float(share @ np.abs(away))
         deviation = math.sqrt(float(share @ (away**2 + (bins.right - bins.left) ** 2 / 12)))
-        bits = self.bits + one_sided
         laplace = mean * math.e / math.sqrt(math.pi * math.e / 2) < deviation
+        bits += one_sided
         limit = mean * laplace_limit(bits) if laplace else deviation * gauss_limit(bits)
         return center - limit, center + limit
 
@@ -367,19 +367,12 @@ OBSERVERS: Mapping[str, type[Observer]] = {
 """By the user's name for them."""
 
 
-def observer(
-    kind: str,
-    name: str,
-    bits: int = 8,
-    symmetric: bool = False,
-    options: Mapping[str, Any] | None = None,
-) -> Observer:
+def observer(kind: str, name: str, options: Mapping[str, Any] | None = None) -> Observer:
     """An observer of one activation.
 
     Args:
         kind: its name in `OBSERVERS`.
         name: of the activation.
-        bits, symmetric: of its integers.
         options: of that observer, by name.
 
     Raises:
@@ -388,10 +381,9 @@ def observer(
     if kind not in OBSERVERS:
         raise InputError(f"observer {kind!r}; it is one of {', '.join(OBSERVERS)}")
     given = dict(options or {})
-    common = {f.name for f in fields(Observer)}
-    known = [f.name for f in fields(OBSERVERS[kind]) if f.init and f.name not in common]
+    known = [f.name for f in fields(OBSERVERS[kind]) if f.init and f.name != "name"]
     unknown = next((option for option in given if option not in known), None)
     if unknown is not None:
         has = f"its options are {', '.join(known)}" if known else "it has no options"
         raise InputError(f"observer {kind!r}: unknown option {unknown!r}; {has}")
-    return OBSERVERS[kind](name, bits, symmetric, **given)
+    return OBSERVERS[kind](name, **given)
