@@ -59,6 +59,12 @@ def stored_arrays(file: Path) -> dict[str, Stored]:
         return {name.removesuffix(".npy"): _stored(file, opener(name)) for name in names}
 
 
+def whole(stored: Stored) -> Array:
+    """All of an array."""
+    (array,) = stored.pieces(stored.shape, [0])
+    return array
+
+
 def of_memory(array: Array) -> Stored:
     """An array that is there already, as if it were in a file."""
 

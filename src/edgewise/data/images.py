@@ -10,6 +10,7 @@ as it was in training.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,39 +87,52 @@ def takes_pictures(type: TensorType) -> bool:
     return channel_axis(type) is not None
 
 
-def open_picture(path: Path) -> Image.Image:
+def open_picture(source: Path | bytes, name: str = "picture") -> Image.Image:
     """Read a picture, turned upright as its EXIF orientation says, as RGB or RGBA.
 
     Grey pictures of 16 bits are scaled to 8. Of an animation, the first frame is taken.
 
+    Args:
+        source: a file, or what is in one.
+        name: what errors call it, where it is no file.
+
     Raises:
         InputError: the file is absent or is no picture.
     """
+    about = name if isinstance(source, bytes) else str(source)
     try:
-        with Image.open(path) as opened:
-            upright = ImageOps.exif_transpose(opened)
-            if upright.mode.startswith("I"):
-                grey = np.asarray(upright).astype(np.float64) / 257.0
-                upright = Image.fromarray(np.clip(np.rint(grey), 0, 255).astype(np.uint8))
-            has_alpha = "A" in upright.mode or "transparency" in upright.info
-            return upright.convert("RGBA" if has_alpha else "RGB")
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as opened:
+            return upright(opened)
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
+        raise InputError(f"{about}: no such file") from None
     except UnidentifiedImageError:
-        raise InputError(f"{path}: not a picture that Pillow can read") from None
+        raise InputError(f"{about}: not a picture that Pillow can read") from None
     except OSError as error:
         why = error.strerror or error
-        raise InputError(f"{path}: the picture cannot be read: {why}") from None
+        raise InputError(f"{about}: the picture cannot be read: {why}") from None
     except (SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path}: the picture cannot be read: {error}") from None
+        raise InputError(f"{about}: the picture cannot be read: {error}") from None
+
+
+def upright(picture: Image.Image) -> Image.Image:
+    """A picture as `open_picture` gives it."""
+    turned = ImageOps.exif_transpose(picture)
+    if turned.mode.startswith("I"):
+        grey = np.asarray(turned).astype(np.float64) / 257.0
+        turned = Image.fromarray(np.clip(np.rint(grey), 0, 255).astype(np.uint8))
+    has_alpha = "A" in turned.mode or "transparency" in turned.info
+    return turned.convert("RGBA" if has_alpha else "RGB")
 
 
 def fit_picture(picture: Image.Image, height: int, width: int, fit: Fit) -> Image.Image:
     """Bring a picture to ``height`` x ``width`` by bilinear resampling with antialiasing.
 
     ``crop`` keeps the proportions: the picture is scaled until it covers the target enlarged by
-    256/224, then its centre is cut out. ``stretch`` resizes both sides, so that all is seen.
+    256/224, then its centre is cut out. ``stretch`` resizes both sides, so that all is seen. A
+    picture of that size already stays as it is.
     """
+    if picture.size == (width, height):
+        return picture
     if fit == "stretch":
         return picture.resize((width, height), Image.Resampling.BILINEAR)
     cover = max(
@@ -179,25 +193,27 @@ def pixels_to_input(
 
 
 def load_input(
-    path: Path,
+    source: Path | Image.Image,
     type: TensorType,
     normalization: Normalization | None = None,
     fit: Fit = "crop",
 ) -> Array:
-    """Read the picture at ``path`` as the network input ``type``, [1,H,W,C] or [1,C,H,W].
+    """A picture, or the one in a file, as the network input ``type``, [1,H,W,C] or [1,C,H,W].
 
     Raises:
         InputError: the file is absent or no picture, or the input can hold none.
     """
     axis = channel_axis(type)
     if axis is None:
+        about = source if isinstance(source, Path) else "a picture"
         raise InputError(
-            f"{path}: the model's input is {type}, not a picture [1, height, width, channels] or "
+            f"{about}: the model's input is {type}, not a picture [1, height, width, channels] or "
             "[1, channels, height, width]; give the input as .npy"
         )
     channels = type.shape[axis]
     height, width = type.shape[1:3] if axis == 3 else type.shape[2:]
-    picture = with_channels(open_picture(path), channels)
+    opened = open_picture(source) if isinstance(source, Path) else source
+    picture = with_channels(opened, channels)
     pixels = np.asarray(fit_picture(picture, height, width, fit))
     array = pixels_to_input(pixels.reshape(height, width, channels), type, normalization)
     return array if axis == 3 else np.ascontiguousarray(array.transpose(0, 3, 1, 2))
@@ -249,6 +265,13 @@ def _load_input(
 ) -> Array:
     if file.suffix == ".npy":
         return _fitting(load_arrays(file), value, file)
+    check_file(file)
+    normalization = normalization_of(graph, value, pixels)
+    return load_input(file, value.type, normalization, fit_of(graph, fit))
+
+
+def check_file(file: Path) -> None:
+    """Refuse what is no file, or by its name no picture."""
     if file.is_dir():
         raise InputError(f"{file}: a folder; give its files one by one, or as {file}/*")
     if not file.exists():
@@ -256,8 +279,6 @@ def _load_input(
     if not is_picture(file):
         known = ", ".join(sorted(SUFFIXES))
         raise InputError(f"{file}: an input is .npy, .npz or a picture ({known})")
-    normalization = normalization_of(graph, value, pixels)
-    return load_input(file, value.type, normalization, _fit(graph, fit))
 
 
 def normalization_of(
@@ -291,7 +312,8 @@ def _fitting(array: Any, value: Value, file: Path) -> Array:
     return array
 
 
-def _fit(graph: Graph, fit: str | None) -> Fit:
+def fit_of(graph: Graph, fit: str | None = None) -> Fit:
+    """How pictures are fitted to ``graph``, unless ``fit`` says it: cropped for classifiers."""
     if fit is not None:
         return cast(Fit, fit)
     shape = graph.outputs[0].type.shape

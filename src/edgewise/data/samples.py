@@ -11,16 +11,21 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+from PIL import Image
 
 from ..errors import InputError
 from ..graph import Array, Graph, Value
 from . import images
 from .arrays import Stored, converted, of_memory, samples_in, stored_arrays
+from .encoded import read_encoded, split_of
 
 KEPT = 64
 """How many samples of a source that can be read only once are kept, unless a limit is given."""
 
 ARRAYS = (".npy", ".npz")
+
+LABELS = ("labels", "classes")
+"""Arrays of a .npz that are no inputs: a label of each sample, and the names of the classes."""
 
 Named: TypeAlias = "tuple[str, tuple[Any, ...]]"
 """What errors call a sample, and its arrays, in the order of the network's inputs."""
@@ -33,9 +38,11 @@ class Pictures(NamedTuple):
     fit: str | None = None
     pixels: tuple[float, float] | None = None
 
-    def load(self, file: Path) -> Array:
-        (array,) = images.load_inputs(self.graph, [file], self.fit, self.pixels)
-        return array
+    def load(self, source: Path | Image.Image, value: Value) -> Array:
+        """A picture, or the one in a file, as an input."""
+        normalization = images.normalization_of(self.graph, value, self.pixels)
+        fit = images.fit_of(self.graph, self.fit)
+        return images.load_input(source, value.type, normalization, fit)
 
     def of_pixels(self, array: Array, value: Value) -> Array | None:
         """The input that pixels in its own layout become; None where they are no pixels."""
@@ -46,6 +53,13 @@ class Pictures(NamedTuple):
         last = np.moveaxis(array[0], axis - 1, -1)
         made = images.pixels_to_input(last, value.type, normalization)
         return np.ascontiguousarray(np.moveaxis(made, -1, axis))
+
+
+def spread(count: int, limit: int | None) -> Sequence[int]:
+    """Which of ``count`` samples are taken: ``limit`` of them, at even distances."""
+    if limit is None or limit >= count:
+        return range(count)
+    return [i * count // limit for i in range(limit)]
 
 
 class Samples:
@@ -86,10 +100,11 @@ class Samples:
         - An array, as in a .npy: one sample, or several along a further first dimension, or along
           the first one of the input (in multiples of its size).
         - Arrays by input name, as in a .npz: likewise, as many of each. For a network of one input
-          a .npz of one array may call it anything.
+          a .npz of one array besides labels may call it anything. One of encoded pictures holds
+          their bytes, ``train_jpeg``, and ``train_offsets`` [N + 1]; or those of another split.
         - Any iterable, or function that returns one, of samples: an array, a tuple of arrays, or
-          arrays by input name. Of an iterator, which can be read only once, the first 64 are kept,
-          or ``limit``.
+          arrays by input name; a picture of Pillow's, or the bytes of a file of one. Of an
+          iterator, which can be read only once, the first 64 are kept, or ``limit``.
 
         Pictures become inputs as docs/command-line.md tells; uint8 arrays for a picture input of
         another element type are pixels. Real numbers are rounded to the input's precision, or
@@ -116,14 +131,13 @@ class Samples:
         total = starts.pop()
         if not total:
             raise InputError("samples: there are none")
-        count = total if limit is None else min(limit, total)
 
         def read() -> Iterator[Named]:
-            chosen = (i * total // count for i in range(count))
+            chosen = spread(total, limit)
             for at, indices in itertools.groupby(chosen, lambda i: bisect_right(starts, i) - 1):
                 yield from groups[at].read(i - starts[at] for i in indices)
 
-        return cls(pictures, read, count)
+        return cls(pictures, read, len(spread(total, limit)))
 
     def __len__(self) -> int:
         if self.count is None:
@@ -154,6 +168,12 @@ class Samples:
     def _checked(self, where: str, given: Any, value: Value) -> Array:
         """One input of a sample, as the network takes it."""
         type = value.type
+        if isinstance(given, bytes):
+            given = images.open_picture(given, where)
+        if isinstance(given, Image.Image):
+            given = images.upright(given)
+        if isinstance(given, Path | Image.Image):
+            given = self._pictures.load(given, value)
         array = np.asarray(given)
         shape = type.shape
         if samples_in(array.shape, shape) != 1:
@@ -186,7 +206,7 @@ def _groups(source: Any, pictures: Pictures, limit: int | None) -> list[_Group] 
     graph = pictures.graph
     if isinstance(source, str | os.PathLike):
         path = Path(source)
-        files = _files_of(path) if path.is_dir() else [str(path)]
+        files = files_of(path) if path.is_dir() else [str(path)]
         return list(_of_files(files, pictures))
     if isinstance(source, np.ndarray):
         source = {graph.inputs[0].name: source}
@@ -246,7 +266,7 @@ def _named(index: int, item: Any, graph: Graph) -> Named:
     return where, arrays
 
 
-def _files_of(folder: Path) -> list[str]:
+def files_of(folder: Path) -> list[str]:
     """The pictures and arrays of a folder and its folders, by name."""
     found = []
     for parent, folders, names in os.walk(folder):
@@ -267,21 +287,38 @@ def _of_files(files: Sequence[str], pictures: Pictures) -> Iterator[_Group]:
     for is_array, group in itertools.groupby(files, lambda f: f.lower().endswith(ARRAYS)):
         names = list(group)
         if is_array:
-            yield from (_of_arrays(f, stored_arrays(Path(f)), pictures.graph) for f in names)
+            yield from (_of_array_file(name, pictures.graph) for name in names)
         else:
             yield _of_pictures(names, pictures)
 
 
-def _of_pictures(files: Sequence[str], pictures: Pictures) -> _Group:
-    inputs = [value.name for value in pictures.graph.inputs]
-    if len(inputs) > 1:
-        names = ", ".join(inputs)
-        raise InputError(
-            f"{files[0]}: one input; a .npz holds those of a network of several: {names}"
-        )
+def _of_array_file(file: str, graph: Graph) -> _Group:
+    arrays = stored_arrays(Path(file))
+    split = split_of(arrays)
+    if split is None:
+        return _of_arrays(file, arrays, graph)
+    _check_one_input(file, graph)
+    pictures = read_encoded(Path(file), arrays, split)
 
     def read(indices: Iterable[int]) -> Iterator[Named]:
-        return ((files[index], (pictures.load(Path(files[index])),)) for index in indices)
+        return ((f"{file}, picture {index}", (pictures[index],)) for index in indices)
+
+    return _Group(len(pictures), read)
+
+
+def _check_one_input(file: str, graph: Graph) -> None:
+    if len(graph.inputs) > 1:
+        names = ", ".join(value.name for value in graph.inputs)
+        raise InputError(f"{file}: one input; a .npz holds those of a network of several: {names}")
+
+
+def _of_pictures(files: Sequence[str], pictures: Pictures) -> _Group:
+    _check_one_input(files[0], pictures.graph)
+    for file in files:
+        images.check_file(Path(file))
+
+    def read(indices: Iterable[int]) -> Iterator[Named]:
+        return ((files[index], (Path(files[index]),)) for index in indices)
 
     return _Group(len(files), read)
 
@@ -291,8 +328,9 @@ def _of_arrays(where: str, arrays: Mapping[str, Stored], graph: Graph) -> _Group
     inputs = graph.inputs
     prefix = f"{where}: " if where else ""
     found = dict(arrays)
-    if len(inputs) == 1 and len(found) == 1:
-        found = {inputs[0].name: next(iter(found.values()))}
+    unlabelled = [array for name, array in arrays.items() if name not in LABELS]
+    if len(inputs) == len(unlabelled) == 1:
+        found = {inputs[0].name: unlabelled[0]}
     counts: dict[str, int] = {}
     for value in inputs:
         if value.name not in found:

@@ -1,0 +1,236 @@
+"""`Dataset`: samples, and what a network should say of each."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ..errors import InputError
+from ..graph import Array, Graph
+from . import images
+from .arrays import Stored, stored_arrays, whole
+from .encoded import read_encoded, split_of
+from .metrics import Target
+from .samples import LABELS, Samples, files_of, spread
+
+FILE_COLUMNS = ("file", "filename", "path", "image")
+CLASS_COLUMNS = ("class_index", "label", "class", "class_id")
+"""Columns of a labels.csv: the first of these that it has."""
+
+PAIRED = ("images", "labels")
+"""Folders of pictures and of their label maps, by the same names."""
+
+SPLITS = ("test_", "validation_", "val_", "train_", "")
+"""Which encoded pictures of a .npz are taken: the first of these that have labels."""
+
+Labels = Callable[[Iterable[int]], Iterator[Any]]
+"""Gives the labels of ascending indices."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Samples with their labels.
+
+    Attributes:
+        path: where it was read from.
+        source: the samples, as `Samples.of` takes them.
+        target: what the labels are; None where there are none.
+        count: how many labels there are.
+        labels: those of ascending indices: a class, or a map of classes [H, W].
+        classes: names of classes, by class, where they are known.
+    """
+
+    path: Path
+    source: Any
+    target: Target | None = None
+    count: int = 0
+    labels: Labels = lambda indices: iter(())
+    classes: Mapping[int, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, path: Path, names: Mapping[int, str] | None = None) -> Dataset:
+        """The dataset at ``path``, which is one of these.
+
+        - A .csv file, or a folder with a labels.csv: a row a picture, with a column ``file``
+          (relative to the .csv) and one ``class_index``, a number; ``name`` is the class's.
+        - A folder of the folders ``images`` and ``labels``: pictures, and under the same names
+          maps of classes: .png, grey or with a palette; 255 belongs to no class.
+        - A folder of folders, one a class, of pictures: classes are the folders' names where those
+          are numbers, else found by name in ``names``, else numbered in order.
+        - A .npz of inputs, and ``labels``: classes [N], or maps of them [N, H, W]; ``classes`` are
+          names. Or of encoded pictures: ``test_jpeg`` (the bytes of all), ``test_offsets``
+          [N + 1], ``test_labels``; or of another split.
+        - Anything else that `Samples.of` takes: without labels.
+
+        Raises:
+            InputError: there is no such file, or labels are missing, too many, or no classes.
+        """
+        if not path.exists():
+            raise InputError(f"{path}: no such file or folder")
+        if path.suffix.lower() == ".csv":
+            return _of_csv(path)
+        if path.suffix.lower() == ".npz":
+            return _of_npz(path)
+        if not path.is_dir():
+            return cls(path, str(path))
+        if (path / "labels.csv").is_file():
+            return _of_csv(path / "labels.csv")
+        folders = sorted(p.name for p in path.iterdir() if p.is_dir() and p.name[0] != ".")
+        if folders == sorted(PAIRED):
+            return _of_pairs(path)
+        if folders and not any(images.is_picture(p) for p in path.iterdir()):
+            return _of_folders(path, folders, names or {})
+        return cls(path, str(path))
+
+    def samples(
+        self,
+        graph: Graph,
+        *,
+        limit: int | None = None,
+        fit: str | None = None,
+        pixels: tuple[float, float] | None = None,
+    ) -> Samples:
+        """The samples as inputs of ``graph``; the options are those of `Samples.of`.
+
+        Raises:
+            InputError: as `Samples.of`; or there are not as many samples as labels.
+        """
+        found = Samples.of(self.source, graph, fit=fit, pixels=pixels)
+        if self.target is not None and found.count != self.count:
+            raise InputError(f"{self.path}: {found.count} samples and {self.count} labels")
+        if limit is None:
+            return found
+        return Samples.of(self.source, graph, limit=limit, fit=fit, pixels=pixels)
+
+    def chosen(self, limit: int | None = None) -> Iterator[Any]:
+        """The labels of the samples that such a limit leaves."""
+        return self.labels(spread(self.count, limit))
+
+
+def _of_csv(path: Path) -> Dataset:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: labels cannot be read: {error}") from None
+    rows = csv.DictReader(lines)
+    file = _column(path, rows.fieldnames, FILE_COLUMNS)
+    number = _column(path, rows.fieldnames, CLASS_COLUMNS)
+    files, labels, classes = [], [], {}
+    for row in rows:
+        text = row[number]
+        if not row[file] or text is None or not text.strip().isdecimal():
+            raise InputError(
+                f"{path}: line {rows.line_num}: a file and the number of its class are needed"
+            )
+        files.append(str(path.parent / row[file]))
+        labels.append(int(text))
+        if row.get("name"):
+            classes[labels[-1]] = row["name"].replace("_", " ")
+    if not files:
+        raise InputError(f"{path}: names no files")
+    return _classified(path, files, np.array(labels), classes)
+
+
+def _column(path: Path, found: Iterable[str] | None, known: Sequence[str]) -> str:
+    names = [name for name in known if name in (found or ())]
+    if not names:
+        raise InputError(f"{path}: no column {' or '.join(known)}")
+    return names[0]
+
+
+def _of_folders(path: Path, folders: Sequence[str], names: Mapping[int, str]) -> Dataset:
+    by_name = {_plain(name): index for index, name in names.items()}
+    if all(name.isdecimal() for name in folders):
+        numbers = {name: int(name) for name in folders}
+    elif all(_plain(name) in by_name for name in folders):
+        numbers = {name: by_name[_plain(name)] for name in folders}
+    else:
+        numbers = {name: index for index, name in enumerate(folders)}
+    found = {name: files_of(path / name) for name in folders}
+    files = [file for name in folders for file in found[name]]
+    labels = np.repeat([numbers[name] for name in folders], [len(found[name]) for name in folders])
+    return _classified(path, files, labels, {index: name for name, index in numbers.items()})
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", " ").strip().lower()
+
+
+def _of_pairs(path: Path) -> Dataset:
+    pictures, maps = (
+        {Path(file).relative_to(path / name).with_suffix(""): Path(file) for file in files}
+        for name in PAIRED
+        for files in [files_of(path / name)]
+    )
+    for one, other, name in ((pictures, maps, PAIRED[1]), (maps, pictures, PAIRED[0])):
+        missing = [str(file) for stem, file in one.items() if stem not in other]
+        if missing:
+            raise InputError(f"{missing[0]}: nothing of its name in {path / name}")
+    files = [maps[stem] for stem in pictures]
+
+    def labels(indices: Iterable[int]) -> Iterator[Any]:
+        return (_label_map(files[index]) for index in indices)
+
+    return Dataset(path, list(map(str, pictures.values())), Target.MAP, len(files), labels)
+
+
+def _label_map(file: Path) -> Array:
+    """The classes [H, W] that a picture's grey levels, or numbers of its palette, are."""
+    try:
+        with Image.open(file) as opened:
+            if opened.mode not in ("1", "L", "P", "I", "I;16"):
+                raise InputError(f"{file}: {opened.mode}; a label map is grey or has a palette")
+            return np.asarray(opened).astype(np.int64)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InputError(f"{file}: the label map cannot be read: {error}") from None
+
+
+def _of_npz(path: Path) -> Dataset:
+    stored = stored_arrays(path)
+    split = split_of(stored, [s for s in SPLITS if f"{s}labels" in stored])
+    if split is not None:
+        return _of_encoded(path, stored, split)
+    if LABELS[0] not in stored:
+        return Dataset(path, str(path))
+    labels = stored[LABELS[0]]
+    if labels.dtype.kind not in "iub" or len(labels.shape) not in (1, 3):
+        raise InputError(
+            f"{path}: labels {labels.dtype}{list(labels.shape)}; they are classes [N], or maps of "
+            "them [N, height, width]"
+        )
+    if len(labels.shape) == 1:
+        return _classified(path, str(path), whole(labels), _names(stored))
+    return Dataset(path, str(path), Target.MAP, labels.shape[0], _pieces(labels))
+
+
+def _pieces(stored: Stored) -> Labels:
+    return lambda indices: stored.pieces(stored.shape[1:], indices)
+
+
+def _of_encoded(path: Path, arrays: Mapping[str, Stored], split: str) -> Dataset:
+    pictures, labels = read_encoded(path, arrays, split), whole(arrays[f"{split}labels"])
+    if labels.dtype.kind not in "iub" or labels.shape != (len(pictures),):
+        raise InputError(f"{path}: {split}labels must be one class a picture")
+    return _classified(path, pictures, labels, _names(arrays))
+
+
+def _names(arrays: Mapping[str, Stored]) -> dict[int, str]:
+    if LABELS[1] not in arrays:
+        return {}
+    return dict(enumerate(map(str, whole(arrays[LABELS[1]]).ravel())))
+
+
+def _classified(path: Path, source: Any, labels: Array, classes: Mapping[int, str]) -> Dataset:
+    if (labels < 0).any():
+        raise InputError(f"{path}: label {labels.min()}; classes are numbered from 0")
+
+    def read(indices: Iterable[int]) -> Iterator[Any]:
+        return (int(labels[index]) for index in indices)
+
+    return Dataset(path, source, Target.CLASS, len(labels), read, classes)
