@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edgewise.data.arrays import dequantize
 from edgewise.dtype import DType, QParams
 from edgewise.errors import InputError
 from edgewise.graph import TensorType
@@ -17,7 +18,6 @@ from edgewise.tools.results import (
     ClassMap,
     Numbers,
     Scored,
-    dequantize,
     fit_labels,
     interpret,
     read_labels,

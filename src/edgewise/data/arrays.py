@@ -113,6 +113,23 @@ def converted(array: Array, type: TensorType) -> Array | None:
     return None
 
 
+def dequantize(array: Array, type: TensorType) -> Array:
+    """The real values (float64) of an array of ``type``; plain numbers where not quantized.
+
+    Of complex numbers, their magnitudes.
+    """
+    if array.dtype.kind == "c":
+        return np.abs(array).astype(np.float64)
+    if type.quant is None:
+        return array.astype(np.float64)
+    scale, zero_point = np.array(type.quant.scale), np.array(type.quant.zero_point)
+    if type.quant.axis is not None:
+        spread = [1] * array.ndim
+        spread[type.quant.axis] = -1
+        scale, zero_point = scale.reshape(spread), zero_point.reshape(spread)
+    return np.asarray((array.astype(np.float64) - zero_point) * scale)
+
+
 def _stored(file: Path, opened: Callable[[], IO[bytes]]) -> Stored:
     """The array that ``opened`` begins; those in Fortran's order are loaded whole."""
     with opened() as stream:

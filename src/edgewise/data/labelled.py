@@ -44,6 +44,7 @@ class Dataset:
         count: how many labels there are.
         labels: those of ascending indices: a class, or a map of classes [H, W].
         classes: names of classes, by class, where they are known.
+        highest: the greatest class that is a label.
     """
 
     path: Path
@@ -52,6 +53,7 @@ class Dataset:
     count: int = 0
     labels: Labels = lambda indices: iter(())
     classes: Mapping[int, str] = field(default_factory=dict)
+    highest: int = 0
 
     @classmethod
     def of(cls, path: Path, names: Mapping[int, str] | None = None) -> Dataset:
@@ -227,10 +229,12 @@ def _names(arrays: Mapping[str, Stored]) -> dict[int, str]:
 
 
 def _classified(path: Path, source: Any, labels: Array, classes: Mapping[int, str]) -> Dataset:
-    if (labels < 0).any():
+    if not labels.size:
+        raise InputError(f"{path}: there are no labels")
+    if labels.min() < 0:
         raise InputError(f"{path}: label {labels.min()}; classes are numbered from 0")
 
     def read(indices: Iterable[int]) -> Iterator[Any]:
         return (int(labels[index]) for index in indices)
 
-    return Dataset(path, source, Target.CLASS, len(labels), read, classes)
+    return Dataset(path, source, Target.CLASS, len(labels), read, classes, int(labels.max()))

@@ -48,6 +48,11 @@ class Metric:
     higher_is_better: bool = True
     proportion: bool = False
 
+    @property
+    def points(self) -> float:
+        """By what a figure is multiplied to be in ``unit``."""
+        return 100.0 if self.unit == "%" else 1.0
+
 
 def class_scores(outputs: Sequence[Array]) -> Array:
     """The scores of classes [C] that the first output is.
