@@ -13,6 +13,7 @@ from edgewise.ops import Conv2D, Op
 Q = QParams.per_tensor
 SAME = QParams.per_tensor(0.05, 3)
 WEIGHTS = Q(0.02, 0)
+TYPES = (DType.UINT8, DType.INT8, DType.INT16, DType.BOOL)
 BORDER = ((0, 0), (1, 1), (1, 1), (0, 0))
 
 
@@ -42,6 +43,8 @@ class Net:
     def random(self, t: TensorType) -> Array:
         if t.dtype.is_float:
             return self.rng.normal(0, 3, t.shape).astype(t.dtype.numpy)
+        if t.dtype is DType.BOOL:
+            return self.rng.integers(0, 2, t.shape).astype(np.bool_)
         low, high = (-500, 500) if t.dtype is DType.INT32 else t.dtype.range
         return self.rng.integers(low, high + 1, t.shape).astype(t.dtype.numpy)
 
@@ -67,7 +70,7 @@ class Net:
         outputs = tuple(
             Value(
                 self.name(name),
-                TensorType(t.shape, t.dtype, quant if t.dtype.itemsize == 1 else None),
+                TensorType(t.shape, t.dtype, quant if t.dtype in TYPES else None),
             )
             for t in types
         )

@@ -12,6 +12,7 @@ from small_graphs import Net, Q, evaluate
 from edgewise.dtype import DType, QParams
 from edgewise.graph import Array, Graph, Value, verify
 from edgewise.ops import (
+    Abs,
     Add,
     AveragePool2D,
     BatchMatMul,
@@ -19,7 +20,9 @@ from edgewise.ops import (
     Conv2D,
     DepthwiseConv2D,
     Dequantize,
+    Div,
     Elu,
+    Exp,
     FullyConnected,
     Gather,
     Gelu,
@@ -31,16 +34,24 @@ from edgewise.ops import (
     Mean,
     Minimum,
     Mul,
+    Neg,
     Op,
+    Pack,
     Pad,
+    PRelu,
     Quantize,
+    ReduceMax,
     Relu,
     Relu6,
     Reshape,
     ResizeBilinear,
+    Select,
     Softmax,
     Split,
+    Square,
+    SquaredDifference,
     Sub,
+    Sum,
     Tanh,
     Transpose,
     TransposeConv,
@@ -53,10 +64,20 @@ INTEGERS = (DType.INT8, DType.UINT8)
 
 
 class Qdq(Net):
-    """A net whose graphs say that QUANTIZE and DEQUANTIZE go with the operators between them."""
+    """A net whose graphs say that QUANTIZE and DEQUANTIZE go with the operators between them.
+
+    Activations are int8, or int16 where it is ``wide``.
+    """
+
+    def __init__(self, seed: int = 0, wide: bool = False) -> None:
+        super().__init__(seed)
+        self.dtype = DType.INT16 if wide else DType.INT8
 
     def real(self, *shape: int, quant: QParams = OUT, name: str = "x") -> Value:
-        return self(Dequantize(), self.input(*shape, name=name, quant=quant), quant=None)
+        if self.dtype is DType.INT16:
+            quant = Q(quant.scale[0] / 256, 0)
+        x = self.input(*shape, name=name, dtype=self.dtype, quant=quant)
+        return self(Dequantize(), x, quant=None)
 
     def weights(self, *shape: int, quant: QParams = CHANNELS) -> Value:
         return self(Dequantize(), self.constant(*shape, quant=quant), quant=None)
@@ -64,8 +85,8 @@ class Qdq(Net):
     def floats(self, *shape: int, data: Array | None = None) -> Value:
         return self.constant(*shape, dtype=DType.FLOAT32, quant=None, data=data)
 
-    def quantized(self, x: Value, quant: QParams = OUT, dtype: DType = DType.INT8) -> Value:
-        return self(Quantize(dtype), x, quant=quant)
+    def quantized(self, x: Value, quant: QParams = OUT, dtype: DType | None = None) -> Value:
+        return self(Quantize(dtype or self.dtype), x, quant=quant)
 
     def graph(self, *outputs: Value) -> Graph:
         return replace(super().graph(*outputs), metadata={"quantization": "qdq"})
@@ -119,6 +140,21 @@ def test_products(name: str) -> None:
     assert [v.type.dtype for v in bias] == [DType.INT32] * len(bias)
 
 
+@pytest.mark.parametrize("name", products())
+@pytest.mark.parametrize("scale", [0.01, 0.001])
+def test_products_of_16_bits(name: str, scale: float) -> None:
+    """One has no bias of its own; sums of int16 need 64 bits."""
+    net = Qdq(3, wide=True)
+    y = net.quantized(products()[name](net), Q(scale, 0))
+    graph = net.graph(y)
+    assert fused(graph) == [name]
+    x, w, *bias = fuse_qdq(graph).nodes[0].inputs
+    assert x is graph.inputs[0]
+    assert w.type.dtype is DType.INT8
+    assert [v.type.dtype for v in bias] == [DType.INT64] * len(bias)
+    assert bias or name == "BATCH_MATMUL"
+
+
 ALIKE: dict[str, tuple[Op, tuple[tuple[int, ...], ...]]] = {
     "ADD": (Add(), ((1, 4, 4, 3), (1, 4, 4, 3))),
     "SUB": (Sub(), ((1, 4, 4, 3), (3,))),
@@ -128,6 +164,10 @@ ALIKE: dict[str, tuple[Op, tuple[tuple[int, ...], ...]]] = {
     "MEAN[axes=(1, 2), keep_dims=True]": (Mean((1, 2), True), ((1, 5, 5, 3),)),
     "CONCATENATION[axis=1]": (Concatenation(1), ((2, 3), (2, 4))),
     "BATCH_MATMUL": (BatchMatMul(), ((2, 3, 5), (2, 5, 4))),
+    "DIV": (Div(), ((1, 4, 4, 3), (1, 4, 4, 3))),
+    "PRELU": (PRelu(), ((1, 4, 4, 3), (1, 1, 3))),
+    "SQUARED_DIFFERENCE": (SquaredDifference(), ((1, 4, 4, 3), (1, 4, 4, 3))),
+    "SUM[axes=(1, 2), keep_dims=True]": (Sum((1, 2), True), ((1, 5, 5, 3),)),
 }
 
 
@@ -143,14 +183,82 @@ def test_arithmetic_of_any_scales(name: str, scale: float) -> None:
     assert fused(net.graph(net.quantized(net(op, *operands), Q(scale, 5)))) == [name]
 
 
+RATHER_FLOAT = ("CONCAT", "DIV", "MEAN", "PRELU", "SQUARED_DIFFERENCE", "SUM")
+
+
+@pytest.mark.parametrize("name", ALIKE)
+@pytest.mark.parametrize("scale", [0.0003, 0.02, 2**-7])
+def test_arithmetic_of_16_bits(name: str, scale: float) -> None:
+    op, shapes = ALIKE[name]
+    net = Qdq(wide=True)
+    operands = [
+        net.real(*shape, quant=Q(0.5 / (i + 1), 0), name=f"x{i}") for i, shape in enumerate(shapes)
+    ]
+    given = [*["DEQUANTIZE"] * len(shapes), name, "QUANTIZE[dtype=INT16]"]
+    found = fused(net.graph(net.quantized(net(op, *operands), Q(scale, 0))))
+    if name in ("ADD", "SUB"):
+        assert found == [f"{name}[pot_scale_int16=False]"]
+    else:
+        assert found == (given if name.startswith(RATHER_FLOAT) else [name])
+
+
 def test_softmax() -> None:
     net = Qdq()
     y = net.quantized(net(Softmax(), net.real(3, 20)), Q(1 / 256, -128))
     assert fused(net.graph(y)) == ["SOFTMAX"]
 
 
+def test_softmax_of_16_bits_stays_float() -> None:
+    net = Qdq(wide=True)
+    y = net.quantized(net(Softmax(), net.real(3, 20)), Q(2.0**-15, 0))
+    assert fused(net.graph(y))[1] == "SOFTMAX"
+
+
+@pytest.mark.parametrize("name", ["PACK[axis=1]", "SELECT", "REDUCE_MAX[axes=(1,)]"])
+@pytest.mark.parametrize("same", [True, False])
+@pytest.mark.parametrize("wide", [True, False])
+def test_choices_among_elements_of_one_quantization(name: str, same: bool, wide: bool) -> None:
+    net = Qdq(wide=wide)
+    quant = Q(0.09, 0)
+    a, b = (net.real(3, 5, quant=Q(0.09 * (256 if wide else 1), 0), name=v) for v in "ab")
+    if name == "SELECT":
+        condition = net.input(3, 5, dtype=DType.BOOL, quant=None, name="condition")
+        y = net(Select(), condition, a, b, quant=None)
+    else:
+        y = net(Pack(1), a, b) if name.startswith("PACK") else net(ReduceMax((1,)), a)
+    found = fused(net.graph(net.quantized(y, quant if same else Q(0.1, 0))))
+    assert (name in found and len(found) < 3) == (same or name.startswith("REDUCE"))
+
+
+def test_products_of_x_alone() -> None:
+    net = Qdq()
+    y = net.quantized(net(Neg(), net.real(3, 50)), Q(0.05, 9))
+    assert fused(net.graph(y)) == ["MUL"]
+    net = Qdq(wide=True)
+    y = net.quantized(net(Square(), net.real(3, 50)), Q(0.05, 0))
+    assert fused(net.graph(y)) == ["MUL"]
+
+
 @pytest.mark.parametrize(
-    "op", [Elu(), Gelu(), HardSwish(), LeakyRelu(0.1), Logistic(), Relu6(), Tanh()], ids=str
+    "op", [Elu(), Gelu(), LeakyRelu(0.1), Logistic(), Relu6(), Tanh(), Abs()], ids=str
+)
+@pytest.mark.parametrize("reach", [1.0, 7.0])
+def test_functions_of_16_bits(op: Op, reach: float) -> None:
+    net = Qdq(wide=True)
+    y = net(op, net.real(3000, quant=Q(reach / 128, 0)))
+    assert fused(net.graph(net.quantized(y, Q(2.0**-15 * max(1, reach), 0))), 4) == [str(op)]
+
+
+def test_a_function_that_16_bits_do_not_hold_stays() -> None:
+    net = Qdq(wide=True)
+    y = net(Exp(), net.real(3000, quant=Q(12 / 128, 0)))
+    assert fused(net.graph(net.quantized(y, Q(5.0, 0))), 0)[1] == "EXP"
+
+
+@pytest.mark.parametrize(
+    "op",
+    [Abs(), Elu(), Gelu(), HardSwish(), LeakyRelu(0.1), Logistic(), Relu6(), Tanh()],
+    ids=str,
 )
 @pytest.mark.parametrize("quant", [OUT, Q(0.01, 100)], ids=str)
 def test_functions(op: Op, quant: QParams) -> None:

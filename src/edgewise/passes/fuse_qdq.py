@@ -20,10 +20,13 @@ from ..ops import (
     Op,
     Pad,
     Quantize,
+    ReduceMax,
+    ReduceMin,
     Relu,
     Reshape,
     ResizeNearestNeighbor,
     Reverse,
+    SpaceToBatchNd,
     SpaceToDepth,
     Split,
     SplitV,
@@ -34,7 +37,7 @@ from ..ops import (
     Unpack,
 )
 from .fuse_activation import ACTIVATIONS, CLAMPING
-from .qdq_rules import INTEGER, is_eight_bit
+from .qdq_rules import FLOAT_RATHER, INTEGER, is_quantized
 from .rewrite import Sweep, fresh_name, fuse_origins, rewrite
 
 MOVES: tuple[type[Op], ...] = (
@@ -45,9 +48,12 @@ MOVES: tuple[type[Op], ...] = (
     MaxPool2D,
     MirrorPad,
     Pad,
+    ReduceMax,
+    ReduceMin,
     Reshape,
     ResizeNearestNeighbor,
     Reverse,
+    SpaceToBatchNd,
     SpaceToDepth,
     Split,
     SplitV,
@@ -95,7 +101,7 @@ def _move(node: Node, sweep: Sweep, names: set[str]) -> tuple[Value, ...] | None
     if before is None or not isinstance(before.op, Dequantize):
         return None
     x, op = before.inputs[0], node.op
-    if not is_eight_bit(x.type):
+    if not is_quantized(x.type):
         return None
     if isinstance(op, Pad):
         if op.value:
@@ -113,7 +119,7 @@ def _move(node: Node, sweep: Sweep, names: set[str]) -> tuple[Value, ...] | None
 
 def _fuse(node: Node, sweep: Sweep, names: set[str]) -> Node | None:
     (x,), (y,) = node.inputs, node.outputs
-    if not x.type.dtype.is_float or not is_eight_bit(y.type):
+    if not x.type.dtype.is_float or not is_quantized(y.type):
         return None
     way = _way(x, sweep, through_clamp=True) or _way(x, sweep, through_clamp=False)
     if way is None:
@@ -176,7 +182,7 @@ def _integer(
     The result has the dtype and quantization of ``y``.
     """
     rule = INTEGER.get(type(node.op))
-    if rule is None:
+    if rule is None or isinstance(node.op, FLOAT_RATHER[y.dtype.itemsize]):
         return None
     op: Op = node.op
     if clamp is not None:

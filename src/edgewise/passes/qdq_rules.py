@@ -7,7 +7,8 @@ whose result lies within a step of the floats'; it may raise GraphError instead.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
@@ -15,82 +16,127 @@ import numpy as np
 from ..dtype import DType, QParams
 from ..graph import Array, TensorType, Value
 from ..ops import (
+    Abs,
     Activation,
     Add,
+    ArgMax,
+    ArgMin,
     AveragePool2D,
     BatchMatMul,
     Concatenation,
     Conv2D,
     DepthwiseConv2D,
     Dequantize,
+    Div,
     Elu,
+    Equal,
+    Exp,
     FullyConnected,
     Gelu,
+    Greater,
+    GreaterEqual,
     HardSwish,
+    L2Normalization,
     LeakyRelu,
+    Less,
+    LessEqual,
+    Log,
     Logistic,
+    LogSoftmax,
     Maximum,
     Mean,
     Minimum,
     Mul,
+    Neg,
+    NotEqual,
     Op,
+    Pack,
+    PRelu,
     Quantize,
     Relu,
     Relu0To1,
     Relu6,
     ReluN1To1,
     ResizeBilinear,
+    Rsqrt,
+    Select,
     Softmax,
+    Sqrt,
+    Square,
+    SquaredDifference,
     Sub,
+    Sum,
     Tanh,
     TransposeConv,
     Unary,
     accumulator_bound,
-    requantization,
 )
+from ..ops.product import Product
 from ..ops.requant import INT32_MAX
+from ..ops.tables import raw_values
 
 Found: TypeAlias = "tuple[Op, tuple[Value, ...]] | None"
 Rule: TypeAlias = "Callable[[Op, Sequence[Value], TensorType], Found]"
 
 EIGHT_BIT = (DType.UINT8, DType.INT8)
+INTEGERS = (*EIGHT_BIT, DType.INT16)
+
+WIDE_SUMS = 2**47 - 1
+"""The greatest sum that the fixed-point multiplication of int64 takes."""
+
+STEPS = {1: 1, 2: 4}
+"""How many steps a function of 8 or 16 bits may lie from that of floats; those of 16 are
+interpolated."""
 
 
-def is_eight_bit(t: TensorType) -> bool:
-    """Whether a tensor is uint8 or int8, quantized per tensor."""
-    return t.dtype in EIGHT_BIT and t.quant is not None and t.quant.axis is None
+def is_quantized(t: TensorType) -> bool:
+    """Whether a tensor is uint8, int8, or int16 of zero point 0, quantized per tensor."""
+    if t.dtype not in INTEGERS or t.quant is None or t.quant.axis is not None:
+        return False
+    return t.dtype is not DType.INT16 or t.quant.zero_point == (0,)
 
 
 def product(op: Op, operands: Sequence[Value], out: TensorType) -> Found:
-    """Products: x of 8 bits, weights of 8 bits, one scale or one a channel, and a constant bias.
+    """Products: weights of 8 bits, one scale or one a channel, and a constant bias.
 
-    A bias of floats becomes whole steps of x.scale * w.scale. What it loses must be no more than
-    half a step of the output; and no sum may leave int32.
+    x is of 8 bits, or int16; only where it is may w be int16, computed ones of BATCH_MATMUL. A bias
+    of floats becomes whole steps of x.scale * w.scale, int64 where x is int16. What it loses must
+    be no more than half a step of the output; and no sum may leave int32, or 48 bits.
     """
+    assert isinstance(op, Product)
     x, w, *extra = operands
-    if not is_eight_bit(x.type) or w.type.dtype not in EIGHT_BIT or w.type.quant is None:
+    is_wide = x.type.dtype is DType.INT16
+    if not is_quantized(x.type) or w.type.dtype not in (*EIGHT_BIT, x.type.dtype):
         return None
-    requantization(x.type, w.type, out, _activation(op))
-    if not extra:
-        return op, (x, w)
-    assert x.type.quant is not None
-    assert out.quant is not None
-    (bias,) = extra
-    if bias.type.dtype.is_integer:
-        return op, (x, w, bias)
-    scale = x.type.quant.scale[0] * np.array(w.type.quant.scale, np.float64)
-    if bias.data is None or not bias.type.dtype.is_float:
+    if w.type.quant is None:
         return None
-    real = bias.data.astype(np.float64)
-    steps = np.rint(real / scale)
-    if not np.all(np.abs(steps * scale - real) <= out.quant.scale[0] / 2):
+    found = [x, w]
+    if extra or (is_wide and not op.wide_sums):
+        given = extra[0] if extra else _constant(np.zeros(out.shape[-1], np.float32), "zeros")
+        bias = _bias(op, x.type, w.type, given, out)
+        if bias is None:
+            return None
+        found.append(bias)
+    op.requantization([v.type for v in found], out)
+    return op, tuple(found)
+
+
+def _bias(op: Op, x: TensorType, w: TensorType, bias: Value, out: TensorType) -> Value | None:
+    """A constant bias as integers; one of integers is steps already."""
+    if bias.data is None or x.quant is None or w.quant is None or out.quant is None:
         return None
-    terms = op.macs([v.type for v in operands], [out]) // max(out.size, 1)
-    room = INT32_MAX - accumulator_bound(x.type, w.type, terms)
-    if not np.all(np.abs(steps) <= room):
+    steps = bias.data.astype(np.float64)
+    if bias.type.dtype.is_float:
+        real, scale = steps, x.quant.scale[0] * np.array(w.quant.scale, np.float64)
+        steps = np.rint(real / scale)
+        if not np.all(np.abs(steps * scale - real) <= out.quant.scale[0] / 2):
+            return None
+    is_wide = x.dtype is DType.INT16
+    dtype, greatest = (DType.INT64, WIDE_SUMS) if is_wide else (DType.INT32, INT32_MAX)
+    terms = op.macs([x, w, bias.type], [out]) // max(out.size, 1)
+    if not np.all(np.abs(steps) <= greatest - accumulator_bound(x, w, terms)):
         return None
-    whole = _constant(steps.astype(np.int32), bias.name)
-    return op, (x, w, whole)
+    return _constant(steps.astype(dtype.numpy), bias.name)
 
 
 def alike(op: Op, operands: Sequence[Value], out: TensorType) -> Found:
@@ -98,29 +144,61 @@ def alike(op: Op, operands: Sequence[Value], out: TensorType) -> Found:
     types = [v.type.dtype for v in operands if v.data is None]
     dtype = types[0] if types else out.dtype
     found = tuple(_as(v, dtype) for v in operands)
-    if dtype is not out.dtype or not all(is_eight_bit(v.type) for v in found):
+    if dtype is not out.dtype or not all(is_quantized(v.type) for v in found):
         return None
+    is_wide = dtype is DType.INT16
+    given = [v.type for v in found]
     match op:
+        case Add() | Sub() if is_wide:
+            op = replace(op, pot_scale_int16=False)
         case Add() | Sub():
-            op.fixed_point([v.type for v in found], [out])
+            op.fixed_point(given, [out])
         case Mul():
-            op.requant([v.type for v in found], [out])
-        case Mean():
-            op.affine([found[0].type], [out])
+            op.requant(given, [out])
+        case Mean() | Sum():
+            op.affine(given, [out])
+        case Softmax() if is_wide:
+            if out.quant != Q15:
+                return None
         case Softmax():
             op.factor(out)
+        case SquaredDifference() if is_wide:
+            return None
+        case Concatenation() if is_wide:
+            return of_one_quantization(op, found, out)
         case Concatenation():
-            for v in found:
-                op.table(v.type, out)
+            for t in given:
+                op.table(t, out)
     return op, found
 
 
+Q15 = QParams.per_tensor(2.0**-15, 0)
+"""What SOFTMAX of 16 bits gives."""
+
+
+def of_one_quantization(op: Op, operands: Sequence[Value], out: TensorType) -> Found:
+    """What chooses among elements of several tensors: all have the output's quantization.
+
+    SELECT's first operand is a condition.
+    """
+    chosen = operands[1:] if isinstance(op, Select) else operands
+    same = all((v.type.dtype, v.type.quant) == (out.dtype, out.quant) for v in chosen)
+    return (op, tuple(operands)) if same and is_quantized(out) else None
+
+
+def compared(op: Op, operands: Sequence[Value], out: TensorType) -> Found:
+    """Comparisons and ARG_MAX: from integers of one dtype to what is not quantized."""
+    found = tuple(_as(v, operands[0].type.dtype) for v in operands)
+    same = all(v.type.dtype is found[0].type.dtype and is_quantized(v.type) for v in found)
+    return (op, found) if same else None
+
+
 def function(op: Op, operands: Sequence[Value], out: TensorType) -> Found:
-    """Functions of one element, where all 256 results lie within a step of the floats'."""
+    """Functions of one element, where all results lie within ``STEPS`` of the floats'."""
     (x,) = operands
-    if not is_eight_bit(x.type) or x.type.dtype is not out.dtype or not isinstance(op, Unary):
+    if not is_quantized(x.type) or x.type.dtype is not out.dtype or not isinstance(op, Unary):
         return None
-    raw = np.arange(256, dtype=np.uint8).view(x.type.dtype.numpy)
+    raw = raw_values(x.type).astype(x.type.dtype.numpy)
     given = TensorType(raw.shape, x.type.dtype, x.type.quant)
     result = TensorType(raw.shape, out.dtype, out.quant)
     real = TensorType(raw.shape, DType.FLOAT32)
@@ -130,7 +208,19 @@ def function(op: Op, operands: Sequence[Value], out: TensorType) -> Found:
         (exact,) = Quantize(out.dtype).reference([exact], [real], [result])
         (whole,) = op.reference([raw], [given], [result])
     apart = np.abs(whole.astype(np.int32) - exact.astype(np.int32))
-    return (op, (x,)) if apart.max() <= 1 else None
+    return (op, (x,)) if apart.max() <= STEPS[out.dtype.itemsize] else None
+
+
+def square(op: Op, operands: Sequence[Value], out: TensorType) -> Found:
+    """SQUARE, which TensorFlow Lite has of floats alone, as the product of x and x."""
+    (x,) = operands
+    return alike(Mul(), (x, x), out)
+
+
+def negative(op: Op, operands: Sequence[Value], out: TensorType) -> Found:
+    """NEG as a product by -1: TensorFlow Lite's of integers negates raw values."""
+    (x,) = operands
+    return alike(Mul(), (x, _constant(np.array(-1, np.float32), "minus_one")), out)
 
 
 def mean_of_windows(op: Op, operands: Sequence[Value], out: TensorType) -> Found:
@@ -140,7 +230,7 @@ def mean_of_windows(op: Op, operands: Sequence[Value], out: TensorType) -> Found
     """
     (x,) = operands
     assert isinstance(op, AveragePool2D)
-    if not is_eight_bit(x.type) or x.type.dtype is not out.dtype:
+    if not is_quantized(x.type) or x.type.dtype is not out.dtype:
         return None
     if x.type.quant == out.quant:
         return op, (x,)
@@ -158,17 +248,13 @@ def between_pixels(op: Op, operands: Sequence[Value], out: TensorType) -> Found:
     """Interpolation gives values of the input's quantization, which the output must have."""
     (x,) = operands
     same = (x.type.dtype, x.type.quant) == (out.dtype, out.quant)
-    return (op, (x,)) if same and is_eight_bit(x.type) else None
+    return (op, (x,)) if same and is_quantized(x.type) else None
 
 
 def again(op: Op, operands: Sequence[Value], out: TensorType) -> Found:
     """QUANTIZE of what is dequantized: from integers to integers."""
     (x,) = operands
-    return (Quantize(out.dtype), (x,)) if is_eight_bit(x.type) else None
-
-
-def _activation(op: Op) -> Activation:
-    return getattr(op, "activation", Activation.NONE)
+    return (Quantize(out.dtype), (x,)) if is_quantized(x.type) else None
 
 
 def _as(value: Value, dtype: DType) -> Value:
@@ -180,15 +266,17 @@ def _as(value: Value, dtype: DType) -> Value:
         return _exactly(value, float(data.item()), dtype)
     if value.type.dtype not in EIGHT_BIT or quant is None or quant.axis is not None:
         return value
-    step = dtype.range[0] - value.type.dtype.range[0]
+    zero = quant.zero_point[0]
+    step = -zero if dtype is DType.INT16 else dtype.range[0] - value.type.dtype.range[0]
     moved = (data.astype(np.int16) + step).astype(dtype.numpy)
-    return _constant(moved, value.name, QParams(quant.scale, (quant.zero_point[0] + step,)))
+    return _constant(moved, value.name, QParams(quant.scale, (zero + step,)))
 
 
 def _exactly(value: Value, number: float, dtype: DType) -> Value:
-    """A constant of one element as one step from its zero point."""
-    zero = 0 if number > 0 else 1
-    data = np.full(value.type.shape, 1 - zero, dtype.numpy)
+    """A constant of one element as one step from its zero point, 0 where that can be."""
+    sign = 1 if number > 0 else -1
+    zero = 0 if dtype.range[0] < 0 else max(-sign, 0)
+    data = np.full(value.type.shape, zero + sign, dtype.numpy)
     return _constant(data, value.name, QParams.per_tensor(abs(number), zero))
 
 
@@ -200,10 +288,23 @@ def _constant(data: Array, name: str, quant: QParams | None = None) -> Value:
 INTEGER: dict[type[Op], Rule] = {
     **dict.fromkeys((BatchMatMul, Conv2D, DepthwiseConv2D, FullyConnected, TransposeConv), product),
     **dict.fromkeys((Add, Concatenation, Maximum, Mean, Minimum, Mul, Softmax, Sub), alike),
-    **dict.fromkeys((Elu, Gelu, HardSwish, LeakyRelu, Logistic, Tanh), function),
-    **dict.fromkeys((Relu, Relu0To1, Relu6, ReluN1To1), function),
+    **dict.fromkeys((Div, L2Normalization, LogSoftmax, PRelu, SquaredDifference, Sum), alike),
+    **dict.fromkeys((Abs, Elu, Exp, Gelu, HardSwish, LeakyRelu, Log, Logistic), function),
+    **dict.fromkeys((Relu, Relu0To1, Relu6, ReluN1To1, Rsqrt, Sqrt, Tanh), function),
+    **dict.fromkeys((ArgMax, ArgMin, Equal, Greater, GreaterEqual, Less), compared),
+    **dict.fromkeys((LessEqual, NotEqual), compared),
+    **dict.fromkeys((Pack, Select), of_one_quantization),
     AveragePool2D: mean_of_windows,
     Dequantize: again,
+    Neg: negative,
     ResizeBilinear: between_pixels,
+    Square: square,
 }
 """The rule of each operator."""
+
+FLOAT_RATHER: Mapping[int, tuple[type[Op], ...]] = {
+    1: (L2Normalization, LogSoftmax),
+    2: (Div, L2Normalization, LogSoftmax, Mean, PRelu, Softmax, Sum),
+}
+"""Operators, by bytes of an element, that compute with integers only where a caller asks for it:
+they have no kernel of integers. SOFTMAX of 16 bits lies many steps from the floats besides."""
