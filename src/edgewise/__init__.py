@@ -165,11 +165,15 @@ def quantize(
     *,
     recipe: Recipe | str | os.PathLike[str] | Mapping[str, Any] | None = None,
     samples: int | None = None,
+    max_drop: float | None = None,
+    max_latency: float | None = None,
+    score: Callable[[Graph], float] | None = None,
+    threads: int = 1,
     progress: Progress | None = None,
 ) -> Quantized:
     """Quantize a float network after training; see docs/quantization.md.
 
-    Equal networks, data and recipes give equal results.
+    Equal networks, data and recipes give equal results; a budget's depends on measured times too.
 
     Args:
         graph: of floats; what is stored as float16 is taken as float32.
@@ -180,6 +184,13 @@ def quantize(
             its default recipe, a .json file, or a mapping such as the file holds; "int8" if not
             given.
         samples: how many are taken of the calibration data; all if not given.
+        max_drop: points of ``score`` that may be lost, and
+        max_latency: seconds that a call may take on this machine. Where one is given, layers are
+            restored to a higher precision by measured error and measured time, and none stays in
+            one that is slower here than float32; ``search`` of the result tells of it.
+        score: points of a network, on labelled data; if not given, 100 less the noise of the worst
+            output in percent of its power.
+        threads: that networks are timed with.
         progress: called with what is done, how far it is, and of how much (0: not known).
 
     Returns:
@@ -189,9 +200,19 @@ def quantize(
         InputError: the network is quantized already, the recipe or the data are no good, or there
             are no data for a recipe that needs them.
     """
-    from .quantizer import quantize
+    from .quantizer import Budget, quantize
 
-    return quantize(graph, calibration, recipe=recipe, samples=samples, progress=progress)
+    is_limited = max_drop is not None or max_latency is not None
+    return quantize(
+        graph,
+        calibration,
+        recipe=recipe,
+        samples=samples,
+        budget=Budget(max_drop, max_latency) if is_limited else None,
+        score=score,
+        threads=threads,
+        progress=progress,
+    )
 
 
 def compile(

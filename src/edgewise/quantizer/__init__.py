@@ -11,8 +11,10 @@ from ..data import Samples
 from ..errors import InputError
 from ..graph import Graph
 from .convert import Converted, convert
+from .measure import Score, within
 from .precision import Precision, Range
 from .recipe import Recipe
+from .search import Budget, Found
 from .state import Progress, Scope, State, float_network, silent
 
 
@@ -25,12 +27,14 @@ class Quantized:
         recipe: what made it.
         state: the float network and the choices made for it.
         left: the layers that stayed in float against the recipe, by name, and why.
+        search: which precision each layer got within a budget, and why; None where there was none.
     """
 
     graph: Graph
     recipe: Recipe
     state: State
     left: Mapping[str, str]
+    search: Found | None = None
 
 
 def quantize(
@@ -39,15 +43,19 @@ def quantize(
     *,
     recipe: Recipe | Precision | str | os.PathLike[str] | Mapping[str, Any] | None = None,
     samples: int | None = None,
+    budget: Budget | None = None,
+    score: Score | None = None,
+    threads: int = 1,
     progress: Progress | None = None,
 ) -> Quantized:
     """Quantize a float network after training; see `edgewise.quantize`."""
     wanted = Recipe.of(recipe)
-    data = None
-    if calibration is not None:
-        is_samples = isinstance(calibration, Samples)
-        data = calibration if is_samples else Samples.of(calibration, graph, limit=samples)
-    elif wanted.steps:
+    data: Samples | None = None
+    if isinstance(calibration, Samples):
+        data = calibration
+    elif calibration is not None:
+        data = Samples.of(calibration, graph, limit=samples)
+    elif wanted.steps or budget is not None:
         raise InputError(
             f"{wanted.precision.value}: calibration data is needed: some dozens of inputs like "
             "those that the network will see"
@@ -55,12 +63,19 @@ def quantize(
     state = wanted.start(float_network(graph))
     for spec in wanted.steps:
         state = spec.function(state, data, progress or silent, scope=spec.scope, **spec.options)
+    search = None
+    if budget is not None:
+        assert data is not None
+        search = within(state, data, budget, score, threads, progress or silent)
+        state = state.with_precisions(search.choice)
     found = convert(state)
-    return Quantized(found.graph, wanted, state, found.left)
+    return Quantized(found.graph, wanted, state, found.left, search)
 
 
 __all__ = [
+    "Budget",
     "Converted",
+    "Found",
     "Precision",
     "Progress",
     "Quantized",

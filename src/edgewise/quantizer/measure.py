@@ -1,0 +1,213 @@
+"""Networks of other precisions, measured: their score, their noise, their time (for `search`)."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from ..data import Samples
+from ..data.arrays import converted
+from ..graph import Array, Graph, Node, TensorType, Value
+from ..ops import Dequantize, Quantize
+from ..runtime import Program, compile_graph
+from ..timing import calibrate, interleave, sample
+from .convert import convert
+from .precision import Precision
+from .search import FLOAT32, Budget, Choice, Found, search
+from .state import Progress, State, layer_name, silent
+
+if TYPE_CHECKING:
+    from ..profiling import Profile
+
+Score: TypeAlias = "Callable[[Graph], float]"
+"""Points of a network on the data that counts; more is better."""
+
+NOISE_SAMPLES = 16
+"""Calibration samples on which the noise of one layer is measured."""
+
+ROUNDS = 9
+"""In how many turns networks are timed."""
+
+KEPT = 5
+"""Programs that are kept; as many may be timed in turns."""
+
+LEAST = 1e-30
+"""The power that an output of zeros is taken to have."""
+
+
+class Measured:
+    """A `search.Measure`: networks of one state but for their precisions, on this machine.
+
+    Args:
+        score: of a network; if not given, `fidelity`.
+        threads: that networks are timed on.
+    """
+
+    def __init__(
+        self, state: State, samples: Samples, score: Score | None = None, threads: int = 1
+    ) -> None:
+        self.state, self.samples, self.threads = state, samples, threads
+        self._score = score or self.fidelity
+        self._first = next(iter(samples))
+        self._plain = compile_graph(state.graph, threads=threads)
+        self._programs: OrderedDict[frozenset[tuple[str, Precision]], Program] = OrderedDict()
+
+    def close(self) -> None:
+        for program in (self._plain, *self._programs.values()):
+            program.close()
+
+    def score(self, choice: Choice) -> float:
+        return self._score(self._program(choice).graph)
+
+    def fidelity(self, graph: Graph) -> float:
+        """100 less the noise of the worst output, in percent of its power: 99 are 20 dB."""
+        with _compiled(graph, self.threads) as program:
+            return 100.0 * (1.0 - self._noise(program, self.samples))
+
+    def noise(self, choice: Choice) -> float:
+        return self._noise(self._program(choice), islice(self.samples, NOISE_SAMPLES))
+
+    def seconds(self, *choices: Choice) -> list[float]:
+        return call_seconds([self._program(choice) for choice in choices], self._first)
+
+    def layer_seconds(self, choice: Choice) -> dict[str, float]:
+        state = replace(self.state, graph=_numbered(self.state.graph))
+        with _compiled(_converted(state, choice), self.threads) as program:
+            found = program.profile(*as_inputs(program.inputs, self._first))
+        return by_layer(found, self.state.graph)
+
+    def _program(self, choice: Choice) -> Program:
+        """A network's program; the last few are kept."""
+        key = frozenset(choice.items())
+        if key not in self._programs:
+            graph = _converted(self.state, choice)
+            self._programs[key] = compile_graph(graph, threads=self.threads)
+        self._programs.move_to_end(key)
+        while len(self._programs) > KEPT:
+            self._programs.popitem(last=False)[1].close()
+        return self._programs[key]
+
+    def _noise(self, program: Program, samples: Iterable[Sequence[Array]]) -> float:
+        """Power of the error of a program's worst output over that of the float network's."""
+        noise, power = np.zeros((2, len(program.outputs)))
+        for arrays in samples:
+            results = outputs_of(self._plain, arrays), outputs_of(program, arrays)
+            for i, (expected, found) in enumerate(zip(*results, strict=True)):
+                noise[i] += np.square(found - expected).sum()
+                power[i] += np.square(expected).sum()
+        return float((noise / np.maximum(power, LEAST)).max(initial=0.0))
+
+
+def within(
+    state: State,
+    samples: Samples,
+    budget: Budget,
+    score: Score | None = None,
+    threads: int = 1,
+    progress: Progress = silent,
+) -> Found:
+    """Choose the precisions of a state's layers by measuring them on this machine.
+
+    Layers that are to stay in float32, or have no operator of their precision, stay.
+    """
+    left = convert(state).left
+    asked = {
+        name: precision
+        for name, precision in state.precisions.items()
+        if precision is not FLOAT32 and name not in left
+    }
+    with contextlib.closing(Measured(state, samples, score, threads)) as measure:
+        return search(asked, measure, budget, progress)
+
+
+def call_seconds(programs: Sequence[Program], arrays: Sequence[Array]) -> list[float]:
+    """The median time of a call of each, timed in turns on the float network's inputs."""
+    samplers = {}
+    for i, program in enumerate(programs):
+        call = functools.partial(program, *as_inputs(program.inputs, arrays))
+        samplers[str(i)] = functools.partial(sample, call, calibrate(call))
+    found = interleave(samplers, ROUNDS)
+    return [float(np.median(found[name])) for name in samplers]
+
+
+def outputs_of(program: Program, arrays: Sequence[Array]) -> list[Array]:
+    """A network's outputs as real numbers, float64; variables start anew."""
+    program.reset()
+    found = program(*as_inputs(program.inputs, arrays))
+    values = found if isinstance(found, tuple) else (found,)
+    return [_real(a, v.type) for a, v in zip(values, program.outputs, strict=True)]
+
+
+def as_inputs(values: Sequence[Value], arrays: Sequence[Array]) -> list[Array]:
+    """A float network's inputs as those of the quantized one."""
+    found = [converted(array, v.type) for v, array in zip(values, arrays, strict=True)]
+    assert all(array is not None for array in found)
+    return [array for array in found if array is not None]
+
+
+def _real(array: Array, type: TensorType) -> Array:
+    quant, found = type.quant, array.astype(np.float64)
+    return found if quant is None else (found - quant.zero_point[0]) * quant.scale[0]
+
+
+def by_layer(profile: Profile, graph: Graph) -> dict[str, float]:
+    """The seconds of a profile by the layers of ``graph``, the float network.
+
+    The network that was timed was made from it as `_numbered`. A step that computes several layers
+    counts for each alike. QUANTIZE counts for the layers that read its result, DEQUANTIZE for those
+    whose result it takes.
+    """
+    names = {str(i): layer_name(node) for i, node in enumerate(graph.nodes)}
+    computed = [_layers_of(step.nodes, names) for step in profile.steps]
+    makers: dict[str, list[str]] = {}
+    readers: dict[str, list[str]] = {}
+    for step, layers in zip(profile.steps, computed, strict=True):
+        for node in step.nodes:
+            for found, values in ((makers, node.outputs), (readers, node.inputs)):
+                for value in values:
+                    found.setdefault(value.name, []).extend(layers)
+    seconds = dict.fromkeys(names.values(), 0.0)
+    for step, layers in zip(profile.steps, computed, strict=True):
+        if not layers:
+            made = [name for n in step.nodes for v in n.inputs for name in makers.get(v.name, ())]
+            read = [name for n in step.nodes for v in n.outputs for name in readers.get(v.name, ())]
+            is_before = any(isinstance(n.op, Quantize) for n in step.nodes)
+            layers = (read or made) if is_before else (made or read)
+        for name in layers:
+            seconds[name] += step.seconds / len(layers)
+    return seconds
+
+
+def _numbered(graph: Graph) -> Graph:
+    """The graph where a node's origin is its number, which passes hand on."""
+    return graph.with_nodes([replace(n, origin=str(i)) for i, n in enumerate(graph.nodes)])
+
+
+def _layers_of(nodes: Iterable[Node], names: Mapping[str, str]) -> list[str]:
+    """The layers that nodes of a compiled network compute; none where they only convert."""
+    return list(
+        dict.fromkeys(
+            names[number]
+            for node in nodes
+            if not isinstance(node.op, Quantize | Dequantize)
+            for number in node.origin.split("+")
+            if number in names
+        )
+    )
+
+
+def _converted(state: State, choice: Choice) -> Graph:
+    return convert(state.with_precisions(choice)).graph
+
+
+@contextlib.contextmanager
+def _compiled(graph: Graph, threads: int) -> Iterator[Program]:
+    with contextlib.closing(compile_graph(graph, threads=threads)) as program:
+        yield program
