@@ -55,7 +55,7 @@ def convert(
     prepared = exporters.prepare(graph)
     content = exporters.to_tflite(prepared)
     if verify is None:
-        verify = importlib.util.find_spec("ai_edge_litert") is not None
+        verify = has_litert()
     verified = None
     if verify:
         inputs = random_inputs(graph, count, seed)
@@ -89,25 +89,42 @@ def _verified(
     progress: Step,
 ) -> Facts:
     """How far LiteRT's outputs are from those of the model."""
-    with _refusals():
-        peer = peers.LiteRT(content, shapes=[v.type.shape for v in graph.inputs])
+    if tolerance is None:
+        tolerance = tolerance_of(graph)
     with contextlib.ExitStack() as stack:
         against, run = _expected(model, graph, signature, stack)
-        if tolerance is None:
-            tolerance = _tolerance(graph)
-        shares = [0.0] * len(graph.outputs)
-        for arrays in inputs:
-            expected = run(arrays)
-            with _refusals():
-                pairs = zip(expected, peer.run(arrays), strict=True)
-            shares = [max(a, share(*pair)) for a, pair in zip(shares, pairs, strict=True)]
-            progress()
+        found = in_litert(content, graph, run, inputs, tolerance, progress)
+    return {"against": against, **found}
+
+
+def in_litert(
+    content: bytes,
+    graph: Graph,
+    run: Run,
+    inputs: Iterable[Sequence[Array]],
+    tolerance: float,
+    progress: Step = lambda: None,
+) -> Facts:
+    """How far LiteRT's outputs for a file are from what ``run`` gives, the outputs of ``graph``.
+
+    Raises:
+        InputError: LiteRT refuses the file.
+        MissingExtraError: it is not installed.
+    """
+    with _refusals():
+        peer = peers.LiteRT(content, shapes=[v.type.shape for v in graph.inputs])
+    shares = [0.0] * len(graph.outputs)
+    for arrays in inputs:
+        expected = run(arrays)
+        with _refusals():
+            pairs = zip(expected, peer.run(arrays), strict=True)
+        shares = [max(a, share(*pair)) for a, pair in zip(shares, pairs, strict=True)]
+        progress()
     outputs = [
         {"name": v.name, "share": finite(s)} for v, s in zip(graph.outputs, shares, strict=True)
     ]
     return {
         "runtime": peer.name,
-        "against": against,
         "tolerance": tolerance,
         "within_tolerance": max(shares) <= tolerance,
         "share": finite(max(shares)),
@@ -141,10 +158,15 @@ def _expected(
     return EDGEWISE, lambda arrays: as_list(program(*arrays))
 
 
-def _tolerance(graph: Graph) -> float:
+def tolerance_of(graph: Graph) -> float:
+    """How far LiteRT's outputs may be off, if nothing else is said."""
     values = (v for node in graph.nodes for v in (*node.inputs, *node.outputs))
     quantized = any(v.type.dtype in QUANTIZED and v.type.quant is not None for v in values)
     return INTEGER_TOLERANCE if quantized else FLOAT_TOLERANCE
+
+
+def has_litert() -> bool:
+    return importlib.util.find_spec("ai_edge_litert") is not None
 
 
 def share(expected: Array, found: Array) -> float:
