@@ -20,7 +20,7 @@ from edgewise.quantizer.observers import (
     Observer,
     gauss_limit,
     laplace_limit,
-    observer,
+    maker,
     squared_error,
 )
 from edgewise.quantizer.precision import Range
@@ -38,7 +38,7 @@ NUMBERS = hnp.arrays(
 
 
 def seen(kind: str, arrays: Sequence[Array], **options: Any) -> Observer:
-    found = observer(kind, "x", options)
+    found = maker(kind, options)("x")
     for array in arrays:
         found.update(array)
     return found
@@ -185,7 +185,7 @@ def test_a_constant_is_an_end_of_its_range(kind: str, value: float) -> None:
 @pytest.mark.parametrize("kind", OBSERVERS)
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_numbers_must_be_finite(kind: str, bad: float) -> None:
-    found = observer(kind, "conv1")
+    found = maker(kind)("conv1")
     found.update(np.ones(4, np.float32))
     array = np.array([1.0, bad, 2.0, bad], np.float32)
     with pytest.raises(InputError, match="sample 1: activation 'conv1': 2 of 4 numbers are NaN"):
@@ -197,7 +197,7 @@ def test_numbers_must_be_finite(kind: str, bad: float) -> None:
 @pytest.mark.parametrize("kind", OBSERVERS)
 def test_a_range_needs_numbers(kind: str) -> None:
     with pytest.raises(InputError, match="activation 'x': no numbers in 0 samples"):
-        observer(kind, "x").range()
+        maker(kind)("x").range()
     found = seen(kind, [np.zeros((0, 3), np.float32)])
     with pytest.raises(InputError, match="no numbers in 1 samples"):
         found.range()
@@ -228,7 +228,7 @@ def test_float16_and_gaps_between_rows(kind: str) -> None:
 )
 def test_bad_options(kind: str, options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        observer(kind, "x", options)
+        maker(kind, options)
 
 
 # Each observer

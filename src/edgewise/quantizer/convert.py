@@ -16,20 +16,36 @@ from ..ops import (
     AveragePool2D,
     Concatenation,
     Dequantize,
+    Maximum,
+    Minimum,
     Op,
+    Pack,
     Pad,
     Quantize,
     ResizeBilinear,
+    Select,
 )
+from ..ops.recurrent import Recurrent
 from ..passes import optimize
 from ..passes.fuse_qdq import MOVES
 from ..passes.qdq_rules import INTEGER
 from ..passes.rewrite import drop_dead, fresh_name
+from .litert import LACKING
 from .precision import SCHEMES, Precision, Range, Scheme, Weights, activation_parameters
 from .state import State, layer_name
+from .stored import store_weights, stores
 from .weights import WEIGHTS, bias_of, integer_bias, nearest, weight_parameters, weights_of
 
-SHARING: tuple[type[Op], ...] = (*MOVES, AveragePool2D, Concatenation, ResizeBilinear)
+SHARING: tuple[type[Op], ...] = (
+    *MOVES,
+    AveragePool2D,
+    Concatenation,
+    Maximum,
+    Minimum,
+    Pack,
+    ResizeBilinear,
+    Select,
+)
 """Operators whose result has the scale and zero point of their operands."""
 
 
@@ -59,23 +75,18 @@ class Parameters:
     """Scales and zero points of a network's activations."""
 
     def __init__(self, state: State) -> None:
-        self._ranges = state.ranges
         self._group: dict[Value, Value] = {}
         self._fixed: dict[tuple[Value, DType], QParams] = {}
         nodes = [n for n in state.graph.nodes if state.scheme(n).activations is not None]
         for node in nodes:
             if shares_parameters(node):
-                first = node.inputs[0]
-                for v in (*node.inputs[1:], *node.outputs):
+                first, *others = (v for v in node.outputs if v.type.dtype.is_float)
+                for v in (*node.inputs, *others):
                     if not v.is_constant and v.type.dtype.is_float:
                         self._join(first, v)
-        self._found: dict[Value, Range] = {}
         values = [*state.graph.sources, *(v for n in state.graph.nodes for v in n.outputs)]
-        for v in values:
-            if (found := state.ranges.get(v.name)) is not None:
-                root = self._root(v)
-                before = self._found.get(root)
-                self._found[root] = found if before is None else before.union(found)
+        self._found = self._joined(values, state.ranges)
+        self._extremes = self._joined(values, state.extremes)
         for node in nodes:
             dtype = state.scheme(node).activations
             if type(node.op) in FIXED and dtype is not None:
@@ -94,11 +105,22 @@ class Parameters:
             return fixed
         if value.data is not None:
             found = Range(float(min(value.data.min(), 0)), float(max(value.data.max(), 0)))
+        elif scheme.centered and root in self._extremes:
+            found = self._extremes[root]
         elif root in self._found:
             found = self._found[root]
         else:
             raise GraphError(f"the range of {value.name!r} is not known: it was not calibrated")
         return activation_parameters(scheme, found)
+
+    def _joined(self, values: Iterable[Value], ranges: Mapping[str, Range]) -> dict[Value, Range]:
+        """The ranges of values that share parameters, by `_root`."""
+        joined: dict[Value, Range] = {}
+        for v in values:
+            if (found := ranges.get(v.name)) is not None:
+                root = self._root(v)
+                joined[root] = joined[root].union(found) if root in joined else found
+        return joined
 
     def _root(self, value: Value) -> Value:
         while value in self._group:
@@ -165,17 +187,27 @@ class _Converter:
         return self._quantized(value, scheme)
 
     def _convert(self, node: Node) -> None:
-        scheme = self.state.scheme(node)
-        start = len(self.nodes)
-        try:
-            if scheme.activations is not None and self._is_float(node):
-                return self._to_integers(node, scheme)
-            if scheme.weights is not None and type(node.op) in WEIGHTS:
+        for scheme in self._schemes(node):
+            start, forms = len(self.nodes), dict(self._forms)
+            try:
+                if scheme.activations is not None:
+                    return self._to_integers(node, scheme)
                 return self._store_weights(node, scheme)
-        except GraphError as error:
-            del self.nodes[start:]
-            self.left[layer_name(node)] = str(error)
+            except GraphError as error:
+                del self.nodes[start:]
+                self._forms = forms
+                self.left.setdefault(layer_name(node), str(error))
         self._keep(node, node.inputs)
+
+    def _schemes(self, node: Node) -> list[Scheme]:
+        """What is tried for a layer, in order; recurrent ones of integers have their weights left."""
+        scheme = self.state.scheme(node)
+        if scheme.activations is None:
+            return [scheme] if scheme.weights is not None and stores(node, scheme) else []
+        if not self._is_float(node):
+            return []
+        weights_only = [SCHEMES[Precision.DYNAMIC]] if isinstance(node.op, Recurrent) else []
+        return [scheme, *weights_only]
 
     def _is_float(self, node: Node) -> bool:
         return any(v.type.dtype is DType.FLOAT32 for v in node.inputs)
@@ -190,6 +222,9 @@ class _Converter:
         for v in node.outputs:
             is_float = v.type.dtype is DType.FLOAT32
             outputs.append(self._result(v, self._integer_type(v, scheme) if is_float else v.type))
+        dtype = scheme.activations
+        if dtype is not None and isinstance(node.op, LACKING[dtype]):
+            raise GraphError(f"LiteRT has no {node.op.name} of {dtype}")
         if isinstance(node.op, MOVES):
             op, inputs = self._moved(node, scheme)
         else:
@@ -211,18 +246,20 @@ class _Converter:
         self._append(node, op, inputs, outputs)
 
     def _moved(self, node: Node, scheme: Scheme) -> tuple[Op, tuple[Value, ...]]:
-        """What moves elements moves integers as well; padding is with their zero."""
-        op, (first, *others) = node.op, node.inputs
-        if isinstance(op, Pad):
-            op.require(not op.value, f"it pads with {op.value}; integers are padded with 0")
-            op = replace(op, value=None)
-        inputs = [v if not v.type.dtype.is_float else self._quantized(v, scheme) for v in others]
-        return op, (self._quantized(first, scheme), *inputs)
+        """What moves elements moves integers as well; PAD's value becomes the nearest."""
+        op = node.op
+        first, *others = (self._quantized(v, scheme, node) for v in node.inputs)
+        if isinstance(op, Pad) and op.value is not None:
+            value = np.array(op.value, np.float32)
+            real = TensorType((), DType.FLOAT32)
+            (raw,) = Quantize(first.type.dtype).reference([value], [real], [first.type])
+            op = replace(op, value=int(raw))
+        return op, (first, *others)
 
     def _operands(self, node: Node, scheme: Scheme) -> list[Value]:
         weights = weights_of(node)
         if weights is None:
-            return [self._quantized(v, scheme) for v in node.inputs]
+            return [self._quantized(v, scheme, node) for v in node.inputs]
         place = WEIGHTS[type(node.op)].position
         x, *rest = (v for i, v in enumerate(node.inputs) if i != place)
         found = [self._quantized(x, scheme)]
@@ -245,37 +282,31 @@ class _Converter:
 
     def _store_weights(self, node: Node, scheme: Scheme) -> None:
         """Weights of fewer bits, activations of floats."""
-        old = weights_of(node)
-        if old is None:
-            raise GraphError("its weights are computed")
-        assert old.data is not None
-        place = WEIGHTS[type(node.op)].position
-        if scheme.weights is DType.FLOAT16:
-            data = old.data.astype(np.float16)
-            data.setflags(write=False)
-            small = Value(old.name, TensorType(data.shape, DType.FLOAT16), data)
-            weights = Value(fresh_name(f"{old.name}:float32", self._names), old.type)
-            self.nodes.append(Node(Dequantize(), (small,), (weights,), old.name))
-        else:
-            weights = self._weights(node, scheme)
-        inputs = list(node.inputs)
-        inputs[place] = weights
-        node.op.infer([v.type for v in inputs])
-        self._keep(node, inputs)
+        chosen = self.state.weights.get(layer_name(node))
+        *before, last = store_weights(node, scheme, chosen, self._names)
+        for found in before:
+            self._append(found, found.op, [self._real(v) for v in found.inputs], found.outputs)
+        self._keep(last, last.inputs)
 
     def _integer_type(self, value: Value, scheme: Scheme) -> TensorType:
         assert scheme.activations is not None
         return TensorType(value.type.shape, scheme.activations, self.parameters.of(value, scheme))
 
-    def _quantized(self, value: Value, scheme: Scheme) -> Value:
-        """A value as integers of a scheme."""
+    def _quantized(self, value: Value, scheme: Scheme, reader: Node | None = None) -> Value:
+        """A value as integers of a scheme.
+
+        A constant has the parameters of the result where its ``reader`` shares them.
+        """
         assert scheme.activations is not None
         home, dtype = self._home.get(value, value), scheme.activations
         if not value.type.dtype.is_float or home.type.dtype is dtype:
             return home
         if (known := self._forms.get((value, dtype))) is not None:
             return known
-        type = self._integer_type(value, scheme)
+        if value.data is None or reader is None or not shares_parameters(reader):
+            type = self._integer_type(value, scheme)
+        else:
+            type = replace(self._integer_type(reader.outputs[0], scheme), shape=value.type.shape)
         if value.data is not None:
             (data,) = Quantize(dtype).reference([value.data], [value.type], [type])
             return _constant(value.name, Weights(data, _parameters(type)))

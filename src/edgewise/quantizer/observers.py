@@ -10,7 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from functools import cache
+from functools import cache, partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -367,23 +367,25 @@ OBSERVERS: Mapping[str, type[Observer]] = {
 """By the user's name for them."""
 
 
-def observer(kind: str, name: str, options: Mapping[str, Any] | None = None) -> Observer:
-    """An observer of one activation.
+def maker(kind: str, options: Mapping[str, Any] | None = None) -> Callable[[str], Observer]:
+    """What makes the observer of an activation from its name.
 
     Args:
-        kind: its name in `OBSERVERS`.
-        name: of the activation.
-        options: of that observer, by name.
+        kind: the observers' name in `OBSERVERS`.
+        options: of such observers, by name.
 
     Raises:
         InputError: there is no such observer or option, or an option is out of range.
     """
     if kind not in OBSERVERS:
         raise InputError(f"observer {kind!r}; it is one of {', '.join(OBSERVERS)}")
+    made = OBSERVERS[kind]
     given = dict(options or {})
-    known = [f.name for f in fields(OBSERVERS[kind]) if f.init and f.name != "name"]
+    known = [f.name for f in fields(made) if f.init and f.name != "name"]
     unknown = next((option for option in given if option not in known), None)
     if unknown is not None:
         has = f"its options are {', '.join(known)}" if known else "it has no options"
         raise InputError(f"observer {kind!r}: unknown option {unknown!r}; {has}")
-    return OBSERVERS[kind](name, **given)
+    make: Callable[[str], Observer] = partial(made, **given)
+    make("")
+    return make

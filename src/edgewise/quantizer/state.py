@@ -53,7 +53,8 @@ class State:
     Attributes:
         graph: floats, in TensorFlow Lite's operators, activations fused, batch norms folded.
         precisions: of the layers, by name.
-        ranges: of activations, by the value's name.
+        ranges: of activations, by the value's name, for integers of 8 bits.
+        extremes: likewise, all that was seen: what integers of 16 bits span.
         weights: the integers of layers' weights, by the layer's name; where there are none, each
             weight becomes the nearest.
         inputs, outputs: element types of the quantized network's; None is float32.
@@ -62,6 +63,7 @@ class State:
     graph: Graph
     precisions: Mapping[str, Precision] = field(default_factory=dict)
     ranges: Mapping[str, Range] = field(default_factory=dict)
+    extremes: Mapping[str, Range] = field(default_factory=dict)
     weights: Mapping[str, Weights] = field(default_factory=dict)
     inputs: DType | None = None
     outputs: DType | None = None
