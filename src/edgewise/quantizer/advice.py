@@ -1,0 +1,260 @@
+"""What to try: rules that read a diagnosis. Each is a row; a new one needs no other change."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from statistics import median
+
+from .findings import INPUT, Advice, Diagnosis, Layer
+from .layer_times import Timing
+from .precision import Precision
+from .sums import Error
+
+GOOD = 25.0
+"""A layer in isolation, and an output, with more dB than this is none to worry about."""
+
+BAD = 15.0
+"""An output with fewer dB is unlikely to serve."""
+
+FEW = 16
+"""Fewer samples say little."""
+
+EIGHT_BIT = (Precision.INT8.value, Precision.UINT8.value)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A layer as the rules see it: its figures, where nothing is known those of no trouble.
+
+    Attributes:
+        sqnr: in isolation, dB.
+        is_weak: whether that is poor, or below the median of a network whose outputs are poor.
+        gain: how many dB more noise there is than what it adds to that of its operands.
+    """
+
+    layer: Layer
+    sqnr: float
+    is_weak: bool
+    gain: float
+
+    @property
+    def clipped(self) -> float:
+        return self.layer.activations.clipped if self.layer.activations else 0.0
+
+    @property
+    def peak(self) -> float:
+        return self.layer.activations.peak if self.layer.activations else 0.0
+
+    @property
+    def spread(self) -> float:
+        return self.layer.activations.spread if self.layer.activations else 1.0
+
+    @property
+    def weight_spread(self) -> float:
+        return self.layer.weights.spread if self.layer.weights else 1.0
+
+    @property
+    def weight_sqnr(self) -> float:
+        found = self.layer.weights.sqnr if self.layer.weights else None
+        return math.inf if found is None else found
+
+    @property
+    def shift(self) -> float:
+        return self.layer.isolated.shift if self.layer.isolated and self.layer.weights else 0.0
+
+    @property
+    def unused(self) -> float:
+        """The share of the chosen range in which no value was observed."""
+        a = self.layer.activations
+        if a is None or a.chosen is None or a.chosen.high <= a.chosen.low:
+            return 0.0
+        low, high = max(a.observed.low, a.chosen.low), min(a.observed.high, a.chosen.high)
+        return 1 - max(high - low, 0.0) / (a.chosen.high - a.chosen.low)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A condition and what to try where it holds.
+
+    Attributes:
+        title: what to try, in a few words.
+        step: the step of a recipe that does it; "" for none.
+        applies: whether it holds for a layer.
+        reason: why, for a layer for which it holds; it states the measured figure.
+    """
+
+    name: str
+    title: str
+    step: str
+    applies: Callable[[Seen], bool]
+    reason: Callable[[Seen], str]
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        "clipped_input",
+        "Calibrate with inputs like those of use: same pixels, scale and offset",
+        "calibrate",
+        lambda x: x.layer.op == INPUT and x.clipped > 0.001,
+        lambda x: f"{x.clipped:.2%} of the input lies outside of the range it was calibrated for",
+    ),
+    Rule(
+        "saturation",
+        "A wider range: observer min-max, or a higher percentile",
+        "calibrate",
+        lambda x: x.layer.op != INPUT and x.clipped > (0.001 if x.is_weak else 0.01),
+        lambda x: f"{x.clipped:.2%} of the values saturate",
+    ),
+    Rule(
+        "weight_channels",
+        "A scale a channel (int8 instead of uint8), or cross-layer equalization",
+        "equalize",
+        lambda x: (
+            x.is_weak
+            and x.weight_spread > 4
+            and x.layer.weights is not None
+            and not x.layer.weights.per_channel
+        ),
+        lambda x: (
+            f"one scale serves channels of weights whose widest is {x.weight_spread:.1f} times the "
+            "median one"
+        ),
+    ),
+    Rule(
+        "gain",
+        "Cross-layer equalization, or a higher precision for the layers that this one reads",
+        "equalize",
+        lambda x: x.gain > 6,
+        lambda x: f"it amplifies the error of what it reads by {x.gain:.1f} dB",
+    ),
+    Rule(
+        "activation_channels",
+        "Cross-layer equalization",
+        "equalize",
+        lambda x: x.is_weak and x.spread > 8,
+        lambda x: f"the widest channel of its result is {x.spread:.0f} times the median one",
+    ),
+    Rule(
+        "outlier",
+        "Cut the range: observer percentile, MSE or entropy, or the step clipping",
+        "clipping",
+        lambda x: x.is_weak and x.peak > 15 and x.clipped <= 0.001,
+        lambda x: f"outliers: the range reaches {x.peak:.0f} standard deviations from the mean",
+    ),
+    Rule(
+        "unused_range",
+        "Calibrate on data like this, or cut the range",
+        "calibrate",
+        lambda x: x.is_weak and x.unused > 0.5,
+        lambda x: f"{x.unused:.0%} of the chosen range holds no value",
+    ),
+    Rule(
+        "shift",
+        "Bias correction",
+        "bias_correction",
+        lambda x: x.is_weak and x.shift > 0.25,
+        lambda x: f"{x.shift:.0%} of its error is a constant of each channel",
+    ),
+    Rule(
+        "rounding",
+        "AdaRound: rounding of the weights fitted to the data",
+        "adaround",
+        lambda x: x.is_weak and x.weight_sqnr < x.sqnr + 3,
+        lambda x: f"the rounding of the weights alone leaves them {x.weight_sqnr:.1f} dB",
+    ),
+    Rule(
+        "sensitive",
+        "A higher precision for this layer: int16x8 or float32, under layers in the recipe",
+        "",
+        lambda x: x.layer.precision in EIGHT_BIT and x.layer.op != INPUT and x.sqnr < GOOD - 5,
+        lambda x: f"{x.sqnr:.1f} dB in isolation",
+    ),
+    Rule(
+        "left",
+        "Layers that stayed in float: each costs conversions",
+        "",
+        lambda x: x.layer.left is not None,
+        lambda x: x.layer.left or "",
+    ),
+)
+"""In the order in which they should be tried."""
+
+TITLES: Mapping[str, str] = {
+    "output": "Below is what to try first; then a higher precision",
+    "slower": "Leave in float32 what is slower quantized: --max-latency does so",
+    "reference": "Other operators in place of these, which have no kernel",
+    "conversions": "Fewer borders between floats and integers",
+    "few_samples": "More samples",
+    **{rule.name: rule.title for rule in RULES},
+}
+"""What to try, by the name of the rule."""
+
+
+def advise(diagnosis: Diagnosis) -> Diagnosis:
+    """The diagnosis with what to try, layer by layer and as a whole."""
+    layers = tuple(replace(seen.layer, advice=tuple(_of_layer(seen))) for seen in _seen(diagnosis))
+    return replace(diagnosis, layers=layers, advice=tuple(_overall(diagnosis)))
+
+
+def _of_layer(seen: Seen) -> Iterator[Advice]:
+    for rule in RULES:
+        if rule.applies(seen):
+            yield Advice(rule.name, rule.reason(seen))
+
+
+def _seen(diagnosis: Diagnosis) -> Iterator[Seen]:
+    layers = diagnosis.layers
+    found = [_decibels(layer.isolated) for layer in layers]
+    is_poor = any(_decibels(output.error) < GOOD for output in diagnosis.outputs)
+    finite = [sqnr for sqnr in found if sqnr < math.inf]
+    weak = max(GOOD, median(finite)) if is_poor and finite else GOOD
+    for layer, sqnr in zip(layers, found, strict=True):
+        given = [_decibels(layers[i].accumulated) for i in layer.inputs]
+        expected = 10 ** (-sqnr / 10) + 10 ** (-min(given, default=math.inf) / 10)
+        whole = 10 ** (-_decibels(layer.accumulated) / 10)
+        gain = 10 * math.log10(whole / expected) if whole and expected else 0.0
+        yield Seen(layer, sqnr, sqnr < weak, gain)
+
+
+def _decibels(error: Error | None) -> float:
+    return math.inf if error is None or error.sqnr is None else error.sqnr
+
+
+def _overall(found: Diagnosis) -> list[Advice]:
+    advice = []
+    for output in found.outputs:
+        sqnr = _decibels(output.error)
+        if sqnr < BAD:
+            text = f"output {output.name!r} has {sqnr:.1f} dB: what it tells may be wrong"
+            advice.append(Advice("output", text))
+    if found.samples < FEW:
+        text = f"{found.samples} samples are few: figures and ranges depend on which they are"
+        advice.append(Advice("few_samples", text))
+    if found.times is not None:
+        times = found.times
+        if times.quantized_ms > times.float_ms:
+            text = (
+                f"the quantized network takes {times.quantized_ms:.3f} ms, the float one "
+                f"{times.float_ms:.3f} ms"
+            )
+            advice.append(Advice("slower", text))
+        for timing in times.layers:
+            advice.extend(_of_time(timing, found))
+        share = times.conversions_ms / max(times.quantized_ms, 1e-9)
+        if share > 0.1:
+            text = f"{share:.0%} of the time is conversions between floats and integers"
+            advice.append(Advice("conversions", text))
+    return advice
+
+
+def _of_time(timing: Timing, found: Diagnosis) -> list[Advice]:
+    names = ", ".join(found.layers[i].name for i in timing.layers)
+    if timing.reference:
+        text = f"{names}: {', '.join(timing.reference)} takes {timing.quantized_ms:.3f} ms in numpy"
+        return [Advice("reference", text)]
+    if not timing.is_slower:
+        return []
+    text = f"{names}: {timing.quantized_ms:.3f} ms quantized, {timing.float_ms:.3f} ms as float32"
+    return [Advice("slower", text)]

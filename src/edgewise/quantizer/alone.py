@@ -1,0 +1,153 @@
+"""A float network with, beside each layer, the layer as the quantized network has it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from ..graph import Graph, Node, TensorType, Value
+from ..ops import Dequantize, Quantize
+from ..passes.rewrite import fresh_name
+from .convert import Converted
+from .state import State, layer_name
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Both kinds of layers in one graph.
+
+    Attributes:
+        graph: the float network and the quantized layers; its outputs are the float network's.
+        alone: by the names of layers, and of inputs, that are quantized: their result as floats,
+            where the operands are those of the float network.
+        homes: by the names of all layers and inputs, what holds their result in the quantized
+            network.
+        layers: by name, the layer of the quantized network.
+    """
+
+    graph: Graph
+    alone: Mapping[str, Value]
+    homes: Mapping[str, Value]
+    layers: Mapping[str, Node]
+
+
+def beside(state: State, converted: Converted) -> Beside:
+    """The float network with a copy of each quantized layer, which reads floats.
+
+    Given:
+        %y = CONV_2D(%x, @w) : float32
+    Result:
+        %y = CONV_2D(%x, @w) : float32
+        %a = QUANTIZE(%x) : int8 {of the quantized network}
+        %b = CONV_2D(%a, @w:int8) : int8 {of the quantized network}
+        %c = DEQUANTIZE(%b) : float32
+    """
+    return _Grafter(state.graph, converted.graph).run()
+
+
+@dataclass
+class _Grafter:
+    real: Graph
+    whole: Graph
+    nodes: list[Node] = field(default_factory=list)
+    quantized: dict[tuple[Value, TensorType], Value] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.floats = {v.name: v for v in _values(self.real)}
+        self.made = {v.name: v for v in _values(self.whole)}
+        self.names = {*self.floats, *self.made}
+        self.producers = self.whole.producers()
+        self.forms = {n.inputs[0]: n for n in self.whole.nodes if isinstance(n.op, Quantize)}
+        before = self.real.producers()
+        self.homes = {name: self._home(name, before.get(v)) for name, v in self.floats.items()}
+        self.sources = {home: self.floats[name] for name, home in self.homes.items()}
+
+    def run(self) -> Beside:
+        alone: dict[str, Value] = {}
+        for value in self.real.inputs:
+            home = self.homes[value.name]
+            if home.type.dtype is value.type.dtype and home in self.forms:
+                home = self.homes[value.name] = self.forms[home].outputs[0]
+            if home.type.dtype is not value.type.dtype:
+                alone[value.name] = self._real(self._operand(value, home.type), value)
+        layers = {}
+        for node in self.real.nodes:
+            self.nodes.append(node)
+            name = layer_name(node)
+            layers[name] = found = self.producers[self.homes[name]]
+            if _is_quantized(node, found):
+                alone[name] = self._copy(node, found)
+        return Beside(self.real.with_nodes(self.nodes), alone, self.homes, layers)
+
+    def _home(self, name: str, node: Node | None) -> Value:
+        """What a layer's counterpart computes; the caller may see it converted to floats."""
+        found = self.made[name]
+        last = self.producers.get(found)
+        shown = last is not None and isinstance(last.op, Dequantize)
+        if shown and not (node is not None and isinstance(node.op, Dequantize)):
+            assert last is not None
+            return last.inputs[0]
+        return found
+
+    def _copy(self, node: Node, found: Node) -> Value:
+        """A layer of the quantized network that reads floats; its result as floats."""
+        inputs = tuple(self._given(v) for v in found.inputs)
+        outputs = tuple(Value(self._fresh(v.name), v.type) for v in found.outputs)
+        self.nodes.append(replace(found, inputs=inputs, outputs=outputs))
+        return self._real(outputs[0], node.outputs[0])
+
+    def _given(self, value: Value) -> Value:
+        """What stands for an operand of the quantized network beside the float one."""
+        if value.is_constant:
+            return value
+        source = self._source(value)
+        if source is not None:
+            return self._operand(source, value.type)
+        made = self.producers[value]
+        found = replace(
+            made,
+            inputs=tuple(self._given(v) for v in made.inputs),
+            outputs=tuple(Value(self._fresh(v.name), v.type) for v in made.outputs),
+        )
+        self.nodes.append(found)
+        return found.outputs[made.outputs.index(value)]
+
+    def _source(self, value: Value) -> Value | None:
+        """The float network's value that it stands for; None where it stands for a constant."""
+        if value in self.sources or value.name in self.floats:
+            return self.sources.get(value) or self.floats[value.name]
+        made = self.producers[value]
+        computed = [v for v in made.inputs if not v.is_constant]
+        return self._source(computed[0]) if computed else None
+
+    def _operand(self, value: Value, type: TensorType) -> Value:
+        if value.type.dtype is type.dtype:
+            return value
+        if (value, type) not in self.quantized:
+            found = Value(self._fresh(value.name), type)
+            self.nodes.append(Node(Quantize(type.dtype), (value,), (found,)))
+            self.quantized[value, type] = found
+        return self.quantized[value, type]
+
+    def _real(self, value: Value, like: Value) -> Value:
+        if value.type.dtype is like.type.dtype:
+            return value
+        found = Value(self._fresh(like.name), like.type)
+        self.nodes.append(Node(Dequantize(), (value,), (found,)))
+        return found
+
+    def _fresh(self, name: str) -> str:
+        return fresh_name(f"{name}:alone", self.names)
+
+
+def _is_quantized(node: Node, found: Node) -> bool:
+    """Whether a layer of the quantized network is another than that of floats."""
+    before = [v.type.dtype for v in (*node.inputs, *node.outputs)]
+    weights = [v.data is w.data for v, w in zip(node.inputs, found.inputs, strict=False)]
+    return before != [v.type.dtype for v in (*found.inputs, *found.outputs)] or not all(weights)
+
+
+def _values(graph: Graph) -> Iterator[Value]:
+    yield from graph.sources
+    for node in graph.nodes:
+        yield from node.outputs

@@ -1,0 +1,145 @@
+"""What each layer takes in the float network and in the quantized one, measured here."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from ..graph import Array, Graph, Node
+from ..profiling import Profile
+from ..runtime import compile_graph
+from .measure import call_seconds
+from .state import Progress
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Layers whose time is told together, since one of the networks runs them as one step.
+
+    Attributes:
+        layers: their numbers.
+        float_ms, quantized_ms: of one call, milliseconds.
+        reference: the operators that run by their numpy reference in the quantized network.
+    """
+
+    layers: tuple[int, ...]
+    float_ms: float
+    quantized_ms: float
+    reference: tuple[str, ...]
+
+    @property
+    def is_slower(self) -> bool:
+        """Whether the quantized layers take longer than float ones, beyond what chance may do."""
+        return self.quantized_ms > self.float_ms * 1.1 and (
+            self.quantized_ms - self.float_ms > 0.005
+        )
+
+
+@dataclass(frozen=True)
+class Times:
+    """Where the time of a call goes, in both networks.
+
+    Attributes:
+        isa, threads: what they ran on.
+        float_ms, quantized_ms: of a whole call, milliseconds; measured in turns.
+        conversions_ms: of it, what converts between floats and integers.
+        layers: in order.
+    """
+
+    isa: str
+    threads: int
+    float_ms: float
+    quantized_ms: float
+    conversions_ms: float
+    layers: tuple[Timing, ...]
+
+
+class Timed(NamedTuple):
+    """A network, the numbers of its layers by node, and its inputs."""
+
+    graph: Graph
+    numbers: Mapping[Node, int]
+    arrays: Sequence[Array]
+
+
+def time_layers(floats: Timed, quantized: Timed, threads: int, progress: Progress) -> Times:
+    """Time both networks step by step. Layers of one number are compared."""
+    pairs = (floats, quantized)
+    tables = []
+    with contextlib.ExitStack() as stack:
+        programs = []
+        for timed in pairs:
+            program = compile_graph(_tagged(timed), threads=threads)
+            programs.append(stack.enter_context(contextlib.closing(program)))
+        for i, (program, timed) in enumerate(zip(programs, pairs, strict=True)):
+            progress("Timing", i, len(pairs))
+            tables.append(list(_steps(program.profile(*timed.arrays))))
+        seconds = call_seconds(programs, floats.arrays)
+        progress("Timing", len(pairs), len(pairs))
+    groups = _groups([step.layers for table in tables for step in table])
+    taken = [dict.fromkeys(groups.values(), 0.0) for _ in pairs]
+    slow: dict[int, list[str]] = {}
+    for total, table in zip(taken, tables, strict=True):
+        for step in table:
+            if step.layers:
+                total[groups[step.layers[0]]] += step.ms
+    for step in tables[1]:
+        if step.layers and step.reference:
+            slow.setdefault(groups[step.layers[0]], []).extend(step.reference)
+    members: dict[int, list[int]] = {}
+    for number in sorted(groups):
+        members.setdefault(groups[number], []).append(number)
+    return Times(
+        isa=programs[0].isa.name,
+        threads=threads,
+        float_ms=seconds[0] * 1e3,
+        quantized_ms=seconds[1] * 1e3,
+        conversions_ms=sum(step.ms for step in tables[1] if not step.layers),
+        layers=tuple(
+            Timing(tuple(numbers), taken[0][root], taken[1][root], tuple(slow.get(root, ())))
+            for root, numbers in members.items()
+        ),
+    )
+
+
+def _tagged(timed: Timed) -> Graph:
+    """The graph where a node's origin is its number, which passes hand on; others have none."""
+    graph, numbers, _ = timed
+    return graph.with_nodes(
+        [replace(n, origin=str(numbers[n]) if n in numbers else "") for n in graph.nodes]
+    )
+
+
+class _Step(NamedTuple):
+    """A step, the layers that it computes, and its operators where their references run."""
+
+    layers: list[int]
+    ms: float
+    reference: tuple[str, ...]
+
+
+def _steps(profile: Profile) -> Iterator[_Step]:
+    """The steps of a network's own graph; the time of nested graphs goes to what holds them."""
+    inner = 0.0
+    for step in profile.steps:
+        inner += step.seconds * 1e3
+        if step.graph:
+            continue
+        tags = (tag for node in step.nodes for tag in node.origin.split("+"))
+        names = () if step.kernel else tuple(node.op.name for node in step.nodes)
+        yield _Step([int(tag) for tag in dict.fromkeys(tags) if tag], inner, names)
+        inner = 0.0
+
+
+def _groups(steps: Sequence[Sequence[int]]) -> dict[int, int]:
+    """The least of the layers that share steps, by layer."""
+    groups: dict[int, int] = {}
+    for numbers in steps:
+        joined = {groups.get(n, n) for n in numbers}
+        if joined:
+            least = min(joined)
+            groups.update(dict.fromkeys(numbers, least))
+            groups.update({n: least for n, g in groups.items() if g in joined})
+    return groups
