@@ -34,18 +34,19 @@ class RealNet(Net):
         return self(op, *inputs, quant=None, name=name)
 
 
-def classifier(seed: int = 0) -> Graph:
+def classifier(seed: int = 0, features: int = 8) -> Graph:
     """Convolutions, a residual, the mean, scores of four classes."""
     net = RealNet(seed)
     relu = Activation.RELU6
     x = net.real(1, 8, 8, 3)
-    a = net.add(Conv2D(activation=relu), x, net.weights(8, 1, 1, 3), net.bias(8), name="a")
+    n = features
+    a = net.add(Conv2D(activation=relu), x, net.weights(n, 1, 1, 3), net.bias(n), name="a")
     b = DepthwiseConv2D(padding=(1, 1, 1, 1), activation=relu)
-    b = net.add(b, a, net.weights(1, 3, 3, 8, scale=0.3), net.bias(8), name="b")
-    c = net.add(Conv2D(), b, net.weights(8, 1, 1, 8), net.bias(8), name="c")
+    b = net.add(b, a, net.weights(1, 3, 3, n, scale=0.3), net.bias(n), name="b")
+    c = net.add(Conv2D(), b, net.weights(n, 1, 1, n), net.bias(n), name="c")
     d = net.add(Add(), a, c, name="d")
     e = net.add(Mean((1, 2), False), d, name="e")
-    f = net.add(FullyConnected(), e, net.weights(4, 8), net.bias(4), name="f")
+    f = net.add(FullyConnected(), e, net.weights(4, n), net.bias(4), name="f")
     return net.graph(net.add(Softmax(1.0), f, name="scores"))
 
 

@@ -112,7 +112,7 @@ def test_layers_of_several_precisions() -> None:
         {"ops": ["ADD"], "precision": "float32"},
         {"names": ["f*"], "precision": "dynamic_range"},
     ]
-    state = state_of(classifier(), {"layers": rules})
+    state = state_of(classifier(features=256), {"layers": rules})
     found = convert(state)
     assert not found.left
     by_name = {v.name: n for n in found.graph.nodes for v in n.outputs}

@@ -115,7 +115,9 @@ def _from_zero(node: Node) -> Node | None:
 
 
 def fixed_parameters(op: Op, dtype: DType) -> QParams:
-    """The parameters that LiteRT demands of an 8-bit result of an operator in ``FIXED``."""
+    """The parameters that LiteRT demands of a result of an operator in ``FIXED``."""
+    if dtype is DType.INT16:
+        return QParams.per_tensor(2.0**-15, 0)
     scale, place = FIXED[type(op)]
     low, high = dtype.range
     return QParams.per_tensor(scale, low + int(place * (high - low) + 0.5))

@@ -90,8 +90,9 @@ class Parameters:
         for node in nodes:
             dtype = state.scheme(node).activations
             if type(node.op) in FIXED and dtype is not None:
-                root = self._root(node.outputs[0])
-                self._fixed.setdefault((root, dtype), fixed_parameters(node.op, dtype))
+                fixed, root = fixed_parameters(node.op, dtype), self._root(node.outputs[0])
+                if root in self._found and _holds(fixed, dtype, self._found[root]):
+                    self._fixed.setdefault((root, dtype), fixed)
 
     def of(self, value: Value, scheme: Scheme) -> QParams:
         """The parameters of a float value's integers.
@@ -139,6 +140,13 @@ def shares_parameters(node: Node) -> bool:
     if isinstance(op, AveragePool2D) and op.filter == node.inputs[0].type.shape[1:3]:
         return any(op.padding)
     return isinstance(op, SHARING)
+
+
+def _holds(quant: QParams, dtype: DType, found: Range) -> bool:
+    """Whether integers of a type hold the numbers of a range, but for a step."""
+    (scale,), (zero,) = quant.scale, quant.zero_point
+    low, high = ((end - zero) * scale for end in dtype.range)
+    return low - scale <= found.low and found.high <= high + scale
 
 
 class _Converter:
@@ -200,7 +208,7 @@ class _Converter:
         self._keep(node, node.inputs)
 
     def _schemes(self, node: Node) -> list[Scheme]:
-        """What is tried for a layer, in order; recurrent ones of integers have their weights left."""
+        """What is tried for a layer, in order; of recurrent ones at least the weights."""
         scheme = self.state.scheme(node)
         if scheme.activations is None:
             return [scheme] if scheme.weights is not None and stores(node, scheme) else []
@@ -231,14 +239,20 @@ class _Converter:
             rule = INTEGER.get(type(node.op))
             if rule is None or len(outputs) != 1:
                 raise GraphError(f"{node.op.name} has no integer form here")
-            operands = self._operands(node, scheme)
-            found = rule(node.op, operands, outputs[0].type)
+            operands, out = self._operands(node, scheme), outputs[0].type
+            if dtype is not None and type(node.op) in FIXED:
+                out = replace(out, quant=fixed_parameters(node.op, dtype))
+            found = rule(node.op, operands, out)
             if found is None:
                 raise GraphError(
                     f"no {node.op.name} of {', '.join(str(v.type) for v in operands)} gives "
-                    f"{outputs[0].type} within a step of the floats"
+                    f"{out} within a step of the floats"
                 )
             op, inputs = found
+            if out != outputs[0].type:
+                first = Value(self._fresh(outputs[0], out), out)
+                self._append(node, op, inputs, [first])
+                op, inputs = Quantize(out.dtype), (first,)
         inferred = op.infer([v.type for v in inputs])
         for v, wanted in zip(outputs, inferred, strict=True):
             if (v.type.shape, v.type.dtype) != (wanted.shape, wanted.dtype):

@@ -65,23 +65,33 @@ def weight_parameters(node: Node, scheme: Scheme, x_scale: float | None = None) 
     w = weights_of(node)
     assert w is not None
     assert w.data is not None
-    axis = channel_axis(node, scheme)
-    low, high = extremes(w.data, axis)
+    axis, bias = channel_axis(node, scheme), bias_of(node)
+    if bias is None or x_scale is None:
+        return steps_of(w.data, axis, scheme)
+    assert bias.data is not None
+    least = np.abs(bias.data.astype(np.float64)) / (x_scale * BIAS_STEPS)
+    return steps_of(w.data, axis, scheme, least if axis is not None else least.max())
+
+
+def steps_of(
+    data: Array,
+    axis: int | None,
+    scheme: Scheme,
+    least_scale: npt.NDArray[np.float64] | float = 0.0,
+) -> QParams:
+    """The steps of a constant, from its least and greatest values along an axis, or of all."""
+    low, high = extremes(data, axis)
     least, greatest = scheme.weight_range
     if scheme.symmetric:
         scale, zero = np.maximum(-low, high) / greatest, np.zeros(len(low))
     else:
         scale = (high - low) / (greatest - least)
         zero = least - low / np.where(scale > 0, scale, 1)
-    bias = bias_of(node)
-    if bias is not None and x_scale is not None:
-        assert bias.data is not None
-        least_scale = np.abs(bias.data.astype(np.float64)) / (x_scale * BIAS_STEPS)
-        scale = np.maximum(scale, least_scale if axis is not None else least_scale.max())
+    scale = np.maximum(scale, least_scale)
     scale = np.where(scale > NOTHING, scale, max(scale.max(), NOTHING))
-    return QParams(
-        tuple(as_scale(s) for s in scale.tolist()), tuple(np.rint(zero).astype(int).tolist()), axis
-    )
+    zeros = np.rint(zero).astype(int).tolist()
+    bits = scheme.bits if scheme.bits < 8 else None
+    return QParams(tuple(as_scale(s) for s in scale.tolist()), tuple(zeros), axis, bits)
 
 
 def integer_bias(bias: Value, x: TensorType, w: TensorType) -> Value:
