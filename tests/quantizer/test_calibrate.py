@@ -344,7 +344,7 @@ def test_photographs_through_mobilenet(data: Path) -> None:
 
 @pytest.mark.data
 def test_a_recurrent_network_runs_over_a_sequence(data: Path) -> None:
-    graph = ew.load(data / "models" / "gtcrn_stream_float.onnx")
+    graph = ew.load(data / "models" / "dtln_1_float.tflite")
     state = start(graph)
     assert Precision.INT8 in state.precisions.values()
     rng = np.random.default_rng(0)

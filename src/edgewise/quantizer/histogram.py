@@ -9,7 +9,7 @@ import numpy as np
 
 from ..graph import Array
 
-SIDE = 4096
+SIDE = 2048
 """Bins on either side of 0, a power of two."""
 
 LEAST_EXPONENT = -120
@@ -60,8 +60,8 @@ class Histogram:
 
     def add(self, array: Array, low: float, high: float) -> None:
         """Count finite floats; ``low`` and ``high`` are their least and greatest."""
-        self.low, self.high = min(self.low, low), max(self.high, high)
         self._widen(_exponent(max(-low, high)))
+        self.low, self.high = min(self.low, low), max(self.high, high)
         flat = np.ravel(array if array.dtype.itemsize >= 4 else array.astype(np.float32))
         factor = flat.dtype.type(math.ldexp(1.0, -self.exponent))
         offset = flat.dtype.type(SIDE)
@@ -89,7 +89,8 @@ class Histogram:
     def _widen(self, exponent: int) -> None:
         """Merge bins in pairs until the width has at least this exponent."""
         steps = max(exponent - self.exponent, 0)
-        for _ in range(min(steps, SIDE.bit_length())):
+        is_empty = self.low > self.high
+        for _ in range(0 if is_empty else min(steps, SIDE.bit_length())):
             pairs = np.concatenate([[0], self.counts]).reshape(-1, 2).sum(axis=1)
             self.counts = np.pad(pairs, SIDE // 2)
         self.exponent += steps
