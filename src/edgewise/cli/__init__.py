@@ -4,7 +4,7 @@ A command's function is registered on `app`, gathers facts through functions of 
 and ends with `base.finish`. The line of imports below lists the commands.
 """
 
-from . import bench, bisect, compare, convert, doctor, inspect, profile, run, tune
+from . import bench, bisect, compare, convert, doctor, evaluate, inspect, profile, run, tune
 from .base import app
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "compare",
     "convert",
     "doctor",
+    "evaluate",
     "inspect",
     "profile",
     "run",

@@ -112,7 +112,7 @@ def bootstrap(
     totals = np.array([total([r[draw] for r in rows]) for draw in draws])
     totals = totals[np.isfinite(totals)]
     if not totals.size:
-        return math.nan, math.nan
+        return total(rows), total(rows)
     low, high = np.quantile(totals, (0.025, 0.975))
     return float(low), float(high)
 

@@ -1,0 +1,276 @@
+"""What ``edgewise evaluate`` does: networks and engines measured on one dataset (docs/json.md)."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..data import Dataset, Metric, Samples, images
+from ..data.arrays import dequantize
+from ..data.intervals import Interval, difference, figure, p_value
+from ..data.judge import Judge, check_target
+from ..data.metrics import Target, metric
+from ..errors import InputError
+from ..graph import Array, Graph, Value
+from . import peers, results
+from .facts import AS_IT_IS, DEFAULT, Compiling, Facts, Loading, Step, as_list, finite
+
+EDGEWISE, NATIVE = "edgewise", "native"
+"""Engines besides the peers: Edgewise, and for each model the peer of its file's format."""
+
+DEFAULTS = {Target.CLASS: "top1", Target.MAP: "miou"}
+"""What is measured where no metric is named: by labels; against a reference also `AGAINST`."""
+
+AGAINST = "sqnr"
+
+
+@dataclass(frozen=True)
+class Job:
+    """The options of ``edgewise evaluate``."""
+
+    models: Sequence[Path]
+    dataset: Path
+    metrics: Sequence[str] = ()
+    engines: Sequence[str] = (EDGEWISE,)
+    reference: Path | None = None
+    limit: int | None = None
+    labels: Path | None = None
+    label_offset: int | None = None
+    output: str | None = None
+    fit: str | None = None
+    pixels: tuple[float, float] | None = None
+    threads: int = 1
+    compiling: Compiling = DEFAULT
+    loading: Loading = AS_IT_IS
+
+
+@dataclass(eq=False)
+class Contestant:
+    """A model in an engine, and what was measured of it."""
+
+    model: Path
+    engine: str
+    path: str
+    graph: Graph
+    run: Callable[[Sequence[Array]], Sequence[Array]]
+    judge: Judge
+    order: Sequence[int] = ()
+    seconds: list[float] = field(default_factory=list)
+
+
+class Evaluation:
+    """Contestants and data, opened and checked; ``calls`` is how often something will run.
+
+    Raises:
+        EdgewiseError: a model, the dataset, an engine or an option does not fit.
+    """
+
+    def __init__(self, job: Job, opened: contextlib.ExitStack) -> None:
+        self._job = job
+        names = results.read_labels(job.labels) if job.labels else None
+        self.dataset = Dataset.of(job.dataset, names)
+        self.metrics = _metrics(job, self.dataset)
+        self._samples: dict[Hashable, Samples] = {}
+        self._reference: tuple[Graph, Any] | None = None
+        against = any(m.target is Target.OUTPUTS for m in self.metrics)
+        if job.reference is not None and against:
+            graph = self._load(job.reference)
+            program = job.compiling.program(graph, job.threads)
+            self._reference = graph, opened.enter_context(contextlib.closing(program))
+        self.contestants: list[Contestant] = []
+        for model in job.models:
+            graph = self._load(model)
+            for engine in job.engines:
+                self.contestants.append(self._contestant(model, graph, engine, opened))
+        counts = {samples.count for samples in self._samples.values()}
+        if len(counts) > 1:
+            raise InputError(f"{job.dataset}: the models take its samples in different batches")
+        self.count = counts.pop() or 0
+        self.calls = self.count * len(self.contestants)
+
+    def _load(self, model: Path) -> Graph:
+        """The network of a file, and how it reads the samples."""
+        job, graph = self._job, self._job.loading.graph(model)
+        key = self._reading(graph)
+        if key not in self._samples:
+            self._samples[key] = self.dataset.samples(
+                graph, limit=job.limit, fit=job.fit, pixels=job.pixels
+            )
+        return graph
+
+    def _reading(self, graph: Graph) -> Hashable:
+        """What the samples of a network depend on: networks of one key share them."""
+        pixels = self._job.pixels
+        inputs = ((v.name, v.type, images.normalization_of(graph, v, pixels)) for v in graph.inputs)
+        return images.fit_of(graph, self._job.fit), *inputs
+
+    def _contestant(
+        self, model: Path, graph: Graph, engine: str, opened: contextlib.ExitStack
+    ) -> Contestant:
+        job = self._job
+        judge = Judge(
+            self.metrics,
+            graph.outputs,
+            self.dataset,
+            output=job.output,
+            label_offset=job.label_offset,
+        )
+        order = _order(graph.outputs, self._reference[0].outputs) if self._reference else ()
+        if engine == EDGEWISE:
+            program = job.compiling.program(graph, job.threads)
+            opened.enter_context(contextlib.closing(program))
+
+            def run(arrays: Sequence[Array]) -> Sequence[Array]:
+                if graph.states:
+                    program.reset()
+                return as_list(program(*arrays))
+
+            return Contestant(model, "Edgewise", program.isa.name, graph, run, judge, order)
+        name = peers.native_peer(model) if engine == NATIVE else engine
+        if graph.states:
+            raise InputError(
+                f"--engine {name}: {model} has variables, and the samples do not depend on each "
+                f"other; only {EDGEWISE} gives them their initial values"
+            )
+        peer = _peer(name, model, graph, job)
+        return Contestant(model, peer.name, peer.path, graph, peer.run, judge, order)
+
+    def measure(self, progress: Step = lambda: None) -> Facts:
+        """Run all samples through all contestants.
+
+        Raises:
+            EdgewiseError: a sample cannot be read, or does not suit the metric.
+        """
+        given = self.dataset.target is not None
+        labels: Iterator[Any] = (
+            self.dataset.chosen(self._job.limit) if given else iter([None] * self.count)
+        )
+        keys = list(self._samples)
+        for label, *read in zip(labels, *self._samples.values(), strict=True):
+            inputs = dict(zip(keys, read, strict=True))
+            reference = self._of_reference(inputs)
+            for contestant in self.contestants:
+                arrays = inputs[self._reading(contestant.graph)]
+                start = time.perf_counter()
+                outputs = contestant.run(arrays)
+                contestant.seconds.append(time.perf_counter() - start)
+                wanted = [reference[i] for i in contestant.order]
+                contestant.judge.add(outputs, label, wanted)
+                progress()
+        return self._facts()
+
+    def _of_reference(self, inputs: dict[Hashable, Any]) -> list[Array]:
+        if self._reference is None:
+            return []
+        graph, program = self._reference
+        if graph.states:
+            program.reset()
+        outputs = as_list(program(*inputs[self._reading(graph)]))
+        return [dequantize(a, v.type) for a, v in zip(outputs, graph.outputs, strict=True)]
+
+    def _facts(self) -> Facts:
+        job, target = self._job, self.dataset.target
+        return {
+            "dataset": str(job.dataset),
+            "samples": self.count,
+            "target": None if target is None else target.name.lower(),
+            "metrics": [
+                {
+                    "name": m.name,
+                    "about": m.about,
+                    "unit": m.unit,
+                    "higher_is_better": m.higher_is_better,
+                }
+                for m in self.metrics
+            ],
+            "reference": str(job.reference) if self._reference else None,
+            "threads": job.threads,
+            "results": [self._result(contestant) for contestant in self.contestants],
+        }
+
+    def _result(self, contestant: Contestant) -> Facts:
+        first = self.contestants[0]
+        low, median, high = np.quantile(contestant.seconds, (0.25, 0.5, 0.75)) * 1e3
+        rows = {m: contestant.judge.rows(m) for m in self.metrics}
+        facts: Facts = {
+            "model": str(contestant.model),
+            "engine": contestant.engine,
+            "path": contestant.path,
+            "file_bytes": contestant.model.stat().st_size,
+            "label_offset": contestant.judge.label_offset,
+            "median_ms": float(median),
+            "quartiles_ms": [float(low), float(high)],
+            "figures": {m.name: _interval(m, figure(m, rows[m])) for m in self.metrics},
+        }
+        if contestant is not first:
+            facts["differences"] = {
+                m.name: _difference(m, first.judge.rows(m), rows[m]) for m in self.metrics
+            }
+        return facts
+
+
+@contextlib.contextmanager
+def prepared(job: Job) -> Iterator[Evaluation]:
+    """The evaluation of a job, whose programs are closed in the end."""
+    with contextlib.ExitStack() as opened:
+        yield Evaluation(job, opened)
+
+
+def _metrics(job: Job, dataset: Dataset) -> list[Metric]:
+    names = list(dict.fromkeys(job.metrics))
+    if not names:
+        names = [DEFAULTS[dataset.target]] if dataset.target is not None else []
+        names += [AGAINST] if job.reference is not None else []
+    if not names:
+        raise InputError(
+            f"{dataset.path}: no labels were found; --reference MODEL gives outputs to compare with"
+        )
+    found = [metric(name) for name in names]
+    for each in found:
+        check_target(each, dataset)
+        if each.target is Target.OUTPUTS and job.reference is None:
+            raise InputError(f"--metric {each.name}: it needs --reference MODEL")
+    return found
+
+
+def _order(outputs: Sequence[Value], reference: Sequence[Value]) -> list[int]:
+    """Which output of the reference each is: by name where all names agree, else by place."""
+    names, wanted = ([v.name for v in values] for values in (outputs, reference))
+    if len(names) != len(wanted):
+        raise InputError(f"--reference: it has {len(wanted)} outputs, a model {len(names)}")
+    return [wanted.index(n) for n in names] if set(names) == set(wanted) else [*range(len(names))]
+
+
+def _peer(name: str, model: Path, graph: Graph, job: Job) -> peers.Peer:
+    """The peer, whose errors name the option that asks for it here."""
+    if name not in peers.PEERS:
+        known = ", ".join((EDGEWISE, NATIVE, *peers.PEERS))
+        raise InputError(f"--engine {name}: unknown; known are {known}")
+    try:
+        return peers.open_peer(
+            name, model, graph, job.threads, job.loading.signature, job.loading.weights
+        )
+    except InputError as error:
+        told = str(error).removeprefix(f"--against {name}: ")
+        raise InputError(f"--engine {name}: {model}: {told}") from None
+
+
+def _interval(m: Metric, found: Interval) -> Facts:
+    return {name: finite(value * m.points) for name, value in found._asdict().items()}
+
+
+def _difference(m: Metric, first: Array, other: Array) -> Facts:
+    """How much more the other figure is, and whether that may be chance."""
+    found = difference(m, first, other)
+    better = found.low > 0 if m.higher_is_better else found.high < 0
+    worse = found.high < 0 if m.higher_is_better else found.low > 0
+    return _interval(m, found) | {
+        "verdict": "better" if better else "worse" if worse else "even",
+        "p_value": p_value(first, other) if m.proportion else None,
+    }

@@ -1,0 +1,228 @@
+"""``edgewise evaluate``: figures, intervals, models and engines side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import small_networks
+from PIL import Image
+from typer.testing import Result
+
+import edgewise as ew
+from edgewise.data import Samples
+from tflite_networks import accumulator
+
+Edgewise = Callable[..., Result]
+Facts = Callable[..., dict[str, Any]]
+
+COUNT = 12
+
+
+def fails(result: Result, *parts: str) -> None:
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    (line,) = [x for x in result.stderr.splitlines() if not x.startswith("INFO: ")]
+    for part in parts:
+        assert part in line
+
+
+@pytest.fixture
+def photographs(tmp_path: Path, classifier: Path) -> Path:
+    """Pictures with labels: the network's own answers, but for every third."""
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    rng = np.random.default_rng(11)
+    for i in range(COUNT):
+        levels = rng.integers(0, 256, (4, 4, 3)).astype(np.uint8)
+        Image.fromarray(levels).resize((40, 30), Image.Resampling.NEAREST).save(
+            folder / f"{i:02}.png"
+        )
+    graph = ew.load(classifier)
+    program = ew.compile(graph)
+    best = [int(program(*x).argmax()) for x in Samples.of(folder, graph)]
+    rows = [f"{i:02}.png,{(b + (i % 3 == 0)) % 5},x" for i, b in enumerate(best)]
+    (folder / "labels.csv").write_text("\n".join(["file,class_index,name", *rows]))
+    return folder
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Path:
+    """A network of the classifier's inputs and outputs that knows nothing."""
+    path = tmp_path / "other.tflite"
+    path.write_bytes(small_networks.classifier(size=32))
+    return path
+
+
+def test_one_network(facts: Facts, classifier: Path, photographs: Path) -> None:
+    found = facts("evaluate", classifier, photographs)
+    assert found["command"] == "evaluate"
+    assert (found["samples"], found["target"], found["reference"]) == (COUNT, "class", None)
+    assert [m["name"] for m in found["metrics"]] == ["top1"]
+    (result,) = found["results"]
+    figure = result["figures"]["top1"]
+    assert figure["value"] == pytest.approx(100 * 8 / 12)
+    assert figure["low"] == pytest.approx(39.06, abs=0.01)
+    assert figure["high"] == pytest.approx(86.19, abs=0.01)
+    assert result["label_offset"] == 0
+    assert result["file_bytes"] == classifier.stat().st_size
+    assert 0 < result["quartiles_ms"][0] <= result["median_ms"] <= result["quartiles_ms"][1]
+    assert "differences" not in result
+
+
+def test_networks_side_by_side(
+    facts: Facts, edgewise: Edgewise, classifier: Path, other: Path, photographs: Path
+) -> None:
+    words = ("evaluate", classifier, other, photographs, "--metric", "top1,class-accuracy")
+    first, second = facts(*words)["results"]
+    change = second["differences"]["top1"]
+    values = [r["figures"]["top1"]["value"] for r in (first, second)]
+    assert change["value"] == pytest.approx(values[1] - values[0])
+    assert change["low"] <= change["value"] <= change["high"]
+    assert 0 < change["p_value"] <= 1
+    assert second["differences"]["class-accuracy"]["p_value"] is None
+    shown = edgewise(*words).stdout
+    for part in (
+        "classifier.tflite",
+        "other.tflite",
+        "66.67 %",
+        "39.06 to 86.19",
+        change["verdict"],
+    ):
+        assert part in shown
+
+
+def test_the_same_twice(facts: Facts, classifier: Path, other: Path, photographs: Path) -> None:
+    def figures() -> list[Any]:
+        words = ("--metric", "class-accuracy,top5", "--metric", "top1")
+        results = facts("evaluate", classifier, other, photographs, *words)["results"]
+        return [(r["figures"], r.get("differences")) for r in results]
+
+    assert figures() == figures()
+
+
+def test_against_a_reference(facts: Facts, convolver: Path, photographs: Path) -> None:
+    words = ("--metric", "sqnr,mse,cosine", "--limit", 4)
+    found = facts("evaluate", convolver, photographs, "--reference", convolver, *words)
+    assert (found["samples"], found["reference"]) == (4, str(convolver))
+    figures = found["results"][0]["figures"]
+    assert figures["sqnr"] == {"value": None, "low": None, "high": None}
+    assert figures["mse"] == {"value": 0, "low": 0, "high": 0}
+    assert figures["cosine"]["value"] == pytest.approx(1)
+
+
+def test_without_labels(
+    facts: Facts, edgewise: Edgewise, classifier: Path, photographs: Path
+) -> None:
+    (photographs / "labels.csv").unlink()
+    found = facts("evaluate", classifier, photographs, "--reference", classifier)
+    assert (found["target"], [m["name"] for m in found["metrics"]]) == (None, ["sqnr"])
+    shown = edgewise("evaluate", classifier, photographs, "--reference", classifier).stdout
+    assert "infinite dB" in shown
+    fails(edgewise("evaluate", classifier, photographs), "no labels were found; --reference MODEL")
+
+
+def test_maps_of_classes(facts: Facts, segmenter: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    x = rng.integers(0, 256, (5, 12, 12, 3)).astype(np.uint8)
+    program = ew.compile(ew.load(segmenter))
+    labels = np.stack([program(each[None])[0].argmax(-1) for each in x]).astype(np.uint8)
+    labels[:, 0] = 255
+    np.savez(tmp_path / "x.npz", picture=x, labels=labels)
+    found = facts("evaluate", segmenter, tmp_path / "x.npz", "--metric", "miou,pixel-accuracy")
+    for figure in found["results"][0]["figures"].values():
+        assert figure == {"value": 100, "low": 100, "high": 100}
+
+
+def test_variables_start_anew(facts: Facts, edgewise: Edgewise, tmp_path: Path) -> None:
+    model = tmp_path / "sums.tflite"
+    model.write_bytes(accumulator())
+    (x,) = ew.load(model).inputs
+    np.save(tmp_path / "x.npy", np.arange(1, 13, dtype=np.float32).reshape(-1, *x.type.shape))
+    words = (model, tmp_path / "x.npy", "--reference", model, "--metric", "mse")
+    (result,) = facts("evaluate", *words)["results"]
+    assert result["figures"]["mse"]["value"] == 0
+    fails(edgewise("evaluate", *words, "--engine", "litert"), "--engine litert", "has variables")
+
+
+def test_engines_side_by_side(facts: Facts, classifier: Path, photographs: Path) -> None:
+    pytest.importorskip("ai_edge_litert")
+    words = ("--engine", "edgewise,native")
+    ours, theirs = facts("evaluate", classifier, photographs, *words)["results"]
+    assert (ours["engine"], theirs["engine"].split()[0]) == ("Edgewise", "LiteRT")
+    assert theirs["figures"] == ours["figures"]
+    change = theirs["differences"]["top1"]
+    assert (change["value"], change["p_value"], change["verdict"]) == (0, 1, "even")
+
+
+def test_labels_may_be_moved(
+    facts: Facts, edgewise: Edgewise, classifier: Path, photographs: Path
+) -> None:
+    table = photographs / "labels.csv"
+    rows = [row.split(",") for row in table.read_text().splitlines()]
+    moved = [[file, str(int(label) + 3), name] for file, label, name in rows[1:]]
+    table.write_text("\n".join(",".join(row) for row in [rows[0], *moved]))
+    fails(edgewise("evaluate", classifier, photographs), "the network has 5 classes")
+    words = ("evaluate", classifier, photographs, "--label-offset=-3")
+    (result,) = facts(*words)["results"]
+    assert result["label_offset"] == -3
+    assert result["figures"]["top1"]["value"] == pytest.approx(100 * 8 / 12)
+    assert "labels moved by -3 for classifier.tflite" in edgewise(*words).stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["--metric", "f1"], ["metric 'f1': unknown; known are top1"]),
+        (["--metric", "miou"], ["metric miou needs a map", "has a class of each sample"]),
+        (["--metric", "sqnr"], ["--metric sqnr: it needs --reference MODEL"]),
+        (["--engine", "abacus"], ["--engine abacus: unknown; known are edgewise, native, litert"]),
+        (["--engine", "onnxruntime"], ["--engine onnxruntime: ", "classifier.tflite"]),
+        (["--output", "x"], ["output 'x': unknown; the network has chances"]),
+        (["--reference", "absent.tflite", "--metric", "mse"], ["absent.tflite"]),
+        (["--fit", "x"], ["--fit x"]),
+        (["--pixels", "1"], ["--pixels 1"]),
+        (["--threads", "0"], ["--threads 0"]),
+        (["--labels", "absent.txt"], ["absent.txt: no such file"]),
+    ],
+)
+def test_what_does_not_fit(
+    edgewise: Edgewise, classifier: Path, photographs: Path, words: list[str], parts: list[str]
+) -> None:
+    if "onnxruntime" in words:
+        pytest.importorskip("onnxruntime")
+    fails(edgewise("evaluate", classifier, photographs, *words), *parts)
+
+
+def test_files_that_do_not_fit(
+    edgewise: Edgewise, classifier: Path, convolver: Path, adder: Path, photographs: Path
+) -> None:
+    fails(edgewise("evaluate", "absent.tflite", photographs), "absent.tflite")
+    fails(edgewise("evaluate", classifier, "absent"), "absent: no such file or folder")
+    fails(edgewise("evaluate", adder, photographs), "one input; a .npz holds those", "left, right")
+    fails(edgewise("evaluate", convolver, photographs), "is no list of class scores")
+    words = ("--reference", convolver, "--metric", "mse")
+    fails(edgewise("evaluate", classifier, photographs, *words), "those of the reference are")
+    words = ("--weights", "x.bin")
+    fails(edgewise("evaluate", classifier, classifier, photographs, *words), "--weights")
+    (photographs / "03.png").write_bytes(b"no picture")
+    fails(edgewise("evaluate", classifier, photographs), "03.png: not a picture")
+
+
+@pytest.mark.data
+def test_known_networks(facts: Facts, data: Path) -> None:
+    """Forty photographs; of all 500 these have 87.6, 86.4 and 56.2 %."""
+    names = ("v2_1.0_224_quant", "v2_1.0_224_int8", "v1_0.25_224_float")
+    models = [data / f"models/mobilenet_{name}.tflite" for name in names]
+    photographs = data / "data/imagenet500"
+    words = ("--limit", 40, "--metric", "top1", "--threads", "auto")
+    results = facts("evaluate", *models, photographs, *words)["results"]
+    assert [r["label_offset"] for r in results] == [1, 1, 1]
+    for result, known in zip(results, (87.6, 86.4, 56.2), strict=True):
+        figure = result["figures"]["top1"]
+        assert figure["low"] < known < figure["high"]
+    assert results[1]["differences"]["top1"]["verdict"] == "even"
+    assert results[2]["differences"]["top1"]["verdict"] == "worse"
