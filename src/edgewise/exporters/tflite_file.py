@@ -109,6 +109,7 @@ class _Serializer:
                 f"constants of {size} bytes; a .tflite file has at most {MAX_BYTES}"
             )
         self.b = flatbuffers.Builder(size + FIXED)
+        self.vectors: dict[tuple[str, bytes], int] = {}
 
     def _buffer(self, data: memoryview) -> bytes:
         """The key of a buffer with these bytes; buffer 0 is the empty one."""
@@ -158,7 +159,14 @@ class _Serializer:
         return int(self.b.EndVector())
 
     def ints(self, values: Iterable[int]) -> int:
-        return int(self.b.CreateNumpyVector(np.array([*values], np.int32)))
+        return self.vector(np.array([*values], np.int32))
+
+    def vector(self, values: Array) -> int:
+        """A vector of numbers; equal ones are there once."""
+        key = (values.dtype.str, values.tobytes())
+        if key not in self.vectors:
+            self.vectors[key] = int(self.b.CreateNumpyVector(values))
+        return self.vectors[key]
 
     def _data(self, data: memoryview) -> int:
         vector = None
@@ -197,8 +205,8 @@ class _Serializer:
         if t.type is not None and t.type.quant is not None:
             q = t.type.quant
             parameters = {
-                "Scale": self.b.CreateNumpyVector(np.array(q.scale, np.float32)),
-                "ZeroPoint": self.b.CreateNumpyVector(np.array(q.zero_point, np.int64)),
+                "Scale": self.vector(np.array(q.scale, np.float32)),
+                "ZeroPoint": self.vector(np.array(q.zero_point, np.int64)),
                 "QuantizedDimension": q.axis or 0,
             }
             quant = self.table("QuantizationParameters", parameters)

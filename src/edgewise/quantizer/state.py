@@ -10,8 +10,8 @@ from typing import TypeAlias
 from ..dtype import DType
 from ..errors import InputError
 from ..exporters import PIPELINE
-from ..graph import Graph, Node
-from ..ops import Quantize
+from ..graph import Graph, Node, TensorType, Value
+from ..ops import Dequantize, EmbeddingLookup, EmbeddingLookupFloat, Quantize
 from ..ops.product import Product
 from ..passes import fuse_qdq, optimize
 from .precision import SCHEMES, Precision, Range, Scheme, Weights
@@ -91,7 +91,7 @@ def layer_name(node: Node) -> str:
 def float_network(graph: Graph) -> Graph:
     """A network as the steps of a recipe take it, in operators that a .tflite file can have.
 
-    Weights that are stored as float16 or integers become float32.
+    Weights that are stored as float16 or as integers become float32.
 
     Raises:
         InputError: the network is quantized already.
@@ -103,8 +103,39 @@ def float_network(graph: Graph) -> Graph:
                 f"{node.op.name} {layer_name(node)!r} is {node.outputs[0].type}: the network is "
                 "quantized already; give the float network that it was made from"
             )
-    plain = replace(graph, metadata=dict(graph.metadata))
+    plain = real_weights(replace(graph, metadata=dict(graph.metadata)))
     return optimize(plain, tuple(step for step in PIPELINE if step is not fuse_qdq))
+
+
+def real_weights(graph: Graph) -> Graph:
+    """The network with constants of 8 bits beside activations of floats as float32.
+
+    Given:
+        %b = FULLY_CONNECTED(%a, @w) : float32[1x8], and @w : int8[8x4] {0.02 * (q - 0)}
+    Result:
+        %b = FULLY_CONNECTED(%a, @w) : float32[1x8], and @w : float32[8x4]
+    """
+    known: dict[Value, Value] = {}
+
+    def real(value: Value) -> Value:
+        if value.data is None or value.type.quant is None:
+            return value
+        if value not in known:
+            type = TensorType(value.type.shape, DType.FLOAT32)
+            (data,) = Dequantize().reference([value.data], [value.type], [type])
+            data.setflags(write=False)
+            known[value] = Value(value.name, type, data)
+        return known[value]
+
+    nodes = []
+    for node in graph.nodes:
+        op, inputs = node.op, node.inputs
+        is_float = all(v.type.dtype is DType.FLOAT32 for v in node.outputs)
+        if is_float and not isinstance(op, Dequantize):
+            inputs = tuple(map(real, inputs))
+            op = EmbeddingLookup() if isinstance(op, EmbeddingLookupFloat) else op
+        nodes.append(replace(node, op=op, inputs=inputs))
+    return graph.with_nodes(nodes) if known else graph
 
 
 __all__ = [
