@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import fcntl
 import io
 import json
 import os
@@ -109,12 +110,18 @@ def opened(
         pytest.skip("Chromium is not installed (Debian package chromium)")
     theirs, write = os.pipe()
     read, ours = os.pipe()
+    pipes = [fcntl.fcntl(pipe, fcntl.F_DUPFD_CLOEXEC, 10) for pipe in (theirs, ours)]
+
+    def as_three_and_four() -> None:
+        for number, pipe in enumerate(pipes, 3):
+            os.dup2(pipe, number)
+
     command = [program, "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe"]
     command += ["--disable-dev-shm-usage", f"--user-data-dir={profile}"]
-    redirected = ["sh", "-c", f'exec "$@" 3<&{theirs} 4>&{ours}', "sh", *command]
-    pipes = (theirs, ours)
-    with subprocess.Popen(redirected, pass_fds=pipes, stderr=subprocess.DEVNULL) as process:
-        for pipe in pipes:
+    with subprocess.Popen(
+        command, close_fds=False, preexec_fn=as_three_and_four, stderr=subprocess.DEVNULL
+    ) as process:
+        for pipe in (theirs, ours, *pipes):
             os.close(pipe)
         try:
             page = Page(read, write)

@@ -7,6 +7,7 @@ import hashlib
 import html
 import json
 import os
+import re
 from importlib.resources import files
 from typing import Any
 
@@ -23,7 +24,7 @@ def save_report(diagnosis: Diagnosis, path: str | os.PathLike[str]) -> None:
         InputError: it cannot be written; then nothing changes.
     """
     with written_whole(os.fspath(path)) as file:
-        file.write(page(diagnosis).encode("utf-8"))
+        file.write(page(diagnosis).encode("utf-8", "replace"))
 
 
 def page(diagnosis: Diagnosis) -> str:
@@ -33,7 +34,6 @@ def page(diagnosis: Diagnosis) -> str:
     policy = (
         f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {_hash(script)}"
     )
-    found = (here / "page.html").read_text("utf-8")
     parts = {
         "policy": policy,
         "title": html.escape(f"{diagnosis.name}, quantized"),
@@ -41,10 +41,7 @@ def page(diagnosis: Diagnosis) -> str:
         "facts": _embedded(to_facts(diagnosis)),
         "script": script,
     }
-    for name, text in parts.items():
-        before, after = found.split(f"@{name}@")
-        found = before + text + after
-    return found
+    return re.sub("@([a-z]+)@", lambda m: parts[m[1]], (here / "page.html").read_text("utf-8"))
 
 
 def to_facts(diagnosis: Diagnosis) -> dict[str, Any]:

@@ -316,8 +316,8 @@ function plots() {
     id: "sqnr", title: "Signal to quantization noise", height: 280, slots: byLayer,
     note: "In dB, by layer; higher is better, 6 dB are one bit. A dot is the layer by itself, given the float network's tensors; the line is the whole quantized network there. Where the line falls and the dot is low, this layer is the cause.",
     series: [
-      { name: "the layer in isolation", mark: "dots", values: isolated, color: TWO },
       { name: "accumulated", mark: "line", values: accumulated, color: ONE },
+      { name: "the layer in isolation", mark: "dots", values: isolated, color: TWO },
     ],
     tell: (i) => [`in isolation ${decibels(layers[i].isolated) || "not quantized"}`, `accumulated ${decibels(layers[i].accumulated) || "not measured"}`],
   })];
