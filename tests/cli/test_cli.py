@@ -46,7 +46,8 @@ def test_version(edgewise: Edgewise) -> None:
 
 def test_help_has_examples(edgewise: Edgewise) -> None:
     assert "edgewise run mobilenet.tflite cat.jpg" in edgewise("--help").stdout
-    for command in ("run", "inspect", "bench", "compare", "profile", "tune", "doctor", "convert"):
+    commands = ("run", "inspect", "bench", "compare", "profile", "tune", "doctor", "convert")
+    for command in (*commands, "evaluate"):
         result = edgewise(command, "--help")
         assert result.exit_code == 0
         assert f"  edgewise {command}" in result.stdout

@@ -33,6 +33,7 @@ def desk(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copy(data / "models/mobilenet_v2_1.0_224_int8.tflite", tmp_path / "mobilenet.tflite")
     shutil.copy(data / "models/rfb320_float.onnx", tmp_path / "faces.onnx")
     shutil.copy(data / "data/images/parrot.jpg", tmp_path / "parrot.jpg")
+    (tmp_path / "photos").symlink_to(data / "data/imagenet500")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(timing, "SAMPLE_SECONDS", 0.002)
     monkeypatch.setattr(timing, "WARM_UP_SECONDS", 0.01)
@@ -43,7 +44,7 @@ def test_the_tour_has_every_command() -> None:
     named = {shlex.split(c)[1] for c in COMMANDS if c.startswith("edgewise ")}
     assert named == {
         *("doctor", "run", "inspect", "bench", "compare", "bisect"),
-        *("profile", "tune", "convert"),
+        *("profile", "tune", "convert", "evaluate"),
     }
 
 
