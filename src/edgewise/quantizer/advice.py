@@ -240,8 +240,8 @@ def _overall(found: Diagnosis) -> list[Advice]:
                 f"{times.float_ms:.3f} ms"
             )
             advice.append(Advice("slower", text))
-        for timing in times.layers:
-            advice.extend(_of_time(timing, found))
+        lost = sorted(times.layers, key=lambda t: t.float_ms - t.quantized_ms)
+        advice.extend(a for timing in lost for a in _of_time(timing, found))
         share = times.conversions_ms / max(times.quantized_ms, 1e-9)
         if share > 0.1:
             text = f"{share:.0%} of the time is conversions between floats and integers"
@@ -250,7 +250,7 @@ def _overall(found: Diagnosis) -> list[Advice]:
 
 
 def _of_time(timing: Timing, found: Diagnosis) -> list[Advice]:
-    names = ", ".join(found.layers[i].name for i in timing.layers)
+    names = ", ".join(f"{i} {found.layers[i].op}" for i in timing.layers)
     if timing.reference:
         text = f"{names}: {', '.join(timing.reference)} takes {timing.quantized_ms:.3f} ms in numpy"
         return [Advice("reference", text)]

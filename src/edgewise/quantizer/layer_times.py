@@ -10,7 +10,6 @@ from typing import NamedTuple
 from ..graph import Array, Graph, Node
 from ..profiling import Profile
 from ..runtime import compile_graph
-from .measure import call_seconds
 from .state import Progress
 
 
@@ -43,7 +42,7 @@ class Times:
 
     Attributes:
         isa, threads: what they ran on.
-        float_ms, quantized_ms: of a whole call, milliseconds; measured in turns.
+        float_ms, quantized_ms: of a whole call, milliseconds.
         conversions_ms: of it, what converts between floats and integers.
         layers: in order.
     """
@@ -67,17 +66,14 @@ class Timed(NamedTuple):
 def time_layers(floats: Timed, quantized: Timed, threads: int, progress: Progress) -> Times:
     """Time both networks step by step. Layers of one number are compared."""
     pairs = (floats, quantized)
-    tables = []
-    with contextlib.ExitStack() as stack:
-        programs = []
-        for timed in pairs:
-            program = compile_graph(_tagged(timed), threads=threads)
-            programs.append(stack.enter_context(contextlib.closing(program)))
-        for i, (program, timed) in enumerate(zip(programs, pairs, strict=True)):
-            progress("Timing", i, len(pairs))
-            tables.append(list(_steps(program.profile(*timed.arrays))))
-        seconds = call_seconds(programs, floats.arrays)
-        progress("Timing", len(pairs), len(pairs))
+    profiles = []
+    for i, timed in enumerate(pairs):
+        progress("Timing", i, len(pairs))
+        with contextlib.closing(compile_graph(_tagged(timed), threads=threads)) as program:
+            profiles.append(program.profile(*timed.arrays))
+            isa = program.isa.name
+    progress("Timing", len(pairs), len(pairs))
+    tables = [list(_steps(found)) for found in profiles]
     groups = _groups([step.layers for table in tables for step in table])
     taken = [dict.fromkeys(groups.values(), 0.0) for _ in pairs]
     slow: dict[int, list[str]] = {}
@@ -92,10 +88,10 @@ def time_layers(floats: Timed, quantized: Timed, threads: int, progress: Progres
     for number in sorted(groups):
         members.setdefault(groups[number], []).append(number)
     return Times(
-        isa=programs[0].isa.name,
+        isa=isa,
         threads=threads,
-        float_ms=seconds[0] * 1e3,
-        quantized_ms=seconds[1] * 1e3,
+        float_ms=profiles[0].untimed * 1e3,
+        quantized_ms=profiles[1].untimed * 1e3,
         conversions_ms=sum(step.ms for step in tables[1] if not step.layers),
         layers=tuple(
             Timing(tuple(numbers), taken[0][root], taken[1][root], tuple(slow.get(root, ())))
