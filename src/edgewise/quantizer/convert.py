@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -115,10 +116,10 @@ class Parameters:
         return activation_parameters(scheme, found)
 
     def _joined(self, values: Iterable[Value], ranges: Mapping[str, Range]) -> dict[Value, Range]:
-        """The ranges of values that share parameters, by `_root`."""
+        """The ranges of values that share parameters, by `_root`; infinite ones do not count."""
         joined: dict[Value, Range] = {}
         for v in values:
-            if (found := ranges.get(v.name)) is not None:
+            if (found := ranges.get(v.name)) is not None and all(map(math.isfinite, found)):
                 root = self._root(v)
                 joined[root] = joined[root].union(found) if root in joined else found
         return joined
