@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -263,3 +265,44 @@ def test_memory_does_not_grow_with_the_number(tmp_path: Path, kind: str) -> None
     few, many = peak(20), peak(200)
     assert many < few + 180 * 500
     assert many < 200 * 64 * 64 * 3
+
+
+READ_ALL = """
+import re, sys
+from edgewise.data import Samples
+from edgewise.dtype import DType
+from edgewise.graph import Graph, TensorType, Value
+
+picture = Value("x", TensorType((1, 64, 64, 3), DType.FLOAT32))
+samples = Samples.of(sys.argv[1], Graph((picture,), (picture,), ()))
+for _ in range(2):
+    assert sum(1 for _ in samples) == len(samples)
+print(len(samples), re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells the peak of resident memory")
+@pytest.mark.parametrize("kind", ["npy", "npz", "png"])
+def test_the_process_does_not_grow_with_the_number(tmp_path: Path, kind: str) -> None:
+    """The peak of resident memory is that of a tenth of the samples, which are 47 MiB as inputs."""
+    pixels = np.random.default_rng(0).random((1000, 64, 64, 3), np.float32)
+    peaks = []
+    for count in (100, 1000):
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        if kind == "png":
+            Image.fromarray((pixels[0] * 255).astype(np.uint8)).save(folder / "0.png")
+            for index in range(1, count):
+                (folder / f"{index}.png").hardlink_to(folder / "0.png")
+        else:
+            (np.save if kind == "npy" else np.savez)(folder / f"x.{kind}", pixels[:count])
+        done = subprocess.run(
+            [sys.executable, "-c", READ_ALL, str(folder)],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        read, peak = map(int, done.stdout.split())
+        assert read == count
+        peaks.append(peak * 1024)
+    assert peaks[1] - peaks[0] < 4 * 2**20
