@@ -173,7 +173,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "left",
-        "Layers that stayed in float: each costs conversions",
+        "Layers that stayed in float32, and why",
         "",
         lambda x: x.layer.left is not None,
         lambda x: x.layer.left or "",
