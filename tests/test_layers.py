@@ -16,7 +16,7 @@ SOURCE = Path(edgewise.__file__).parent
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "version"),
-    ("aligned", "dtype", "timing"),
+    ("aligned", "dtype", "models", "timing"),
     ("graph",),
     ("ops",),
     ("importers", "passes"),
