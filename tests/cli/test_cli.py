@@ -165,11 +165,12 @@ def test_run_on_arrays(facts: Facts, adder: Path, tmp_path: Path) -> None:
 def test_run_pixel_options(facts: Facts, classifier: Path, photograph: Path) -> None:
     saved = photograph.with_name("scores.npy")
     results = []
-    for options in ([], ["--fit", "stretch"], ["--pixels", "0,1"]):
+    for options in ([], ["--fit", "stretch"], ["--pixels", "0,1"], ["--pixels", "imagenet"]):
         facts("run", classifier, photograph, "--output", saved, *options)
         results.append(np.load(saved))
     assert not np.array_equal(results[0], results[1])
     assert not np.array_equal(results[0], results[2])
+    assert not np.array_equal(results[2], results[3])
 
 
 def test_inspect(facts: Facts, classifier: Path) -> None:
@@ -360,6 +361,7 @@ class TestErrors:
             (["--fit", "squeeze"], "--fit squeeze: unknown; known are crop, stretch"),
             (["--pixels", "1"], "two numbers"),
             (["--pixels", "a,b"], "two numbers"),
+            (["--pixels", "0,1,2"], "two numbers with a comma between, or imagenet"),
             (["--pixels", "1,0"], "the first must be lower"),
             (["--pixels", "nan,1"], "--pixels nan,1: the first must be lower"),
             (["--pixels", "0,inf"], "--pixels 0,inf: the first must be lower, and both finite"),

@@ -111,6 +111,15 @@ def test_an_empty_range_is_refused() -> None:
         Normalization.to_range(1.0, 1.0)
 
 
+def test_channels_may_have_ranges_of_their_own() -> None:
+    type = picture_type(DType.FLOAT32)
+    array = pixels_to_input(EVERY_BYTE, type, Normalization.to_range(0, 1, -1, 1, 0, 255))
+    assert array[0, 0, 0].tolist() == [0.0, -1.0, 0.0]
+    np.testing.assert_allclose(array[0, -1, -1], [1.0, 1.0, 255.0], rtol=1e-6)
+    with pytest.raises(InputError, match="range 0,1,2;"):
+        Normalization.to_range(0.0, 1.0, 2.0)
+
+
 def test_means_must_match_the_channels() -> None:
     with pytest.raises(InputError, match="2 means for a picture of 3 channels"):
         pixels_to_input(

@@ -17,14 +17,16 @@ from .options import (
     InputShapes,
     IsaName,
     Json,
+    Pixels,
     Precision,
     Requantization,
     Signature,
     Threads,
     Weights,
     loading,
+    model_file,
     one_of,
-    parse_pair,
+    parse_pixels,
     parse_threads,
 )
 from .tables import counted, escape, print_table, size_of, threads_of
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 def evaluate(
     models: Annotated[
         list[Path],
-        typer.Argument(metavar="MODEL...", help=MODELS, show_default=False),
+        typer.Argument(metavar="MODEL...", help=MODELS, show_default=False, parser=model_file),
     ],
     dataset: Annotated[
         Path,
@@ -105,12 +107,7 @@ def evaluate(
         str | None,
         typer.Option("--fit", metavar="HOW", help="crop or stretch pictures, as run does."),
     ] = None,
-    pixels: Annotated[
-        str | None,
-        typer.Option(
-            "--pixels", metavar="LOW,HIGH", help="What black and white become, as in run."
-        ),
-    ] = None,
+    pixels: Pixels = None,
     threads: Threads = "1",
     isa: IsaName = None,
     requantization: Requantization = "float",
@@ -149,7 +146,7 @@ def evaluate(
         label_offset=label_offset,
         output=output,
         fit=one_of("--fit", fit, ("crop", "stretch")),
-        pixels=parse_pair("--pixels", pixels),
+        pixels=parse_pixels(pixels),
         threads=parse_threads(threads),
         compiling=Compiling(isa, False, requantization, precision),
         loading=loading(signature, shape, dim, weights, channels_last),

@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 
 MAX_THREADS, MAX_DIGITS = 64, 19
 
+PIXELS = {
+    "imagenet": tuple(
+        (end - mean) / std
+        for mean, std in ((0.485, 0.229), (0.456, 0.224), (0.406, 0.225))
+        for end in (0.0, 1.0)
+    )
+}
+"""Names for --pixels: ``imagenet`` is what torchvision's networks were trained with."""
+
 MODELS = "A .tflite, .onnx, .prototxt or .caffemodel, .param or .bin, or .pt2 file."
 
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help=MODELS, show_default=False)]
@@ -102,6 +111,16 @@ Precision = Annotated[
         help="bf16: products of float32 may round their operands to bfloat16.",
     ),
 ]
+Pixels = Annotated[
+    str | None,
+    typer.Option(
+        "--pixels",
+        metavar="LOW,HIGH",
+        help="What black and white become, such as 0,1; of each channel in turn, if more than two "
+        "numbers; or imagenet. Default: the model's metadata, else what its input's quantization "
+        "suggests, else -1,1.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document (docs/json.md).")]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Seed of random inputs.")]
 
@@ -157,16 +176,23 @@ def loading(
     return Loading(signature, parse_shapes(shape), parse_dims(dim), weights, channels_last)
 
 
-def parse_pair(option: str, text: str | None) -> tuple[float, float] | None:
+def parse_pixels(text: str | None) -> tuple[float, ...] | None:
+    """What black and white become, from --pixels: LOW,HIGH, or those of each channel; a name."""
     if text is None:
         return None
+    if text in PIXELS:
+        return PIXELS[text]
     try:
-        low, high = map(float, text.split(","))
+        ends = tuple(map(float, text.split(",")))
     except ValueError:
-        raise InputError(f"{option} {text}: two numbers with a comma between") from None
-    if not (low < high and math.isfinite(high - low)):
-        raise InputError(f"{option} {text}: the first must be lower, and both finite")
-    return low, high
+        ends = ()
+    if not ends or len(ends) % 2:
+        known = ", ".join(PIXELS)
+        raise InputError(f"--pixels {text}: two numbers with a comma between, or {known}") from None
+    pairs = zip(ends[::2], ends[1::2], strict=True)
+    if not all(low < high and math.isfinite(high - low) for low, high in pairs):
+        raise InputError(f"--pixels {text}: the first must be lower, and both finite")
+    return ends
 
 
 def one_of(option: str, text: str | None, known: Sequence[str]) -> str | None:

@@ -17,6 +17,7 @@ from .options import (
     IsaName,
     Json,
     Model,
+    Pixels,
     Power,
     Precision,
     Requantization,
@@ -26,7 +27,7 @@ from .options import (
     Weights,
     loading,
     one_of,
-    parse_pair,
+    parse_pixels,
     parse_threads,
 )
 from .tables import escape, number, show_fallbacks, show_threading, threads_of, type_of
@@ -73,15 +74,7 @@ def run(
             "Default: crop for lists of classes, else stretch.",
         ),
     ] = None,
-    pixels: Annotated[
-        str | None,
-        typer.Option(
-            "--pixels",
-            metavar="LOW,HIGH",
-            help="What black and white become, such as 0,1. Default: the model's metadata, "
-            "else what its input's quantization suggests, else -1,1.",
-        ),
-    ] = None,
+    pixels: Pixels = None,
     threads: Threads = "1",
     affinity: Affinity = None,
     power: Power = "balanced",
@@ -115,7 +108,7 @@ def run(
         save=save,
         output=output,
         fit=one_of("--fit", fit, ("crop", "stretch")),
-        pixels=parse_pair("--pixels", pixels),
+        pixels=parse_pixels(pixels),
         threads=parse_threads(threads, affinity, power),
         compiling=Compiling(isa, strict, requantization, precision, affinity, power),
         loading=loading(signature, shape, dim, weights, channels_last),

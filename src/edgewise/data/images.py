@@ -46,12 +46,18 @@ class Normalization:
             raise InputError(f"normalisation: mean {self.mean}, std {self.std}; std is above 0")
 
     @classmethod
-    def to_range(cls, low: float, high: float) -> Normalization:
-        """The normalisation that takes byte 0 to ``low`` and byte 255 to ``high``."""
-        if not low < high:
-            raise InputError(f"normalisation: range {low:g},{high:g}; the first must be lower")
-        std = 255.0 / (high - low)
-        return cls((-low * std,), (std,))
+    def to_range(cls, *ends: float) -> Normalization:
+        """The normalisation that takes byte 0 to the first number, and byte 255 to the second.
+
+        Further pairs are those of the other channels.
+        """
+        pairs = list(zip(ends[::2], ends[1::2], strict=False))
+        if len(ends) % 2 or not all(low < high for low, high in pairs):
+            told = ",".join(f"{end:g}" for end in ends)
+            raise InputError(f"normalisation: range {told}; the first of two must be lower")
+        stds = [255.0 / (high - low) for low, high in pairs]
+        means = [-low * std for (low, _), std in zip(pairs, stds, strict=True)]
+        return cls(tuple(means), tuple(stds))
 
 
 CONVENTIONS = (
@@ -237,7 +243,7 @@ def load_inputs(
     graph: Graph,
     files: Sequence[Path],
     fit: str | None = None,
-    pixels: tuple[float, float] | None = None,
+    pixels: Sequence[float] | None = None,
 ) -> list[Array]:
     """The network's inputs from one run's files.
 
@@ -261,7 +267,7 @@ def _load_input(
     value: Value,
     file: Path,
     fit: str | None,
-    pixels: tuple[float, float] | None,
+    pixels: Sequence[float] | None,
 ) -> Array:
     if file.suffix == ".npy":
         return _fitting(load_arrays(file), value, file)
@@ -282,7 +288,7 @@ def check_file(file: Path) -> None:
 
 
 def normalization_of(
-    graph: Graph, value: Value, pixels: tuple[float, float] | None = None
+    graph: Graph, value: Value, pixels: Sequence[float] | None = None
 ) -> Normalization | None:
     """That of pictures for an input of ``graph``; None where it takes none.
 

@@ -98,7 +98,7 @@ def score(
     *,
     limit: int | None = None,
     fit: str | None = None,
-    pixels: tuple[float, float] | None = None,
+    pixels: Sequence[float] | None = None,
     label_offset: int | None = None,
 ) -> Interval:
     """The figure of a network that ``run`` runs, on labelled data; `Metric.points` scales it.

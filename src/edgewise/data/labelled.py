@@ -96,7 +96,7 @@ class Dataset:
         *,
         limit: int | None = None,
         fit: str | None = None,
-        pixels: tuple[float, float] | None = None,
+        pixels: Sequence[float] | None = None,
     ) -> Samples:
         """The samples as inputs of ``graph``; the options are those of `Samples.of`.
 

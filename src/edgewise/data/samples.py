@@ -36,7 +36,7 @@ class Pictures(NamedTuple):
 
     graph: Graph
     fit: str | None = None
-    pixels: tuple[float, float] | None = None
+    pixels: Sequence[float] | None = None
 
     def load(self, source: Path | Image.Image, value: Value) -> Array:
         """A picture, or the one in a file, as an input."""
@@ -91,7 +91,7 @@ class Samples:
         *,
         limit: int | None = None,
         fit: str | None = None,
-        pixels: tuple[float, float] | None = None,
+        pixels: Sequence[float] | None = None,
     ) -> Samples:
         """Samples for ``graph`` from ``source``, which is one of these.
 

@@ -44,7 +44,7 @@ class Job:
     label_offset: int | None = None
     output: str | None = None
     fit: str | None = None
-    pixels: tuple[float, float] | None = None
+    pixels: Sequence[float] | None = None
     threads: int = 1
     compiling: Compiling = DEFAULT
     loading: Loading = AS_IT_IS

@@ -36,7 +36,7 @@ class Job:
     save: Path | None = None
     output: Path | None = None
     fit: str | None = None
-    pixels: tuple[float, float] | None = None
+    pixels: Sequence[float] | None = None
     threads: int = 1
     compiling: Compiling = DEFAULT
     loading: Loading = AS_IT_IS
