@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -158,6 +159,24 @@ def test_engines_side_by_side(facts: Facts, classifier: Path, photographs: Path)
     assert (change["value"], change["p_value"], change["verdict"]) == (0, 1, "even")
 
 
+def test_each_sample_is_told(
+    facts: Facts, edgewise: Edgewise, classifier: Path, other: Path, photographs: Path
+) -> None:
+    table = photographs / "samples.csv"
+    words = (classifier, other, photographs, "--metric", "top1,top5", "--save", table)
+    found = facts("evaluate", *words)
+    assert found["saved"] == str(table)
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    assert [row["model"] for row in rows] == [str(classifier)] * COUNT + [str(other)] * COUNT
+    labels = csv.DictReader((photographs / "labels.csv").read_text().splitlines())
+    expected = [(str(photographs / row["file"]), row["class_index"]) for row in labels]
+    assert [(row["sample"], row["label"]) for row in rows] == expected * 2
+    assert all((row["class"] == row["label"]) == (row["top1"] == "1.0") for row in rows)
+    right = sum(float(row["top1"]) for row in rows[:COUNT])
+    assert right / COUNT * 100 == pytest.approx(found["results"][0]["figures"]["top1"]["value"])
+    assert f"{table} written" in edgewise("evaluate", *words).stdout
+
+
 def test_labels_may_be_moved(
     facts: Facts, edgewise: Edgewise, classifier: Path, photographs: Path
 ) -> None:
@@ -186,6 +205,8 @@ def test_labels_may_be_moved(
         (["--fit", "x"], ["--fit x"]),
         (["--pixels", "1"], ["--pixels 1"]),
         (["--threads", "0"], ["--threads 0"]),
+        (["--save", "x.txt"], ["--save x.txt: the name must end in .csv"]),
+        (["--save", "absent/x.csv"], ["absent/x.csv: cannot be written: there is no such folder"]),
         (["--labels", "absent.txt"], ["absent.txt: no such file"]),
     ],
 )

@@ -251,6 +251,10 @@ def test_outputs_are_dequantized_and_chosen(tmp_path: Path) -> None:
         for label in (1, 2):
             judge.add(arrays, label)
         assert judge.rows(METRICS["top1"]).tolist() == rows
+    text = Value("text", TensorType((1, 3), DType.STRING))
+    Judge([METRICS["top1"]], (*outputs, text), dataset)
+    with pytest.raises(InputError, match="output 'text': strings are not measured"):
+        Judge([METRICS["mse"]], (*outputs, text), dataset)
     with pytest.raises(InputError, match="output 'x': unknown; the network has boxes, scores"):
         Judge([], outputs, dataset, output="x")
 

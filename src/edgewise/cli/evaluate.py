@@ -103,6 +103,12 @@ def evaluate(
         str | None,
         typer.Option("--output", metavar="NAME", help="The output that classes are read from."),
     ] = None,
+    save: Annotated[
+        Path | None,
+        typer.Option(
+            "--save", metavar="FILE", help="Write what was measured of each sample, as .csv."
+        ),
+    ] = None,
     fit: Annotated[
         str | None,
         typer.Option("--fit", metavar="HOW", help="crop or stretch pictures, as run does."),
@@ -145,6 +151,7 @@ def evaluate(
         labels=labels,
         label_offset=label_offset,
         output=output,
+        save=save,
         fit=one_of("--fit", fit, ("crop", "stretch")),
         pixels=parse_pixels(pixels),
         threads=parse_threads(threads),
@@ -177,6 +184,8 @@ def show(out: Console, facts: Facts) -> None:
     for offset in sorted({r["label_offset"] for r in moved}):
         which = {Path(r["model"]).name for r in moved if r["label_offset"] == offset}
         out.print(escape(f"labels moved by {offset} for {', '.join(sorted(which))}"))
+    if facts["saved"]:
+        out.print(f"{escape(facts['saved'])} written")
 
 
 CHANGES = ("to the first", "95 % of that", "p", "")

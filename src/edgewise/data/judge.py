@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from ..dtype import DType
 from ..errors import InputError
 from ..graph import Array, Graph, Value
 from .arrays import dequantize
 from .intervals import Interval, figure
 from .labelled import Dataset
-from .metrics import Metric, Target
+from .metrics import Metric, Target, class_scores
 
 IMAGENET = 1000
 """ImageNet's number of classes: networks of one more output have a background class at 0."""
@@ -22,6 +23,8 @@ Run = Callable[[Sequence[Array]], Sequence[Array]]
 
 class Judge:
     """Rows of metrics of one network, gathered sample by sample.
+
+    ``best`` are the classes of the highest scores, numbered as labels are, where one is measured.
 
     Args:
         metrics: what is measured.
@@ -46,11 +49,18 @@ class Judge:
         self.metrics = tuple(metrics)
         self._outputs = tuple(outputs)
         self._classes = _output(self._outputs, output, dataset.target)
+        self._measured = self._outputs
+        if all(metric.target is not Target.OUTPUTS for metric in metrics):
+            self._measured = (self._classes,)
+        for value in self._measured:
+            if value.type.dtype is DType.STRING:
+                raise InputError(f"output {value.name!r}: strings are not measured")
         self._is_class = _is_class(self._classes)
         if label_offset is None:
             background = self._classes.type.size == IMAGENET + 1 and dataset.highest < IMAGENET
             label_offset = int(background)
         self.label_offset = label_offset if dataset.target is Target.CLASS else 0
+        self.best: list[int] = []
         self._rows: dict[str, list[Array]] = {metric.name: [] for metric in metrics}
 
     def add(
@@ -67,16 +77,19 @@ class Judge:
             InputError: the outputs are nothing that a metric measures.
         """
         pairs = zip(arrays, self._outputs, strict=True)
-        real = [dequantize(array, value.type) for array, value in pairs]
-        of_classes = [real[self._outputs.index(self._classes)]]
+        real = {v: dequantize(array, v.type) for array, v in pairs if v in self._measured}
+        of_classes = [real[self._classes]]
         for metric in self.metrics:
             if metric.target is Target.OUTPUTS:
-                row = metric.row(real, reference)
+                row = metric.row([real[value] for value in self._outputs], reference)
             elif metric.target is Target.MAP:
                 row = metric.row(of_classes, label)
             else:
                 row = metric.row(self._scores(of_classes), int(label) + self.label_offset)
             self._rows[metric.name].append(row)
+        if any(metric.target is Target.CLASS for metric in self.metrics):
+            best = int(class_scores(self._scores(of_classes)).argmax())
+            self.best.append(best - self.label_offset)
 
     def rows(self, metric: Metric) -> Array:
         """The rows of all samples, [N, ...]."""

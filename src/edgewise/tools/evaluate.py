@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import csv
+import io
+import itertools
+import math
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +21,7 @@ from ..data.intervals import Interval, difference, figure, p_value
 from ..data.judge import Judge, check_target
 from ..data.metrics import Target, metric
 from ..errors import InputError
+from ..exporters.files import written_whole
 from ..graph import Array, Graph, Value
 from . import peers, results
 from .facts import AS_IT_IS, DEFAULT, Compiling, Facts, Loading, Step, as_list, finite
@@ -43,6 +48,7 @@ class Job:
     labels: Path | None = None
     label_offset: int | None = None
     output: str | None = None
+    save: Path | None = None
     fit: str | None = None
     pixels: Sequence[float] | None = None
     threads: int = 1
@@ -57,7 +63,7 @@ class Contestant:
     model: Path
     engine: str
     path: str
-    graph: Graph
+    reading: Hashable
     run: Callable[[Sequence[Array]], Sequence[Array]]
     judge: Judge
     order: Sequence[int] = ()
@@ -76,6 +82,8 @@ class Evaluation:
         names = results.read_labels(job.labels) if job.labels else None
         self.dataset = Dataset.of(job.dataset, names)
         self.metrics = _metrics(job, self.dataset)
+        if job.save is not None:
+            _check_table(job.save)
         self._samples: dict[Hashable, Samples] = {}
         self._reference: tuple[Graph, Any] | None = None
         against = any(m.target is Target.OUTPUTS for m in self.metrics)
@@ -83,6 +91,7 @@ class Evaluation:
             graph = self._load(job.reference)
             program = job.compiling.program(graph, job.threads)
             self._reference = graph, opened.enter_context(contextlib.closing(program))
+        self._seen: list[tuple[str, Any]] = []
         self.contestants: list[Contestant] = []
         for model in job.models:
             graph = self._load(model)
@@ -113,7 +122,7 @@ class Evaluation:
     def _contestant(
         self, model: Path, graph: Graph, engine: str, opened: contextlib.ExitStack
     ) -> Contestant:
-        job = self._job
+        job, reading = self._job, self._reading(graph)
         judge = Judge(
             self.metrics,
             graph.outputs,
@@ -131,7 +140,7 @@ class Evaluation:
                     program.reset()
                 return as_list(program(*arrays))
 
-            return Contestant(model, "Edgewise", program.isa.name, graph, run, judge, order)
+            return Contestant(model, "Edgewise", program.isa.name, reading, run, judge, order)
         name = peers.native_peer(model) if engine == NATIVE else engine
         if graph.states:
             raise InputError(
@@ -139,7 +148,7 @@ class Evaluation:
                 f"other; only {EDGEWISE} gives them their initial values"
             )
         peer = _peer(name, model, graph, job)
-        return Contestant(model, peer.name, peer.path, graph, peer.run, judge, order)
+        return Contestant(model, peer.name, peer.path, reading, peer.run, judge, order)
 
     def measure(self, progress: Step = lambda: None) -> Facts:
         """Run all samples through all contestants.
@@ -148,22 +157,43 @@ class Evaluation:
             EdgewiseError: a sample cannot be read, or does not suit the metric.
         """
         given = self.dataset.target is not None
-        labels: Iterator[Any] = (
-            self.dataset.chosen(self._job.limit) if given else iter([None] * self.count)
+        labels = (
+            self.dataset.chosen(self._job.limit) if given else itertools.repeat(None, self.count)
         )
-        keys = list(self._samples)
-        for label, *read in zip(labels, *self._samples.values(), strict=True):
-            inputs = dict(zip(keys, read, strict=True))
+        streams = (samples.named() for samples in self._samples.values())
+        for label, *read in zip(labels, *streams, strict=True):
+            inputs = {key: arrays for key, (_, arrays) in zip(self._samples, read, strict=True)}
+            self._seen.append((read[0][0], label if self.dataset.target is Target.CLASS else ""))
             reference = self._of_reference(inputs)
             for contestant in self.contestants:
-                arrays = inputs[self._reading(contestant.graph)]
+                arrays = inputs[contestant.reading]
                 start = time.perf_counter()
                 outputs = contestant.run(arrays)
                 contestant.seconds.append(time.perf_counter() - start)
                 wanted = [reference[i] for i in contestant.order]
                 contestant.judge.add(outputs, label, wanted)
                 progress()
+        if self._job.save is not None:
+            with written_whole(str(self._job.save)) as file:
+                file.write(self._table().encode())
         return self._facts()
+
+    def _table(self) -> str:
+        """What was measured of each sample, as a .csv: a row a sample, model and engine."""
+        text = io.StringIO()
+        table = csv.writer(text, lineterminator="\n")
+        table.writerow(
+            ["sample", "label", "model", "engine", "class", *(m.name for m in self.metrics)]
+        )
+        for contestant in self.contestants:
+            judge = contestant.judge
+            rows = [(m, judge.rows(m)) for m in self.metrics]
+            best: Sequence[Any] = judge.best or [""] * self.count
+            for i, (name, label) in enumerate(self._seen):
+                figures = (m.total(each[i : i + 1]) for m, each in rows)
+                told = ["" if math.isnan(f) else f for f in figures]
+                table.writerow([name, label, contestant.model, contestant.engine, best[i], *told])
+        return text.getvalue()
 
     def _of_reference(self, inputs: dict[Hashable, Any]) -> list[Array]:
         if self._reference is None:
@@ -189,6 +219,7 @@ class Evaluation:
                 }
                 for m in self.metrics
             ],
+            "saved": None if job.save is None else str(job.save),
             "reference": str(job.reference) if self._reference else None,
             "threads": job.threads,
             "results": [self._result(contestant) for contestant in self.contestants],
@@ -220,6 +251,15 @@ def prepared(job: Job) -> Iterator[Evaluation]:
     """The evaluation of a job, whose programs are closed in the end."""
     with contextlib.ExitStack() as opened:
         yield Evaluation(job, opened)
+
+
+def _check_table(path: Path) -> None:
+    """Refuse a table that cannot be written before anything is computed."""
+    if path.suffix.lower() != ".csv":
+        raise InputError(f"--save {path}: the name must end in .csv")
+    if path.is_dir() or not path.parent.is_dir():
+        what = "it is a folder" if path.is_dir() else "there is no such folder"
+        raise InputError(f"{path}: cannot be written: {what}")
 
 
 def _metrics(job: Job, dataset: Dataset) -> list[Metric]:
