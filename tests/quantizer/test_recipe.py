@@ -79,7 +79,7 @@ def test_scopes_know_layers_by_what_the_file_calls_them() -> None:
     [
         ({"precison": "int8"}, "recipe: 'precison' is not known; it takes precision, steps"),
         ({"precision": "int7"}, "precision 'int7'; it is one of float32, int8"),
-        ({"steps": ["calibrat"]}, "recipe: step 1: 'calibrat'; a step is one of calibrate"),
+        ({"steps": ["calibrat"]}, "recipe: step 1: 'calibrat'; a step is one of adaround"),
         ({"steps": [{"ops": "ADD"}]}, "recipe: step 1: None; a step is one of"),
         ({"steps": [3]}, "recipe: step 1: 3; a step is one of"),
         ({"steps": "calibrate"}, "recipe: steps: 'calibrate'; it is a list"),

@@ -17,7 +17,11 @@ from .precision import SCHEMES, Precision
 from .state import EVERYTHING, Scope, State, layer_name
 
 STEPS: Mapping[str, str] = {
+    "adaround": "adaround:adaround",
+    "bias_correction": "bias_correction:bias_correction",
     "calibrate": "calibrate:calibrate",
+    "equalize": "equalize:equalize",
+    "gptq": "gptq:gptq",
 }
 """The steps that a recipe may name: ``module:function`` of this package."""
 
