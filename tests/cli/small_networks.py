@@ -65,6 +65,31 @@ def segmenter(size: int = 12) -> bytes:
     return build([convolution], [picture], [classes])
 
 
+def colours(size: int = 8) -> bytes:
+    """float32 picture [1,size,size,3] -> which of red, green and blue there is most of [1,3]."""
+    picture = Tensor(TensorType((1, size, size, 3), DType.FLOAT32), name="picture")
+    identity = np.eye(3, dtype=np.float32)
+    kernel, weights = (
+        Tensor(TensorType(a.shape, DType.FLOAT32), a, name)
+        for a, name in ((identity.reshape(3, 1, 1, 3), "kernel"), (identity * 4, "weights"))
+    )
+    bias = Tensor(TensorType((3,), DType.FLOAT32), np.array([0.1, 0.2, 0.1], np.float32), "bias")
+    features = Tensor(TensorType((1, size, size, 3), DType.FLOAT32), name="features")
+    axes = Tensor(TensorType((2,), DType.INT32), np.array([1, 2], np.int32), "axes")
+    mean, scores, chances = (
+        Tensor(TensorType((1, 3), DType.FLOAT32), name=name)
+        for name in ("mean", "scores", "chances")
+    )
+    fields = {"StrideH": 1, "StrideW": 1, "FusedActivationFunction": 1}
+    operators = [
+        Operator("CONV_2D", (picture, kernel, bias), (features,), "Conv2DOptions", fields),
+        Operator("MEAN", (features, axes), (mean,), "ReducerOptions", {"KeepDims": False}),
+        Operator("FULLY_CONNECTED", (mean, weights, None), (scores,), "FullyConnectedOptions"),
+        Operator("SOFTMAX", (scores,), (chances,), "SoftmaxOptions", {"Beta": 1.0}),
+    ]
+    return build(operators, [picture], [chances])
+
+
 def convolver(size: int = 6) -> bytes:
     """float32 picture ``x`` [1,size,size,3] -> 3x3 convolution and RELU ``y`` [1,size,size,4]."""
     rng = np.random.default_rng(2)

@@ -44,7 +44,7 @@ def test_the_tour_has_every_command() -> None:
     named = {shlex.split(c)[1] for c in COMMANDS if c.startswith("edgewise ")}
     assert named == {
         *("doctor", "run", "inspect", "bench", "compare", "bisect"),
-        *("profile", "tune", "convert", "evaluate"),
+        *("profile", "tune", "convert", "evaluate", "quantize"),
     }
 
 

@@ -198,6 +198,12 @@ def test_a_score_that_falls_however_much_is_restored() -> None:
     assert set(result.choice.values()) == {FLOAT32}
 
 
+@pytest.mark.parametrize("points", [float("inf"), float("nan")])
+def test_scores_that_tell_no_drop(points: float) -> None:
+    with pytest.raises(InputError, match=f"float32 has {points:g} points"):
+        found(Machine({("a", FLOAT32): -points}), max_drop=1.0)
+
+
 def test_equal_measurements_give_equal_choices() -> None:
     points = dict.fromkeys([(n, INT8) for n in LAYERS], 0.3)
     first, second = (found(Machine(points), max_drop=1.0) for _ in range(2))

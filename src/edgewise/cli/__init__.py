@@ -4,7 +4,19 @@ A command's function is registered on `app`, gathers facts through functions of 
 and ends with `base.finish`. The line of imports below lists the commands.
 """
 
-from . import bench, bisect, compare, convert, doctor, evaluate, inspect, profile, run, tune
+from . import (
+    bench,
+    bisect,
+    compare,
+    convert,
+    doctor,
+    evaluate,
+    inspect,
+    profile,
+    quantize,
+    run,
+    tune,
+)
 from .base import app
 
 __all__ = [
@@ -17,6 +29,7 @@ __all__ = [
     "evaluate",
     "inspect",
     "profile",
+    "quantize",
     "run",
     "tune",
 ]

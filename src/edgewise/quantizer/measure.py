@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from ..data import Samples
-from ..data.arrays import converted
-from ..graph import Array, Graph, Node, TensorType, Value
+from ..data.arrays import converted, dequantize
+from ..graph import Array, Graph, Node, Value
 from ..ops import Dequantize, Quantize
 from ..runtime import Program, compile_graph
 from ..timing import calibrate, interleave, sample
@@ -142,7 +142,7 @@ def outputs_of(program: Program, arrays: Sequence[Array]) -> list[Array]:
     program.reset()
     found = program(*as_inputs(program.inputs, arrays))
     values = found if isinstance(found, tuple) else (found,)
-    return [_real(a, v.type) for a, v in zip(values, program.outputs, strict=True)]
+    return [dequantize(a, v.type) for a, v in zip(values, program.outputs, strict=True)]
 
 
 def as_inputs(values: Sequence[Value], arrays: Sequence[Array]) -> list[Array]:
@@ -150,11 +150,6 @@ def as_inputs(values: Sequence[Value], arrays: Sequence[Array]) -> list[Array]:
     found = [converted(array, v.type) for v, array in zip(values, arrays, strict=True)]
     assert all(array is not None for array in found)
     return [array for array in found if array is not None]
-
-
-def _real(array: Array, type: TensorType) -> Array:
-    quant, found = type.quant, array.astype(np.float64)
-    return found if quant is None else (found - quant.zero_point[0]) * quant.scale[0]
 
 
 def by_layer(profile: Profile, graph: Graph) -> dict[str, float]:

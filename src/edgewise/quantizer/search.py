@@ -142,6 +142,9 @@ def search(asked: Choice, measure: Measure, budget: Budget, progress: Progress =
 
     ``asked`` is the precision that each quantized layer should have; layers that it does not name
     stay as they are. The outcome depends on it and on what ``measure`` says alone.
+
+    Raises:
+        InputError: the float network's score is infinite or no number.
     """
     return _Search(dict(asked), measure, budget, progress).run()
 
@@ -170,6 +173,11 @@ class _Search:
         self.tell("float32")
         (self.plain_seconds,) = self.measure.seconds(self.plain)
         self.plain_score = self.measure.score(self.plain)
+        if not math.isfinite(self.plain_score):
+            raise InputError(
+                f"score: float32 has {self.plain_score:g} points, and a drop is told from finite "
+                "ones only (of metrics, by agreement instead of sqnr)"
+            )
         self.trials.append(Trial("float32", self.plain_score, self.plain_seconds))
         self.time_layers(self.plain)
         for name, precision in self.asked.items():
