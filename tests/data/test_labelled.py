@@ -183,6 +183,10 @@ def test_data_without_labels(tmp_path: Path) -> None:
         ("file,class_index\n", "names no files"),
         ("file,class_index\n0.png,cat\n", "line 2: a file and the number of its class"),
         ("file,class_index\n0.png\n", "line 2: a file"),
+        ("file,class_index\n,0\n", "line 2: a file"),
+        ("file,class_index\n0.png,9999999999\n", "line 2: a file"),
+        ("file,class_index\n0\x01.png,1\n", "line 2: a file"),
+        ("file,class_index\n" + "0" * 200_000 + ",1\n", "labels cannot be read: field larger"),
         ("file,class_index\nabsent.png,0\n", r"absent\.png: no such file"),
     ],
 )

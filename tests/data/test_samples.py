@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 import tracemalloc
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -227,6 +229,19 @@ def test_bad_files(tmp_path: Path) -> None:
     (tmp_path / "x.npy").write_bytes((tmp_path / "x.npy").read_bytes()[:5000])
     with pytest.raises(InputError, match=r"x\.npy: ends before the array of \[1000, 3\]"):
         list(Samples.of(tmp_path / "x.npy", VECTORS))
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        header = io.BytesIO()
+        told = {"descr": "<f4", "fortran_order": False, "shape": (10**15, 3)}
+        np.lib.format.write_array_header_1_0(header, told)
+        archive.writestr("a.npy", header.getvalue())
+    with pytest.raises(InputError, match=r"x\.npz: ends before the array of \[10+, 3\]"):
+        Samples.of(tmp_path / "x.npz", VECTORS)
+    np.savez(tmp_path / "x.npz", a=vectors(4))
+    whole = bytearray((tmp_path / "x.npz").read_bytes())
+    whole[200] ^= 1
+    (tmp_path / "x.npz").write_bytes(whole)
+    with pytest.raises(InputError, match=r"x\.npz: not an array .* CRC"):
+        list(Samples.of(tmp_path / "x.npz", VECTORS))
     np.savez(tmp_path / "x.npz", a=vectors(4), b=np.zeros((3, 2), np.int32))
     with pytest.raises(InputError, match=r"x\.npz: 4 of 'a', 3 of 'b'; there must be as many"):
         Samples.of(tmp_path / "x.npz", PAIRS)

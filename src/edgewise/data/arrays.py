@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -49,14 +50,18 @@ def stored_arrays(file: Path) -> dict[str, Stored]:
     """
     with _reading(file):
         if file.suffix.lower() == ".npy":
-            return {"": _stored(file, lambda: file.open("rb"))}
+            return {"": _stored(file, lambda: file.open("rb"), file.stat().st_size)}
         with zipfile.ZipFile(file) as archive:
-            names = [name for name in archive.namelist() if name.endswith(".npy")]
+            sizes = {i.filename: i.file_size for i in archive.infolist()}
 
         def opener(name: str) -> Callable[[], IO[bytes]]:
             return lambda: zipfile.ZipFile(file).open(name)
 
-        return {name.removesuffix(".npy"): _stored(file, opener(name)) for name in names}
+        return {
+            name.removesuffix(".npy"): _stored(file, opener(name), size)
+            for name, size in sizes.items()
+            if name.endswith(".npy")
+        }
 
 
 def whole(stored: Stored) -> Array:
@@ -130,17 +135,19 @@ def dequantize(array: Array, type: TensorType) -> Array:
     return np.asarray((array.astype(np.float64) - zero_point) * scale)
 
 
-def _stored(file: Path, opened: Callable[[], IO[bytes]]) -> Stored:
-    """The array that ``opened`` begins; those in Fortran's order are loaded whole."""
+def _stored(file: Path, opened: Callable[[], IO[bytes]], size: int) -> Stored:
+    """The array that ``opened`` gives in ``size`` bytes; those in Fortran's order are loaded."""
     with opened() as stream:
         shape, fortran, dtype = _header(stream)
         start = stream.tell()
+        if start + math.prod(shape) * dtype.itemsize > size:
+            raise InputError(f"{file}: ends before the array of {list(shape)} that it tells")
         if fortran and len(shape) > 1:
             stream.seek(0)
             return of_memory(np.ascontiguousarray(npy.read_array(stream, allow_pickle=False)))
 
     def pieces(wanted: tuple[int, ...], indices: Iterable[int]) -> Iterator[Array]:
-        nbytes = int(np.prod(wanted, dtype=np.int64)) * dtype.itemsize
+        nbytes = math.prod(wanted) * dtype.itemsize
         with _reading(file), opened() as stream:
             for index in indices:
                 stream.seek(start + index * nbytes)

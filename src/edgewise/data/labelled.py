@@ -23,6 +23,8 @@ FILE_COLUMNS = ("file", "filename", "path", "image")
 CLASS_COLUMNS = ("class_index", "label", "class", "class_id")
 """Columns of a labels.csv: the first of these that it has."""
 
+MOST_DIGITS = 9
+
 PAIRED = ("images", "labels")
 """Folders of pictures and of their label maps, by the same names."""
 
@@ -118,18 +120,23 @@ class Dataset:
 def _of_csv(path: Path) -> Dataset:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        table = csv.DictReader(lines)
+        columns = table.fieldnames
+        rows = [(table.line_num, row) for row in table]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: labels cannot be read: {error}") from None
-    rows = csv.DictReader(lines)
-    file = _column(path, rows.fieldnames, FILE_COLUMNS)
-    number = _column(path, rows.fieldnames, CLASS_COLUMNS)
+    file = _column(path, columns, FILE_COLUMNS)
+    number = _column(path, columns, CLASS_COLUMNS)
     files, labels, classes = [], [], {}
-    for row in rows:
-        text = row[number]
-        if not row[file] or text is None or not text.strip().isdecimal():
-            raise InputError(
-                f"{path}: line {rows.line_num}: a file and the number of its class are needed"
-            )
+    for line, row in rows:
+        text = (row[number] or "").strip()
+        if (
+            not row[file]
+            or not row[file].isprintable()
+            or not text.isdecimal()
+            or len(text) > MOST_DIGITS
+        ):
+            raise InputError(f"{path}: line {line}: a file and the number of its class are needed")
         files.append(str(path.parent / row[file]))
         labels.append(int(text))
         if row.get("name"):
