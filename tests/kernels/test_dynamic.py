@@ -11,7 +11,7 @@ from edgewise.kernels.dynamic import QuantizeGroups
 from edgewise.kernels.isa import ISAS, Isa
 from edgewise.kernels.qgemm import QGemm
 from edgewise.kernels.views import SLACK
-from edgewise.ops.hybrid import quantize_rows
+from edgewise.ops.hybrid import QUANTIZERS, RowQuantization
 
 from .harness import Buffer, isas, run
 from .images import View, activation
@@ -29,7 +29,7 @@ def samples(groups: int, rows: int, n: int) -> list[Array]:
     return [a.astype(np.float32) for a in found]
 
 
-def check_groups(isa: Isa, x: Array) -> None:
+def check_groups(isa: Isa, x: Array, rule: RowQuantization = RowQuantization.QD8) -> None:
     groups, rows, n = x.shape
     padded = np.full((groups, rows + 1, n + 3), np.nan, np.float32)
     padded[:, :rows, :n] = x
@@ -39,8 +39,8 @@ def check_groups(isa: Isa, x: Array) -> None:
         **{"a": Buffer(padded), "a_row": padded.strides[1], "a_group": padded.strides[0]},
         **{"c": c, "d": d, "rows": rows, "n": n},
     }
-    run(QuantizeGroups(isa), groups, values, [c, d])
-    expected = quantize_rows(x, (1, 2))
+    run(QuantizeGroups(isa, rule.value), groups, values, [c, d])
+    expected = QUANTIZERS[rule](x, (1, 2))
     zero = d.array[:, 0]
     centered = c.array.astype(np.int32).reshape(x.shape) - zero[:, None, None]
     np.testing.assert_array_equal(centered, expected.centered)
@@ -55,6 +55,14 @@ def test_groups(isa: Isa, n: int) -> None:
     for groups, rows in ((1, 1), (3, 2)):
         for x in samples(groups, rows, n):
             check_groups(isa, x)
+
+
+@isas
+@pytest.mark.parametrize("rule", [RowQuantization.SYMMETRIC, RowQuantization.ASYMMETRIC])
+def test_rows_of_recurrent_layers(isa: Isa, rule: RowQuantization) -> None:
+    for n in LENGTHS:
+        for x in samples(3, 1, n):
+            check_groups(isa, x, rule)
 
 
 @isas

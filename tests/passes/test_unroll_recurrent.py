@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 import edgewise as ew
-from edgewise import ops
+from edgewise import exporters, ops
+from edgewise.errors import UnsupportedError
 from edgewise.graph import verify
 from edgewise.importers import load
 from edgewise.passes.unroll_recurrent import MAX_STEPS, unroll_recurrent
 from recurrent_files import CASES, bidirectional_lstm, calls_of, lstm, rnn, run_calls
 
-KEPT = ("hybrid", "int8", "norm", "svdf", "basic")
+KEPT = ("int8", "norm", "svdf", "basic", "hybrid peephole")
 PLAIN = ("lstm", "lstm time major")
 BY_KERNEL = (
     "lstm one step",
@@ -58,6 +59,10 @@ PROGRAMS = {
     "lstm peephole": lstm(peephole=True),
     "bidirectional lstm": bidirectional_lstm(),
     "rnn": rnn(time_major=False),
+    "lstm hybrid": lstm("hybrid"),
+    "lstm hybrid asymmetric": lstm("hybrid", AsymmetricQuantizeInputs=True),
+    "bidirectional lstm hybrid": bidirectional_lstm("hybrid"),
+    "rnn hybrid": rnn("hybrid"),
 }
 
 
@@ -72,6 +77,12 @@ def test_programs_keep_states(case: object) -> None:
             np.testing.assert_allclose(mine, wanted, rtol=0, atol=1e-5)
     assert not program.fallbacks
     program.close()
+
+
+def test_files_have_no_rows_quantized_as_layers_do() -> None:
+    unrolled = unroll_recurrent(load(lstm("hybrid").model))
+    with pytest.raises(UnsupportedError, match=r"FULLY_CONNECTED.*rows that are quantized as"):
+        exporters.to_tflite(unrolled)
 
 
 def test_long_sequences_stay(monkeypatch: pytest.MonkeyPatch) -> None:

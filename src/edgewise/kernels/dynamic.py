@@ -3,16 +3,21 @@
 A unit is a group: ``rows`` rows of ``n`` floats, ``a_row`` bytes apart, which become 8 bits side
 by side, ``rows * n`` bytes a group. ``d`` receives eight bytes a group: the zero point as int32,
 and the float32 by which a difference from it is multiplied to get the real number.
-``ops.hybrid.quantize_rows`` defines all of it.
+``ops.hybrid`` defines all of it: `quantize_rows`, or for rows of recurrent layers
+`quantize_symmetric` and `quantize_asymmetric`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
-from .ir import Kernel, Type, Value, f32, index, ptr
+from .ir import Kernel, Type, Value, f32, f64, i32, index, ptr
 from .isa import Isa
 from .shuffles import halved
+
+Parameters: TypeAlias = "tuple[Value, Value, Value]"
 
 GROUP_BYTES = 8
 """Of ``d``, for each group."""
@@ -20,13 +25,15 @@ GROUP_BYTES = 8
 
 @dataclass(frozen=True)
 class QuantizeGroups:
-    """The only variant of an instruction set."""
+    """``rule`` is one of `PARAMETERS`."""
 
     isa: Isa
+    rule: str = "qd8"
 
     @property
     def symbol(self) -> str:
-        return f"quantize_groups_f32{self.isa.activation}__{self.isa.name}"
+        rule = "" if self.rule == "qd8" else f"_{self.rule}"
+        return f"quantize_groups{rule}_f32{self.isa.activation}__{self.isa.name}"
 
     @property
     def fields(self) -> dict[str, Type]:
@@ -45,15 +52,15 @@ class QuantizeGroups:
             a = k["a"] + group * k["a_group"]
             c = k["c"] + group * (k["rows"] * k["n"])
             lo, hi = self.extremes(k, a, whole)
-            s, zero = self.parameters(k, lo, hi)
+            s, zero, scale = PARAMETERS[self.rule](self, k, lo, hi)
             d = k["d"] + group * GROUP_BYTES
             d.store(zero + offset)
-            (d + 4).store(k.const(1.0, f32) / s)
+            (d + 4).store(scale)
 
             def quantized(x: Value, s: Value = s, zero: Value = zero) -> Value:
                 n = x.ty.lanes
-                steps = self.rounded(x * s.splat(n), -512, 512)
-                return ((steps + zero.splat(n)).clamp(-128, 127) + offset).to(act[n])
+                steps = self.steps(x * s.splat(n), zero.splat(n))
+                return (steps + offset).to(act[n])
 
             with k.loop(0, k["rows"], once=True) as row:
                 source, target = a + row * k["a_row"], c + row * k["n"]
@@ -80,14 +87,38 @@ class QuantizeGroups:
         least = halved(lo.value, Value.min).min(low.value)
         return least, halved(hi.value, Value.max).max(high.value)
 
-    def parameters(self, k: Kernel, lo: Value, hi: Value) -> tuple[Value, Value]:
-        """Steps a unit as float32, and the zero point of int8."""
+    def steps(self, x: Value, zero: Value) -> Value:
+        """Raw values of int8, from x in steps."""
+        if self.rule == "qd8":
+            return (self.rounded(x, -512, 512) + zero).clamp(-128, 127)
+        if self.rule == "symmetric":
+            return half_away(x).clamp(-127, 127)
+        return half_away(zero.to(x.ty) + x).clamp(-128, 127)
+
+    def qd8(self, k: Kernel, lo: Value, hi: Value) -> Parameters:
         one = k.const(1.0, f32)
         s = lo.compare("eq", hi).select(one, k.const(255.0, f32) / (hi - lo))
         low, high = k.const(-128.0, f32) + lo * s, k.const(127.0, f32) + hi * s
         from_low = k.const(-128.0, f32) - lo * s
         zero = (low + high > 0.0).select(from_low, k.const(127.0, f32) - hi * s)
-        return s, self.rounded(zero, -128, 127)
+        return s, self.rounded(zero, -128, 127), one / s
+
+    def symmetric(self, k: Kernel, lo: Value, hi: Value) -> Parameters:
+        most = k.const(127.0, f32)
+        greatest = hi.max(k.const(0.0, f32) - lo)
+        safe = greatest.compare("eq", 0.0).select(k.const(1.0, f32), greatest)
+        return most / safe, k.const(0, i32), greatest / most
+
+    def asymmetric(self, k: Kernel, lo: Value, hi: Value) -> Parameters:
+        """The range and the zero point are of float64."""
+        least, greatest = lo.to(f64), hi.to(f64)
+        apart = (greatest - least) / k.const(255.0, f64)
+        scale = lo.compare("eq", hi).select(k.const(1.0, f64), apart)
+        low, high = least / scale, greatest / scale
+        from_low, from_high = k.const(-128.0, f64) - low, k.const(127.0, f64) - high
+        nearer = (k.const(127.0, f64) + high).compare("gt", k.const(128.0, f64) - low)
+        zero = half_away(nearer.select(from_low, from_high)).clamp(-128, 127)
+        return k.const(1.0, f32) / scale.to(f32), zero, scale.to(f32)
 
     def rounded(self, x: Value, lo: float, hi: float) -> Value:
         """float32 within bounds as int32, halves to even; NaN as 0."""
@@ -97,5 +128,19 @@ class QuantizeGroups:
             return self.isa.round(number.splat(lanes)).lane(0)
         return self.isa.round(number)
 
+
+def half_away(x: Value) -> Value:
+    """Floats as int32, halves away from 0, within twice what a byte holds; NaN as 0."""
+    known = x.compare("eq", x).select(x, 0.0).max(-512.0).min(512.0)
+    size = (known.max(known * -1.0) + 0.5).to(i32[x.ty.lanes])
+    return (known < 0.0).select(size * -1, size)
+
+
+PARAMETERS: Mapping[str, Callable[[QuantizeGroups, Kernel, Value, Value], Parameters]] = {
+    "qd8": QuantizeGroups.qd8,
+    "symmetric": QuantizeGroups.symmetric,
+    "asymmetric": QuantizeGroups.asymmetric,
+}
+"""Steps a unit, the zero point of int8, and the scale, from the least and greatest of a group."""
 
 __all__ = ["GROUP_BYTES", "QuantizeGroups"]

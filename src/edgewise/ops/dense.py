@@ -10,6 +10,7 @@ from ..graph import Array, TensorType
 from .base import Activation
 from .checks import check_inputs, check_rank, result
 from .fixed_point import multiply_once_rounded
+from .hybrid import RowQuantization
 from .product import Product, matmul
 from .requant import Multiply, Rounding
 
@@ -18,8 +19,7 @@ from .requant import Multiply, Rounding
 class FullyConnected(Product):
     """Matrix product of x[..., K] and w[O, K], and bias[O] (optional); types as in CONV_2D.
 
-    Hybrid: x is quantized a row of K at a time.
-
+    Hybrid: x is quantized a row of K at a time, as ``rows`` tells.
 
     The output is [x.shape[:-1]..., O] with ``keep_num_dims``. Without, it is [x.size / K, O], and
     x may have any shape whose size K divides: its last dimensions are flattened.
@@ -31,6 +31,7 @@ class FullyConnected(Product):
     activation: Activation = Activation.NONE
     keep_num_dims: bool = False
     rounding: Rounding = Rounding.FLOAT
+    rows: RowQuantization = RowQuantization.QD8
 
     def infer(self, inputs: Sequence[TensorType]) -> tuple[TensorType, ...]:
         check_inputs(self, inputs, 2, 3)

@@ -7,6 +7,8 @@ a zero point from its own least and greatest value; the sums are int32; the resu
 
 from __future__ import annotations
 
+import enum
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,3 +84,22 @@ def quantize_asymmetric(x: Array) -> DynamicallyQuantized:
     steps = zero.astype(np.float32) + x * (np.float32(1) / scale.astype(np.float32))
     q = np.clip(round_half_away(steps), -128, 127).astype(np.int32)
     return DynamicallyQuantized(q - zero.astype(np.int32), scale.astype(np.float32))
+
+
+class RowQuantization(enum.Enum):
+    """How a hybrid product quantizes activations; the value names it in kernels.
+
+    QD8 is XNNPACK's, `quantize_rows`; the others are those of recurrent layers.
+    """
+
+    QD8 = "qd8"
+    SYMMETRIC = "symmetric"
+    ASYMMETRIC = "asymmetric"
+
+
+QUANTIZERS: Mapping[RowQuantization, Callable[[Array, tuple[int, ...]], DynamicallyQuantized]] = {
+    RowQuantization.QD8: quantize_rows,
+    RowQuantization.SYMMETRIC: lambda x, axes: quantize_symmetric(x),
+    RowQuantization.ASYMMETRIC: lambda x, axes: quantize_asymmetric(x),
+}
+"""By x and the axes of a group, which the last two do not ask for: a group is a row."""

@@ -27,7 +27,7 @@ from .fixed_point import (
     multiply_twice_rounded,
     multiply_wide,
 )
-from .hybrid import is_hybrid, quantize_rows
+from .hybrid import QUANTIZERS, RowQuantization, is_hybrid
 from .requant import (
     INT32_MAX,
     FixedPointRequant,
@@ -86,6 +86,7 @@ class Product(Op):
 
     activation: Activation
     rounding: Rounding
+    rows: RowQuantization = RowQuantization.QD8
 
     wide_sums: ClassVar[bool] = False
     rounds_scales: ClassVar[bool] = False
@@ -163,7 +164,7 @@ class Product(Op):
             return Operands(kind, x, w, bias)
         w = centered(w, inputs[1])
         if kind is ProductKind.HYBRID:
-            dynamic = quantize_rows(x, group)
+            dynamic = QUANTIZERS[self.rows](x, group)
             return Operands(kind, dynamic.centered, w, bias, dynamic.scale)
         return Operands(kind, centered(x, inputs[0]), w, bias)
 

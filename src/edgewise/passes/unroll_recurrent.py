@@ -1,4 +1,4 @@
-"""Recurrent layers of floats that have no kernel become products and elementwise operators."""
+"""Recurrent layers of float activations become products and elementwise operators."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..dtype import DType
+from ..dtype import DType, QParams
 from ..graph import Array, Graph, Node, TensorType, Value
 from ..ops import (
     Add,
@@ -37,6 +37,7 @@ from ..ops import (
     UnidirectionalSequenceLstm,
     UnidirectionalSequenceRnn,
 )
+from ..ops.hybrid import RowQuantization
 from ..ops.recurrent import directed
 from .rewrite import fresh_name
 
@@ -63,10 +64,11 @@ States = tuple[Value, ...]
 def unroll_recurrent(graph: Graph) -> Graph:
     """LSTM and RNN layers of float32 and constant weights, a time step after the other.
 
-    The products of all inputs are one matrix product before the first step. Layer normalization,
-    8-bit weights and more than ``MAX_STEPS`` steps are left alone. Plain LSTMs have a kernel for
-    sequences, and become such. Results differ in rounding: a recurrent operator's reference
-    keeps its sums in float64.
+    The products of all inputs are one matrix product before the first step. Layer normalization and
+    more than ``MAX_STEPS`` steps are left alone. Plain LSTMs of float32 weights have a kernel for
+    sequences, and become such. Weights of int8 make hybrid products, which quantize rows as the
+    layer does. Results differ in rounding: a recurrent operator's reference keeps its sums in
+    float64.
 
     Given:
         %y, %after = RNN(%x, @w, @r, @b, %before)
@@ -107,14 +109,22 @@ def _can_unroll(node: Node, kernels: bool) -> bool:
     weights = [
         v for name, v in named.items() if name not in ("input", "aux_input", *op.state_names)
     ]
-    if any(v.data is None or v.type.dtype is not DType.FLOAT32 for v in weights):
+    is_hybrid = any(_is_int8(v) for v in weights)
+    real = (v.type.dtype is DType.FLOAT32 or (_is_int8(v) and kernels) for v in weights)
+    if any(v.data is None for v in weights) or not all(real):
         return False
     if named["input"].type.dtype is not DType.FLOAT32:
         return False
-    if kernels and isinstance(op, LSTM) and _all_plain(op, named):
+    if kernels and not is_hybrid and isinstance(op, LSTM) and _all_plain(op, named):
         return not isinstance(op, UnidirectionalSequenceLstm)
     steps = 1 if isinstance(op, ONE_STEP) else max(named["input"].type.shape[:2])
     return steps <= MAX_STEPS and not any("layer_norm" in name for name in named)
+
+
+def _is_int8(value: Value) -> bool:
+    """Whether a value is int8 with one scale and zero point 0."""
+    quant = value.type.quant
+    return value.type.dtype is DType.INT8 and quant is not None and quant.zero_point == (0,)
 
 
 def _ways(op: Op) -> tuple[tuple[str, int], ...]:
@@ -135,6 +145,7 @@ def _is_plain(settings: LstmSettings, layer: Named) -> bool:
     more = ("cell_to_forget", "projection", "layer_norm", "aux_input")
     return (
         "input_to_input_weights" in layer
+        and not _is_int8(layer["input_to_forget_weights"])
         and settings.activation is Nonlinearity.TANH
         and not any(name.startswith(more) or "layer_norm" in name for name in layer)
     )
@@ -154,6 +165,9 @@ class _Unrolled:
         op = node.op
         assert isinstance(op, (*LSTM, *RNN))
         self.time_major = isinstance(op, ONE_STEP) or op.time_major
+        asymmetric = op.settings.asymmetric if isinstance(op, LSTM) else op.asymmetric
+        kinds = RowQuantization
+        self.rows = kinds.ASYMMETRIC if asymmetric else kinds.SYMMETRIC
         named = op.by_name(node.inputs)
         aux_weights = "aux_input_to_forget_weights" if isinstance(op, LSTM) else "aux_weights"
         sequences: list[Value] = []
@@ -197,11 +211,11 @@ class _Unrolled:
         (t, *_) = op.infer([x.type])
         return self._add(op, (x,), *[t] * count)
 
-    def constant(self, data: Array) -> Value:
-        data = np.ascontiguousarray(data, np.float32)
+    def constant(self, data: Array, quant: QParams | None = None) -> Value:
+        data = np.ascontiguousarray(data, np.float32 if quant is None else np.int8)
         data.setflags(write=False)
         name = fresh_name(f"{self.node.outputs[0].name}:constant", self.names)
-        return Value(name, TensorType(data.shape, DType.FLOAT32), data)
+        return Value(name, TensorType(data.shape, DType.of(data), quant), data)
 
     def activated(self, x: Value, activation: Nonlinearity) -> Value:
         function = ACTIVATIONS[activation]
@@ -216,12 +230,21 @@ class _Unrolled:
     def reshaped(self, x: Value, *shape: int) -> Value:
         return x if x.type.shape == shape else self.emit(Reshape(shape), x)
 
-    def products(self, x: Value, weights: Array, bias: Array | None = None) -> Value:
+    def weights(self, *parts: Value) -> Value:
+        """Matrices [N, K] one below the other; of int8, rows have the scales of their parts."""
+        data = np.concatenate([_array(v) for v in parts])
+        if not _is_int8(parts[0]):
+            return self.constant(data)
+        scales = [s for v in parts if v.type.quant for s in v.type.quant.scale * v.type.shape[0]]
+        return self.constant(data, QParams(tuple(scales), (0,) * len(scales), 0))
+
+    def products(self, x: Value, weights: Value, bias: Array | None = None) -> Value:
         """x[..., K] times the transpose of weights[N, K], plus bias[N]."""
-        operands = [x, self.constant(weights)]
+        operands = [x, weights]
         if bias is not None:
             operands.append(self.constant(bias))
-        return self.emit(FullyConnected(keep_num_dims=True), *operands)
+        rows = self.rows if weights.type.dtype is DType.INT8 else RowQuantization.QD8
+        return self.emit(FullyConnected(keep_num_dims=True, rows=rows), *operands)
 
     def steps(self, x: Value) -> list[Value]:
         """x[T, B, N] or x[B, T, N] as its T steps [B, N]; x[B, N] is one step."""
@@ -295,7 +318,7 @@ class _Step(NamedTuple):
 
 
 def _joined_sums(
-    to: _Unrolled, x: Value, aux: Value | None, w: Array, v: Array | None, bias: Array
+    to: _Unrolled, x: Value, aux: Value | None, w: Value, v: Value | None, bias: Array
 ) -> list[Value]:
     """The products of all inputs, and the bias, step by step."""
     sums = to.products(x, w, bias)
@@ -304,20 +327,26 @@ def _joined_sums(
     return to.steps(sums)
 
 
-def _data(layer: Named, name: str) -> Array:
-    data = layer[name].data
-    assert data is not None
-    return data
+def _array(value: Value) -> Array:
+    assert value.data is not None
+    return value.data
+
+
+def _real(value: Value) -> Array:
+    """The numbers that a constant of floats or of int8 stands for."""
+    scale = value.type.quant.scale[0] if value.type.quant is not None else 1.0
+    return np.asarray(_array(value) * np.float32(scale))
 
 
 def _rnn(to: _Unrolled, op: Op, layer: Named, x: Value, aux: Value | None) -> _Step:
     assert isinstance(op, RNN)
     activation = op.activation
-    v = _data(layer, "aux_weights") if aux is not None else None
-    sums = _joined_sums(to, x, aux, _data(layer, "weights"), v, _data(layer, "bias"))
+    v = to.weights(layer["aux_weights"]) if aux is not None else None
+    sums = _joined_sums(to, x, aux, to.weights(layer["weights"]), v, _array(layer["bias"]))
+    recurrent = to.weights(layer["recurrent_weights"])
 
     def step(total: Value, states: States) -> States:
-        own = to.products(states[0], _data(layer, "recurrent_weights"))
+        own = to.products(states[0], recurrent)
         return (to.activated(to.emit(Add(), total, own), activation),)
 
     return _Step(sums, step)
@@ -329,14 +358,18 @@ def _lstm(to: _Unrolled, op: Op, layer: Named, x: Value, aux: Value | None) -> _
     cifg = "input_to_input_weights" not in layer
     gates = ("forget", "output", "cell") if cifg else ("forget", "output", "input", "cell")
 
-    def joined(name: str) -> Array:
-        return np.concatenate([_data(layer, name.format(gate)) for gate in gates])
+    def joined(name: str) -> Value:
+        return to.weights(*(layer[name.format(gate)] for gate in gates))
 
     v = joined("aux_input_to_{}_weights") if aux is not None else None
     w, recurrent = joined("input_to_{}_weights"), joined("recurrent_to_{}_weights")
-    sums = _joined_sums(to, x, aux, w, v, joined("{}_gate_bias"))
+    biases = np.concatenate([_array(layer[f"{gate}_gate_bias"]) for gate in gates])
+    sums = _joined_sums(to, x, aux, w, v, biases)
+    projection = None
+    if "projection_weights" in layer:
+        projection = to.weights(layer["projection_weights"])
     peepholes = {
-        gate: to.constant(_data(layer, f"cell_to_{gate}_weights"))
+        gate: to.constant(_real(layer[f"cell_to_{gate}_weights"]))
         for gate in gates
         if f"cell_to_{gate}_weights" in layer
     }
@@ -361,9 +394,9 @@ def _lstm(to: _Unrolled, op: Op, layer: Named, x: Value, aux: Value | None) -> _
         cell = to.clipped(to.emit(Add(), kept, added), settings.cell_clip)
         gate = to.emit(Logistic(), seen("output", parts["output"], cell))
         output = to.emit(Mul(), gate, to.activated(cell, settings.activation))
-        if "projection_weights" in layer:
-            bias = _data(layer, "projection_bias") if "projection_bias" in layer else None
-            output = to.products(output, _data(layer, "projection_weights"), bias)
+        if projection is not None:
+            bias = _array(layer["projection_bias"]) if "projection_bias" in layer else None
+            output = to.products(output, projection, bias)
             output = to.clipped(output, settings.proj_clip)
         return output, cell
 

@@ -13,6 +13,7 @@ from ..graph import Value
 from ..kernels.dynamic import GROUP_BYTES, QuantizeGroups
 from ..ops import Activation
 from ..ops.fused import Stage
+from ..ops.hybrid import RowQuantization
 from . import select
 from .context import Context
 from .model import Params, View
@@ -30,6 +31,7 @@ class DynamicProduct:
         weights: int8, in the operator's own shape, with zero point 0.
         scale: float32[channels] of the weights.
         bias: float32[channels].
+        rows: how the input is quantized.
         groups: zero points and scales of the quantized input, once it is prepared.
     """
 
@@ -37,6 +39,7 @@ class DynamicProduct:
     scale: npt.NDArray[np.float32]
     bias: npt.NDArray[np.float32]
     activation: Activation
+    rows: RowQuantization
     groups: View | None = None
 
     zero = 0
@@ -62,7 +65,7 @@ class DynamicProduct:
             "a_group": stride,
         }
         ctx.emit(
-            QuantizeGroups(ctx.isa),
+            QuantizeGroups(ctx.isa, self.rows.value),
             params,
             count,
             seconds=source.type.size * 0.3e-9,

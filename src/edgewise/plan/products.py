@@ -60,7 +60,7 @@ def product(
         ctx.require(w.dtype is DType.INT8 and w.quant is not None and not any(w.quant.zero_point))
         assert w.quant is not None
         scale = np.resize(np.array(w.quant.scale, np.float32), channels)
-        return DynamicProduct(weights.view(np.int8), scale, real_bias, op.activation)
+        return DynamicProduct(weights.view(np.int8), scale, real_bias, op.activation, op.rows)
     assert w.quant is not None
     assert x.quant is not None
     if x.dtype is DType.INT16:

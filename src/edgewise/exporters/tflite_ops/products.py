@@ -10,8 +10,9 @@ import numpy as np
 
 from ... import ops
 from ...dtype import DType, QParams
+from ...errors import UnsupportedError
 from ...graph import Node, Value
-from ...ops.hybrid import is_hybrid
+from ...ops.hybrid import RowQuantization, is_hybrid
 from ..tflite_call import TYPES, Row, Written, activation, by_sides, ints, required_padding
 
 
@@ -83,6 +84,8 @@ def _spans(taps: Sequence[int], dilation: Sequence[int]) -> tuple[int, ...]:
 
 
 def fully_connected(op: ops.FullyConnected, node: Node) -> Written:
+    if op.rows is not RowQuantization.QD8:
+        raise UnsupportedError("rows that are quantized as those of recurrent layers")
     fields = {
         "FusedActivationFunction": activation(op.activation),
         "KeepNumDims": op.keep_num_dims,
