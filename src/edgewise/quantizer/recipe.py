@@ -28,6 +28,9 @@ STEPS: Mapping[str, str] = {
 Given: TypeAlias = "Recipe | Precision | str | os.PathLike[str] | Mapping[str, Any] | None"
 """What a recipe is made from."""
 
+OF_INTEGERS = ("equalize", "calibrate", "gptq")
+"""The steps for networks whose activations are integers (docs/accuracy.md)."""
+
 INTEGERS: Mapping[str, DType | None] = {
     "float32": None,
     "int8": DType.INT8,
@@ -84,7 +87,7 @@ class Recipe:
         """The recipe for a precision that serves without options."""
         found = Precision.of(precision)
         needs_ranges = SCHEMES[found].activations is not None
-        return cls(found, (StepSpec("calibrate"),) if needs_ranges else ())
+        return cls(found, tuple(map(StepSpec, OF_INTEGERS)) if needs_ranges else ())
 
     @classmethod
     def of(
