@@ -38,8 +38,7 @@ MEAN = STD = 128.0
 
 SHIFT = 2
 CUT = 24
-CUT_UNTIL = 0.5
-"""Until half of the training is done, pictures are parts of 24x24 pixels: half the time."""
+"""The side of the parts of pictures that are seen first, which take half the time."""
 
 PEAK = 0.25
 """The share of the training after which the learning rate is largest."""
@@ -133,10 +132,9 @@ class Batches:
         side: height and width of what is given.
     """
 
-    side = CUT
-
-    def __init__(self, pictures: Pictures, size: int, seed: int) -> None:
+    def __init__(self, pictures: Pictures, size: int, side: int, seed: int) -> None:
         self.size = size
+        self.side = side
         self.labels = pictures.labels
         self.random = torch.Generator().manual_seed(seed)
         self.mirrored_first = self.integers(2, len(self.labels))
@@ -192,6 +190,8 @@ def train(
     rate: Annotated[float, typer.Option(help="The largest learning rate.")] = 0.1,
     decay: Annotated[float, typer.Option(help="Weight decay.")] = 5e-4,
     smoothing: Annotated[float, typer.Option(help="Label smoothing.")] = 0.2,
+    cut: Annotated[float, typer.Option(help="Share of the training on parts of pictures.")] = 0.5,
+    start: Annotated[Path | None, typer.Option(exists=True, help="Weights to begin with.")] = None,
     seed: int = 0,
     compiled: Annotated[bool, typer.Option(help="Use torch.compile: faster; needs g++.")] = False,
 ) -> None:
@@ -205,9 +205,11 @@ def train(
     pictures = Pictures(data, "train")
     if batch > len(pictures.labels):
         raise typer.BadParameter(f"--batch {batch}: there are {len(pictures.labels)} pictures")
-    batches = Batches(pictures, batch, seed)
+    batches = Batches(pictures, batch, CUT if cut else SIZE, seed)
     network = Network(len(test.classes)).to(memory_format=torch.channels_last)
     network.whiten(normalized(pictures.pixels[:5000]))
+    if start is not None:
+        network.load_state_dict(torch.load(start, weights_only=True))
     forward = torch.compile(network, dynamic=False) if compiled else network
     loss_of = nn.CrossEntropyLoss(label_smoothing=smoothing)
     optimizer = torch.optim.SGD(
@@ -227,7 +229,7 @@ def train(
             if done >= 1:
                 break
             optimizer.param_groups[0]["lr"] = rate * min(done / PEAK, (1 - done) / (1 - PEAK))
-            batches.side = CUT if done < CUT_UNTIL else SIZE
+            batches.side = CUT if done < cut else SIZE
             loss = loss_of(forward(x), labels)
             optimizer.zero_grad()
             loss.backward()

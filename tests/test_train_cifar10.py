@@ -74,8 +74,8 @@ def test_a_batch_is_no_larger_than_the_data(pictures: Path, tmp_path: Path) -> N
 
 def test_mirroring_takes_turns(pictures: Path) -> None:
     """In two epochs that follow each other each picture is seen once as it is, once mirrored."""
-    batches = example.Batches(example.Pictures(pictures, "train"), 96, seed=0)
-    batches.side = 32 + 2 * example.SHIFT
+    whole = 32 + 2 * example.SHIFT
+    batches = example.Batches(example.Pictures(pictures, "train"), 96, whole, seed=0)
     seen = []
     for epoch in range(2):
         ((x, labels),) = batches.epoch(epoch)
@@ -99,3 +99,14 @@ def test_whitening_gives_components_of_equal_variance(pictures: Path) -> None:
     torch.testing.assert_close(given[:, :half], -given[:, half:])
     variances = given[:, :half].var(dim=(0, 2, 3))
     assert ((variances > 0.8) & (variances < 1.05)).all()
+
+
+def test_training_goes_on_from_weights(pictures: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "first.pt", tmp_path / "second.pt"
+    run("train", pictures, first, "--epochs", 1, "--batch", 32)
+    run("train", pictures, second, "--start", first, "--batch", 32, "--rate", 0, "--epochs", 1)
+    before, after = (torch.load(file, weights_only=True) for file in (first, second))
+    learned = [name for name in before if name.endswith(("weight", "bias"))]
+    assert len(learned) > 20
+    for name in learned:
+        torch.testing.assert_close(after[name], before[name])
