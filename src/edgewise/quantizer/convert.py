@@ -35,7 +35,15 @@ from .litert import LACKING
 from .precision import SCHEMES, Precision, Range, Scheme, Weights, activation_parameters
 from .state import State, layer_name
 from .stored import store_weights, stores
-from .weights import WEIGHTS, bias_of, integer_bias, nearest, weight_parameters, weights_of
+from .weights import (
+    WEIGHTS,
+    bias_of,
+    integer_bias,
+    nearest,
+    weight_parameters,
+    weights_of,
+    with_bias,
+)
 
 SHARING: tuple[type[Op], ...] = (
     *MOVES,
@@ -196,12 +204,14 @@ class _Converter:
         return self._quantized(value, scheme)
 
     def _convert(self, node: Node) -> None:
+        bias = self.state.biases.get(layer_name(node))
+        chosen = node if bias is None else with_bias(node, bias)
         for scheme in self._schemes(node):
             start, forms = len(self.nodes), dict(self._forms)
             try:
                 if scheme.activations is not None:
-                    return self._to_integers(node, scheme)
-                return self._store_weights(node, scheme)
+                    return self._to_integers(chosen, scheme)
+                return self._store_weights(chosen, scheme)
             except GraphError as error:
                 del self.nodes[start:]
                 self._forms = forms

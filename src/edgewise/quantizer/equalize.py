@@ -105,6 +105,7 @@ def equalize(
         ranges={k: v for k, v in state.ranges.items() if k not in names},
         extremes={k: v for k, v in state.extremes.items() if k not in names},
         weights={k: v for k, v in state.weights.items() if k not in layers},
+        biases={k: v for k, v in state.biases.items() if k not in layers},
     )
 
 

@@ -17,14 +17,13 @@ from ..data import Samples
 from ..dtype import DType
 from ..errors import GraphError, InputError
 from ..graph import Array, Graph, Node, TensorType, Value
-from ..passes.rewrite import fresh_name
 from ..runtime import Program, compile_graph
 from .columns import Floats, columns, from_rows, is_matrix, positions, rows
 from .convert import Parameters
 from .precision import Scheme, Weights
 from .rounding import Grid
 from .state import Progress, Scope, State, layer_name
-from .weights import BIAS, along, bias_of, nearest, real, weight_parameters, weights_of
+from .weights import along, bias_of, nearest, real, weight_parameters, weights_of, with_bias
 
 SAMPLES, POSITIONS = 64, 4096
 """How many samples, and how many positions of a layer's output over all of them, methods use."""
@@ -128,26 +127,28 @@ def fit_layers(
     graph, parameters = state.graph, Parameters(state)
     taken = spread(samples, min(limit, affordable(graph)))
     streams = _Streams(graph, taken, parameters)
-    names = {v.name for n in graph.nodes for v in (*n.inputs, *n.outputs)}
-    names |= {v.name for v in graph.sources}
-    weights, nodes = dict(state.weights), list(graph.nodes)
+    weights, biases = dict(state.weights), dict(state.biases)
     for i, node in enumerate(graph.nodes):
-        progress(what, i, len(nodes))
+        progress(what, i, len(graph.nodes))
         layer = streams.layer(node, state)
         if layer is None:
             streams.run(node, node, state.scheme(node))
             continue
+        name = layer_name(node)
         if scope.includes(node):
             fitted = fit(layer)
             if fitted.weights is not None:
-                weights[layer_name(node)] = fitted.weights
+                weights[name] = fitted.weights
                 layer = replace(layer, weights=fitted.weights)
             if fitted.bias is not None:
-                nodes[i] = with_bias(node, fitted.bias, names)
-        quantized = with_weights(nodes[i], real(layer.weights))
+                biases[name] = fitted.bias.astype(np.float32)
+                biases[name].setflags(write=False)
+        quantized = with_weights(node, real(layer.weights))
+        if name in biases:
+            quantized = with_bias(quantized, biases[name])
         streams.run(node, quantized, layer.scheme)
-    progress(what, len(nodes), len(nodes))
-    return replace(state, graph=graph.with_nodes(nodes), weights=weights)
+    progress(what, len(graph.nodes), len(graph.nodes))
+    return replace(state, weights=weights, biases=biases)
 
 
 def require(step: str, **bounds: tuple[float, float]) -> None:
@@ -180,14 +181,6 @@ def affordable(graph: Graph) -> int:
         gone = {v for v in (*node.inputs, *node.outputs) if last.get(v, -1) <= i}
         live -= sum(v.type.nbytes for v in gone if not v.is_constant)
     return max(1, MEMORY // max(2 * peak, 1))
-
-
-def with_bias(node: Node, bias: Floats, taken: set[str]) -> Node:
-    """A layer with another bias; names are made new among ``taken``."""
-    data = bias.astype(np.float32)
-    name = node.inputs[BIAS].name if len(node.inputs) > BIAS else f"{layer_name(node)}_bias"
-    value = constant(fresh_name(name, taken), data)
-    return replace(node, inputs=(*node.inputs[:BIAS], value, *node.inputs[BIAS + 1 :]))
 
 
 def with_weights(node: Node, data: Array) -> Node:

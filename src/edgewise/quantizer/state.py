@@ -10,7 +10,7 @@ from typing import TypeAlias
 from ..dtype import DType
 from ..errors import InputError
 from ..exporters import PIPELINE
-from ..graph import Graph, Node, TensorType, Value
+from ..graph import Array, Graph, Node, TensorType, Value
 from ..ops import Dequantize, EmbeddingLookup, EmbeddingLookupFloat, Quantize
 from ..ops.product import Product
 from ..passes import fuse_qdq, optimize
@@ -57,6 +57,8 @@ class State:
         extremes: likewise, all that was seen: what integers of 16 bits span.
         weights: the integers of layers' weights, by the layer's name; where there are none, each
             weight becomes the nearest.
+        biases: chosen for layers of such weights, float32 by the layer's name; where there are
+            none, and in layers that are not quantized, the float network's.
         inputs, outputs: element types of the quantized network's; None is float32.
     """
 
@@ -65,6 +67,7 @@ class State:
     ranges: Mapping[str, Range] = field(default_factory=dict)
     extremes: Mapping[str, Range] = field(default_factory=dict)
     weights: Mapping[str, Weights] = field(default_factory=dict)
+    biases: Mapping[str, Array] = field(default_factory=dict)
     inputs: DType | None = None
     outputs: DType | None = None
 

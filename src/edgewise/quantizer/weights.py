@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -49,6 +50,14 @@ def bias_of(node: Node) -> Value | None:
     if weights_of(node) is None or len(node.inputs) <= BIAS or node.inputs[BIAS].data is None:
         return None
     return node.inputs[BIAS]
+
+
+def with_bias(node: Node, bias: Array) -> Node:
+    """A layer with another bias, float32 [channels]."""
+    old = bias_of(node)
+    name = f"{node.outputs[0].name}_bias" if old is None else old.name
+    value = Value(name, TensorType(bias.shape, DType.FLOAT32), bias)
+    return replace(node, inputs=(*node.inputs[:BIAS], value, *node.inputs[BIAS + 1 :]))
 
 
 def channel_axis(node: Node, scheme: Scheme) -> int | None:
