@@ -15,6 +15,11 @@ from typer.testing import Result
 
 import edgewise as ew
 from edgewise.data import Samples
+from edgewise.dtype import DType, QParams
+from edgewise.errors import InputError
+from edgewise.graph import TensorType, Value
+from edgewise.tools.evaluate import reference_places
+from tflite_builder import Operator, Tensor, build
 from tflite_networks import accumulator
 
 Edgewise = Callable[..., Result]
@@ -56,6 +61,16 @@ def other(tmp_path: Path) -> Path:
     path = tmp_path / "other.tflite"
     path.write_bytes(small_networks.classifier(size=32))
     return path
+
+
+def averager(dtype: DType, quant: QParams | None = None) -> bytes:
+    """picture [1,8,8,3] -> the mean of its pixels [1,3]."""
+    picture = Tensor(TensorType((1, 8, 8, 3), dtype, quant), name="picture")
+    mean = Tensor(TensorType((1, 3), dtype, quant), name="mean")
+    axes = Tensor(TensorType((2,), DType.INT32), np.array([1, 2], np.int32), "axes")
+    fields = {"KeepDims": False}
+    step = Operator("MEAN", (picture, axes), (mean,), "ReducerOptions", fields)
+    return build([step], [picture], [mean])
 
 
 def test_one_network(facts: Facts, classifier: Path, photographs: Path) -> None:
@@ -136,6 +151,38 @@ def test_maps_of_classes(facts: Facts, segmenter: Path, tmp_path: Path) -> None:
     found = facts("evaluate", segmenter, tmp_path / "x.npz", "--metric", "miou,pixel-accuracy")
     for figure in found["results"][0]["figures"].values():
         assert figure == {"value": 100, "low": 100, "high": 100}
+
+
+def test_ranges_of_pixels_that_differ_are_told(
+    facts: Facts, edgewise: Edgewise, tmp_path: Path, photographs: Path
+) -> None:
+    real, quantized = tmp_path / "real.tflite", tmp_path / "quantized.tflite"
+    real.write_bytes(averager(DType.FLOAT32))
+    quantized.write_bytes(averager(DType.UINT8, QParams.per_tensor(1 / 255, 0)))
+    words = ("evaluate", quantized, photographs, "--reference", real, "--metric", "sqnr")
+    found = facts(*words)
+    ranges = {str(real): [-1, 1], str(quantized): [0, 1]}
+    assert found["pixels"] == {name: pytest.approx(each) for name, each in ranges.items()}
+    assert found["results"][0]["figures"]["sqnr"]["value"] < 10
+    note = "black and white become -1,1 for real.tflite; 0,1 for quantized.tflite; --pixels"
+    assert note in edgewise(*words).stdout
+    words = (*words, "--pixels", "0,1")
+    assert facts(*words)["results"][0]["figures"]["sqnr"]["value"] > 30
+    assert "black and white" not in edgewise(*words).stdout
+
+
+def test_formats_meet_by_name_place_or_size() -> None:
+    def outputs(**sizes: int) -> list[Value]:
+        return [Value(n, TensorType((1, s), DType.FLOAT32)) for n, s in sizes.items()]
+
+    reference = outputs(a=4, b=2)
+    assert reference_places(outputs(b=4, a=2), reference) == [1, 0]
+    assert reference_places(outputs(x=4, y=2), reference) == [0, 1]
+    assert reference_places(outputs(x=2, y=4), reference) == [1, 0]
+    assert reference_places(outputs(x=3, y=4), reference) == [0, 1]
+    assert reference_places(outputs(x=2, y=4), outputs(a=3, b=3)) == [0, 1]
+    with pytest.raises(InputError, match="it has 2 outputs, a model 1"):
+        reference_places(outputs(a=4), reference)
 
 
 def test_variables_start_anew(facts: Facts, edgewise: Edgewise, tmp_path: Path) -> None:

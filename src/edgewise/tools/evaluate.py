@@ -9,7 +9,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from ..data.metrics import Target, metric
 from ..errors import InputError
 from ..exporters.files import written_whole
 from ..graph import Array, Graph, Value
+from ..importers import format_of
 from . import peers, results
 from .facts import AS_IT_IS, DEFAULT, Compiling, Facts, Loading, Step, as_list, finite
 
@@ -85,6 +86,7 @@ class Evaluation:
         if job.save is not None:
             _check_table(job.save)
         self._samples: dict[Hashable, Samples] = {}
+        self._pixels: dict[str, list[float] | None] = {}
         self._reference: tuple[Graph, Any] | None = None
         against = any(m.target is Target.OUTPUTS for m in self.metrics)
         if job.reference is not None and against:
@@ -104,8 +106,15 @@ class Evaluation:
         self.calls = self.count * len(self.contestants)
 
     def _load(self, model: Path) -> Graph:
-        """The network of a file, and how it reads the samples."""
-        job, graph = self._job, self._job.loading.graph(model)
+        """The network of a file, with samples as it reads them."""
+        job, known = self._job, format_of(model).options
+        loading = replace(
+            job.loading,
+            dims=job.loading.dims if "dims" in known else {},
+            channels_last=job.loading.channels_last and "channels_last" in known,
+        )
+        graph = loading.graph(model)
+        self._pixels[str(model)] = _pixels(graph, job.pixels)
         key = self._reading(graph)
         if key not in self._samples:
             self._samples[key] = self.dataset.samples(
@@ -130,7 +139,9 @@ class Evaluation:
             output=job.output,
             label_offset=job.label_offset,
         )
-        order = _order(graph.outputs, self._reference[0].outputs) if self._reference else ()
+        order = (
+            reference_places(graph.outputs, self._reference[0].outputs) if self._reference else ()
+        )
         if engine == EDGEWISE:
             program = job.compiling.program(graph, job.threads)
             opened.enter_context(contextlib.closing(program))
@@ -222,6 +233,7 @@ class Evaluation:
             "saved": None if job.save is None else str(job.save),
             "reference": str(job.reference) if self._reference else None,
             "threads": job.threads,
+            "pixels": self._pixels,
             "results": [self._result(contestant) for contestant in self.contestants],
         }
 
@@ -279,12 +291,31 @@ def _metrics(job: Job, dataset: Dataset) -> list[Metric]:
     return found
 
 
-def _order(outputs: Sequence[Value], reference: Sequence[Value]) -> list[int]:
-    """Which output of the reference each is: by name where all names agree, else by place."""
+def reference_places(outputs: Sequence[Value], reference: Sequence[Value]) -> list[int]:
+    """Which output of the reference each is.
+
+    By name where all names agree, else by place where all sizes do, else by size where no two have
+    the same.
+    """
+    if len(outputs) != len(reference):
+        raise InputError(f"--reference: it has {len(reference)} outputs, a model {len(outputs)}")
     names, wanted = ([v.name for v in values] for values in (outputs, reference))
-    if len(names) != len(wanted):
-        raise InputError(f"--reference: it has {len(wanted)} outputs, a model {len(names)}")
-    return [wanted.index(n) for n in names] if set(names) == set(wanted) else [*range(len(names))]
+    if set(names) == set(wanted):
+        return [wanted.index(name) for name in names]
+    sizes, of_size = ([v.type.size for v in values] for values in (outputs, reference))
+    if sizes != of_size and set(sizes) == set(of_size) and len(set(sizes)) == len(sizes):
+        return [of_size.index(size) for size in sizes]
+    return [*range(len(outputs))]
+
+
+def _pixels(graph: Graph, given: Sequence[float] | None) -> list[float] | None:
+    """What black and white become, of each channel where they differ; None: it sees no pictures."""
+    normalizations = (images.normalization_of(graph, v, given) for v in graph.inputs)
+    found = next((n for n in normalizations if n is not None), None)
+    if found is None or not any(images.takes_pictures(v.type) for v in graph.inputs):
+        return None
+    pairs = zip(found.mean, found.std, strict=True)
+    return [(byte - mean) / std for mean, std in pairs for byte in (0, 255)]
 
 
 def _peer(name: str, model: Path, graph: Graph, job: Job) -> peers.Peer:
