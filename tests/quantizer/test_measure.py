@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,13 @@ from float_nets import RealNet, classifier, sqnr, state_of
 import edgewise as ew
 from edgewise import profiling, timing
 from edgewise.data import Samples
-from edgewise.dtype import DType
+from edgewise.dtype import DType, QParams
 from edgewise.errors import InputError
 from edgewise.graph import Array, Graph, TensorType, Value
 from edgewise.ops import FullyConnected, Softmax
 from edgewise.quantizer import Precision, State, convert
 from edgewise.quantizer.measure import Measured, as_inputs, call_seconds
+from edgewise.quantizer.precision import Weights
 from edgewise.quantizer.search import Choice
 from edgewise.quantizer.state import float_network, layer_name
 from networks import random_inputs
@@ -165,7 +167,8 @@ def test_inputs_become_those_of_the_quantized_network() -> None:
 
 @pytest.mark.usefixtures("made_up")
 def test_the_sensitive_layer_is_found_and_restored(inputs: Array) -> None:
-    found = ew.quantize(one_sensitive_layer(), inputs, max_drop=2.0)
+    plain = {"steps": ["calibrate"]}
+    found = ew.quantize(one_sensitive_layer(), inputs, recipe=plain, max_drop=2.0)
     assert found.search is not None
     assert found.search.met
     assert found.search.choice == {"a": INT8, "b": INT8, "c": FLOAT32, "d": INT8}
@@ -214,6 +217,15 @@ def test_a_search_on_this_machine(inputs: Array) -> None:
     assert found.search.met
     assert found.search.drop <= 1.0
     assert found.search.seconds > 0
+
+
+def test_chosen_weights_serve_precisions_that_store_them_alike() -> None:
+    state = state_of(classifier())
+    kept = Weights(np.zeros(1, np.int8), QParams.per_tensor(1.0, 0))
+    state = replace(state, weights=dict.fromkeys("acf", kept), biases={"c": np.zeros(8)})
+    found = state.with_precisions({"a": INT16X8, "c": FLOAT32, "f": Precision.INT4})
+    assert (set(found.weights), found.biases) == ({"a"}, {})
+    assert found.precisions == {**state.precisions, "a": INT16X8, "c": FLOAT32, "f": Precision.INT4}
 
 
 def test_a_budget_needs_data() -> None:

@@ -67,6 +67,11 @@ class Scheme:
     centered: bool = False
 
     @property
+    def stored(self) -> tuple[object, ...]:
+        """How weights are stored: the same integers serve schemes that store them alike."""
+        return self.weights, self.bits, self.per_channel, self.symmetric
+
+    @property
     def weight_range(self) -> tuple[int, int]:
         """Least and greatest integer of a weight."""
         assert self.weights is not None

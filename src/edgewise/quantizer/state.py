@@ -78,8 +78,21 @@ class State:
         return SCHEMES[self.precision(node)]
 
     def with_precisions(self, precisions: Mapping[str, Precision]) -> State:
-        """This state where some layers have other precisions."""
-        return replace(self, precisions={**self.precisions, **precisions})
+        """This state where some layers have other precisions.
+
+        What was chosen for their weights stays where both precisions store them alike.
+        """
+        changed = {
+            name
+            for name, precision in precisions.items()
+            if SCHEMES[precision].stored != SCHEMES[self.precisions[name]].stored
+        }
+        return replace(
+            self,
+            precisions={**self.precisions, **precisions},
+            weights={k: v for k, v in self.weights.items() if k not in changed},
+            biases={k: v for k, v in self.biases.items() if k not in changed},
+        )
 
 
 Step: TypeAlias = "Callable[..., State]"
