@@ -20,6 +20,7 @@ STEPS: Mapping[str, str] = {
     "adaround": "adaround:adaround",
     "bias_correction": "bias_correction:bias_correction",
     "calibrate": "calibrate:calibrate",
+    "clipping": "clipping:clipping",
     "equalize": "equalize:equalize",
     "gptq": "gptq:gptq",
 }
