@@ -15,7 +15,7 @@ from edgewise.quantizer.sums import Activations, Error
 FINE = Error(40.0, 0.0, 0.0)
 POOR = Error(22.0, 0.0, 0.0)
 ACTIVATIONS = Activations("int8", Range(-1, 1), Range(-1, 1), 0.01, 0, 0, 1000, 3.0, 2.0)
-WEIGHTS = WeightFacts("int8", 8, 45.0, (0.5, 0.8, 1.0, 1.2, 2.0), 2.0, True)
+WEIGHTS = WeightFacts("int8", 8, 45.0, (0.5, 0.8, 1.0, 1.2, 2.0), 2.0, True, FINE)
 GIVEN = Layer("x", "INPUT", (), "int8", None, FINE, FINE, ACTIVATIONS, None, 0, 0, 0)
 LAYER = Layer("y", "CONV_2D", (0,), "int8", None, FINE, FINE, ACTIVATIONS, WEIGHTS, 9, 400, 100)
 NETWORK = Diagnosis("net", 64, 1000, 250, (Output("y", FINE),), (GIVEN, LAYER), None, ())
@@ -42,7 +42,7 @@ CASES = {
     "outlier": replace(POOR_LAYER, activations=replace(ACTIVATIONS, peak=30.0)),
     "unused_range": replace(POOR_LAYER, activations=replace(ACTIVATIONS, observed=Range(0, 0.2))),
     "shift": replace(POOR_LAYER, isolated=Error(22.0, 0.1, 0.5)),
-    "rounding": replace(POOR_LAYER, weights=replace(WEIGHTS, sqnr=20.0)),
+    "rounding": replace(POOR_LAYER, weights=replace(WEIGHTS, alone=Error(23.0, 0.0, 0.0))),
     "sensitive": replace(LAYER, isolated=Error(12.0, 0.0, 0.0), accumulated=Error(12.0, 0.0, 0.0)),
     "left": replace(LAYER, precision="float32", isolated=None, left="it has no integer form"),
 }
@@ -54,13 +54,27 @@ def test_each_rule_and_no_other(rule: str) -> None:
 
 
 def test_an_input_that_is_clipped() -> None:
-    given = replace(GIVEN, activations=replace(ACTIVATIONS, below=5))
+    activations = replace(ACTIVATIONS, observed=Range(-3, 3), below=5)
+    given = replace(GIVEN, activations=activations)
     found = advise(replace(NETWORK, layers=(given, LAYER)))
     assert [advice.rule for advice in found.layers[0].advice] == ["clipped_input"]
+    near = replace(given, activations=replace(activations, observed=Range(-1, 1.1)))
+    found = advise(replace(NETWORK, layers=(near, LAYER)))
+    assert found.layers[0].advice == ()
+
+
+def test_weights_that_err_are_not_helped_by_wider_activations() -> None:
+    layer = replace(CASES["sensitive"], weights=replace(WEIGHTS, alone=Error(12.5, 0.0, 0.0)))
+    assert rules(layer) == ["rounding", "sensitive_weights"]
+
+
+def test_the_range_of_softmax_is_no_choice() -> None:
+    layer = replace(CASES["outlier"], op="SOFTMAX", weights=None)
+    assert rules(layer) == []
 
 
 def test_every_rule_is_tested_and_has_a_title() -> None:
-    assert {rule.name for rule in RULES} == {*CASES, "clipped_input"}
+    assert {rule.name for rule in RULES} == {*CASES, "clipped_input", "sensitive_weights"}
     assert all(TITLES[rule.name] == rule.title for rule in RULES)
 
 
@@ -72,7 +86,7 @@ def test_reasons_state_the_figures() -> None:
 
 def test_what_is_weak_depends_on_the_outputs() -> None:
     """Of a network whose outputs are poor, the layers below the median are looked at too."""
-    layer = replace(LAYER, isolated=Error(38.0, 0.1, 0.5))
+    layer = replace(LAYER, isolated=Error(35.0, 0.1, 0.5))
     assert rules(layer) == []
     assert rules(layer, (Output("y", Error(20.0, 0.0, 0.0)),)) == ["shift"]
 

@@ -189,6 +189,11 @@ def test_weights(recipe: str) -> None:
         assert w.spread == pytest.approx(widths.max() / np.median(widths))
         assert w.per_channel is (recipe in ("int8", "int4"))
         assert w.bits == {"int8": 8, "uint8": 8, "int4": 4, "float16": 16}[recipe]
+        assert w.alone is not None
+        if recipe in FEWER_BITS:
+            error = next(x for x in diagnosed(state).layers if x.name == layer_name(node)).isolated
+            assert error is not None
+            assert near(w.alone.sqnr, error.sqnr or np.inf)
         if w.per_channel:
             step = widths[:, None] / (2 ** (w.bits - 1) - 1)
             assert near(w.sqnr, sqnr(np.rint(rows / step) * step, rows))

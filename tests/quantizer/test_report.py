@@ -185,14 +185,14 @@ def test_the_table_is_sorted_by_any_column(shown: Page, found: Diagnosis) -> Non
 def test_the_table_says_what_the_diagnosis_says(shown: Page, found: Diagnosis) -> None:
     d = next(i for i, x in enumerate(found.layers) if x.name == "d")
     layer = found.layers[d]
-    row = [column(shown, c)[d] for c in range(16)]
+    row = [column(shown, c)[d] for c in range(17)]
     assert row[1:4] == ["d", "ADD", "int8"]
     assert layer.isolated is not None
     assert layer.isolated.sqnr is not None
     assert float(row[4]) == pytest.approx(layer.isolated.sqnr, abs=0.051)
     assert layer.activations is not None
-    assert float(row[7].split()[0]) == pytest.approx(100 * layer.activations.clipped, rel=0.05)
-    assert "saturate" in row[15]
+    assert float(row[8].split()[0]) == pytest.approx(100 * layer.activations.clipped, rel=0.05)
+    assert "saturate" in row[16]
 
 
 def test_a_click_on_a_plot_finds_the_layer(shown: Page) -> None:

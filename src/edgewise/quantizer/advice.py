@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from statistics import median
 
+from ..exporters.requantize import FIXED
 from .findings import INPUT, Advice, Diagnosis, Layer
 from .layer_times import Timing
 from .precision import Precision
@@ -22,6 +23,11 @@ FEW = 16
 """Fewer samples say little."""
 
 EIGHT_BIT = (Precision.INT8.value, Precision.UINT8.value)
+
+
+def decibels_of(error: Error | None) -> float:
+    """An SQNR; infinite where nothing differs, or nothing is known."""
+    return math.inf if error is None or error.sqnr is None else error.sqnr
 
 
 @dataclass(frozen=True)
@@ -56,13 +62,28 @@ class Seen:
         return self.layer.weights.spread if self.layer.weights else 1.0
 
     @property
-    def weight_sqnr(self) -> float:
-        found = self.layer.weights.sqnr if self.layer.weights else None
-        return math.inf if found is None else found
+    def of_weights(self) -> float:
+        """The share of the layer's own noise that there is with its weights alone quantized."""
+        found = self.layer.weights.alone if self.layer.weights else None
+        return min(10 ** ((self.sqnr - decibels_of(found)) / 10), 1.0)
 
     @property
     def shift(self) -> float:
         return self.layer.isolated.shift if self.layer.isolated and self.layer.weights else 0.0
+
+    @property
+    def beyond(self) -> float:
+        """How far values lie outside of the chosen range, in widths of it."""
+        a = self.layer.activations
+        if a is None or a.chosen is None or a.chosen.high <= a.chosen.low:
+            return 0.0
+        most = max(a.observed.high - a.chosen.high, a.chosen.low - a.observed.low)
+        return most / (a.chosen.high - a.chosen.low)
+
+    @property
+    def is_free(self) -> bool:
+        """Whether the range is a choice, and not that of the operator's results."""
+        return self.layer.op not in {op.name for op in FIXED}
 
     @property
     def unused(self) -> float:
@@ -92,12 +113,16 @@ class Rule:
     reason: Callable[[Seen], str]
 
 
+def _is_sensitive(x: Seen) -> bool:
+    return x.layer.precision in EIGHT_BIT and x.layer.op != INPUT and x.sqnr < GOOD - 5
+
+
 RULES: tuple[Rule, ...] = (
     Rule(
         "clipped_input",
         "Calibrate with inputs like those of use: same pixels, scale and offset",
         "calibrate",
-        lambda x: x.layer.op == INPUT and x.clipped > 0.001,
+        lambda x: x.layer.op == INPUT and x.clipped > 0.001 and x.beyond > 0.1,
         lambda x: f"{x.clipped:.2%} of the input lies outside of the range it was calibrated for",
     ),
     Rule(
@@ -133,21 +158,21 @@ RULES: tuple[Rule, ...] = (
         "activation_channels",
         "Cross-layer equalization",
         "equalize",
-        lambda x: x.is_weak and x.spread > 8,
+        lambda x: x.is_weak and x.layer.weights is not None and x.spread > 8,
         lambda x: f"the widest channel of its result is {x.spread:.0f} times the median one",
     ),
     Rule(
         "outlier",
         "Cut the range: observer percentile, MSE or entropy, or the step clipping",
         "clipping",
-        lambda x: x.is_weak and x.peak > 15 and x.clipped <= 0.001,
+        lambda x: x.is_weak and x.is_free and x.peak > 15 and x.clipped <= 0.001,
         lambda x: f"outliers: the range reaches {x.peak:.0f} standard deviations from the mean",
     ),
     Rule(
         "unused_range",
         "Calibrate on data like this, or cut the range",
         "calibrate",
-        lambda x: x.is_weak and x.unused > 0.5,
+        lambda x: x.is_weak and x.is_free and x.unused > 0.5,
         lambda x: f"{x.unused:.0%} of the chosen range holds no value",
     ),
     Rule(
@@ -161,15 +186,22 @@ RULES: tuple[Rule, ...] = (
         "rounding",
         "AdaRound: rounding of the weights fitted to the data",
         "adaround",
-        lambda x: x.is_weak and x.weight_sqnr < x.sqnr + 3,
-        lambda x: f"the rounding of the weights alone leaves them {x.weight_sqnr:.1f} dB",
+        lambda x: x.is_weak and x.of_weights > 0.5,
+        lambda x: f"{x.of_weights:.0%} of its noise is there with its weights alone quantized",
+    ),
+    Rule(
+        "sensitive_weights",
+        "float32 for this layer, under layers in the recipe; int16x8 has the same weights",
+        "",
+        lambda x: _is_sensitive(x) and x.of_weights > 0.5,
+        lambda x: f"{x.sqnr:.1f} dB in isolation, most of it lost by the weights",
     ),
     Rule(
         "sensitive",
-        "A higher precision for this layer: int16x8 or float32, under layers in the recipe",
+        "int16x8 or float32 for this layer, under layers in the recipe",
         "",
-        lambda x: x.layer.precision in EIGHT_BIT and x.layer.op != INPUT and x.sqnr < GOOD - 5,
-        lambda x: f"{x.sqnr:.1f} dB in isolation",
+        lambda x: _is_sensitive(x) and x.of_weights <= 0.5,
+        lambda x: f"{x.sqnr:.1f} dB in isolation, most of it lost by the activations",
     ),
     Rule(
         "left",
@@ -206,26 +238,22 @@ def _of_layer(seen: Seen) -> Iterator[Advice]:
 
 def _seen(diagnosis: Diagnosis) -> Iterator[Seen]:
     layers = diagnosis.layers
-    found = [_decibels(layer.isolated) for layer in layers]
-    is_poor = any(_decibels(output.error) < GOOD for output in diagnosis.outputs)
+    found = [decibels_of(layer.isolated) for layer in layers]
+    is_poor = any(decibels_of(output.error) < GOOD for output in diagnosis.outputs)
     finite = [sqnr for sqnr in found if sqnr < math.inf]
     weak = max(GOOD, median(finite)) if is_poor and finite else GOOD
     for layer, sqnr in zip(layers, found, strict=True):
-        given = [_decibels(layers[i].accumulated) for i in layer.inputs]
+        given = [decibels_of(layers[i].accumulated) for i in layer.inputs]
         expected = 10 ** (-sqnr / 10) + 10 ** (-min(given, default=math.inf) / 10)
-        whole = 10 ** (-_decibels(layer.accumulated) / 10)
+        whole = 10 ** (-decibels_of(layer.accumulated) / 10)
         gain = 10 * math.log10(whole / expected) if whole and expected else 0.0
         yield Seen(layer, sqnr, sqnr < weak, gain)
-
-
-def _decibels(error: Error | None) -> float:
-    return math.inf if error is None or error.sqnr is None else error.sqnr
 
 
 def _overall(found: Diagnosis) -> list[Advice]:
     advice = []
     for output in found.outputs:
-        sqnr = _decibels(output.error)
+        sqnr = decibels_of(output.error)
         if sqnr < BAD:
             text = f"output {output.name!r} has {sqnr:.1f} dB: what it tells may be wrong"
             advice.append(Advice("output", text))

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+import numpy.typing as npt
+
 from ..graph import Graph, Node, TensorType, Value
 from ..ops import Dequantize, Quantize
 from ..passes.rewrite import fresh_name
 from .convert import Converted
 from .state import State, layer_name
+from .weights import WEIGHTS, along, weights_of
 
 
 @dataclass(frozen=True)
@@ -20,15 +24,20 @@ class Beside:
         graph: the float network and the quantized layers; its outputs are the float network's.
         alone: by the names of layers, and of inputs, that are quantized: their result as floats,
             where the operands are those of the float network.
+        weighted: by the names of layers whose weights are quantized: the float layer's result with
+            the numbers that those integers stand for.
         homes: by the names of all layers and inputs, what holds their result in the quantized
             network.
         layers: by name, the layer of the quantized network.
+        producers: what computes each value of the quantized network.
     """
 
     graph: Graph
     alone: Mapping[str, Value]
+    weighted: Mapping[str, Value]
     homes: Mapping[str, Value]
     layers: Mapping[str, Node]
+    producers: Mapping[Value, Node]
 
 
 def beside(state: State, converted: Converted) -> Beside:
@@ -64,6 +73,7 @@ class _Grafter:
 
     def run(self) -> Beside:
         alone: dict[str, Value] = {}
+        weighted: dict[str, Value] = {}
         for value in self.real.inputs:
             home = self.homes[value.name]
             if home.type.dtype is value.type.dtype and home in self.forms:
@@ -77,7 +87,10 @@ class _Grafter:
             layers[name] = found = self.producers[self.homes[name]]
             if _is_quantized(node, found):
                 alone[name] = self._copy(node, found)
-        return Beside(self.real.with_nodes(self.nodes), alone, self.homes, layers)
+                if (weights := self._weights(node, found)) is not None:
+                    weighted[name] = weights
+        graph = self.real.with_nodes(self.nodes)
+        return Beside(graph, alone, weighted, self.homes, layers, self.producers)
 
     def _home(self, name: str, node: Node | None) -> Value:
         """What a layer's counterpart computes; the caller may see it converted to floats."""
@@ -95,6 +108,23 @@ class _Grafter:
         outputs = tuple(Value(self._fresh(v.name), v.type) for v in found.outputs)
         self.nodes.append(replace(found, inputs=inputs, outputs=outputs))
         return self._real(outputs[0], node.outputs[0])
+
+    def _weights(self, node: Node, found: Node) -> Value | None:
+        """The result of a float layer with the weights of the quantized one."""
+        old = weights_of(node)
+        if old is None:
+            return None
+        place = WEIGHTS[type(node.op)].position
+        new = stored(found.inputs[place], self.producers)
+        if new is None or new.type.dtype is old.type.dtype:
+            return None
+        real = real_weights(new).reshape(old.type.shape).astype(np.float32)
+        real.setflags(write=False)
+        inputs = list(node.inputs)
+        inputs[place] = Value(old.name, old.type, real)
+        outputs = tuple(Value(self._fresh(v.name), v.type) for v in node.outputs)
+        self.nodes.append(replace(node, inputs=tuple(inputs), outputs=outputs))
+        return outputs[0]
 
     def _given(self, value: Value) -> Value:
         """What stands for an operand of the quantized network beside the float one."""
@@ -138,6 +168,25 @@ class _Grafter:
 
     def _fresh(self, name: str) -> str:
         return fresh_name(f"{name}:alone", self.names)
+
+
+def stored(value: Value, producers: Mapping[Value, Node]) -> Value | None:
+    """The constant that a value is, or is converted from; None where it is computed."""
+    if value.is_constant:
+        return value
+    made = producers.get(value)
+    return made.inputs[0] if made is not None and made.inputs[0].is_constant else None
+
+
+def real_weights(value: Value) -> npt.NDArray[np.float64]:
+    """What a constant's integers, or float16, stand for."""
+    assert value.data is not None
+    real: npt.NDArray[np.float64] = value.data.astype(np.float64)
+    quant = value.type.quant
+    if quant is None or not value.type.dtype.is_integer:
+        return real
+    zero = along(tuple(map(float, quant.zero_point)), quant.axis, real.ndim)
+    return np.asarray((real - zero) * along(quant.scale, quant.axis, real.ndim))
 
 
 def _is_quantized(node: Node, found: Node) -> bool:

@@ -17,15 +17,15 @@ from ..graph import Array, Graph, Node, Value
 from ..ops import Interpreted
 from ..runtime import Program, compile_graph
 from .advice import advise
-from .alone import Beside, beside
+from .alone import Beside, beside, real_weights, stored
 from .convert import Converted
 from .findings import INPUT, Diagnosis, Histogram, Layer, Output, WeightFacts, worst
 from .layer_times import Timed, time_layers
 from .measure import as_inputs
 from .precision import SCHEMES, Precision, Range
 from .state import Progress, State, layer_name, silent
-from .sums import Errors, Extents, Reals, decibels, span, spread, to_real
-from .weights import WEIGHTS, along, weights_of
+from .sums import Errors, Extents, decibels, span, spread, to_real
+from .weights import WEIGHTS, weights_of
 
 SAMPLES = 64
 """So many samples are looked at unless more or fewer are asked for."""
@@ -91,9 +91,11 @@ class _Measured:
     value: Value
     home: Value
     alone: Value | None
+    weighted: Value | None
     extents: Extents
     isolated: Errors = field(default_factory=Errors)
     accumulated: Errors = field(default_factory=Errors)
+    by_weights: Errors = field(default_factory=Errors)
 
 
 class _Layers:
@@ -104,7 +106,9 @@ class _Layers:
         self.numbers = {name: i for i, name in enumerate(self.nodes)}
         values = [*state.graph.inputs, *(node.outputs[0] for node in state.graph.nodes)]
         self.measured = {
-            v.name: _Measured(v, home, both.alone.get(v.name), Extents(home.type))
+            v.name: _Measured(
+                v, home, both.alone.get(v.name), both.weighted.get(v.name), Extents(home.type)
+            )
             for v in values
             if v.type.dtype is DType.FLOAT32 and not self._is_interpreted(v.name)
             for home in (both.homes[v.name],)
@@ -130,7 +134,7 @@ class _Layers:
         with (
             _Tensors(
                 self.both.graph,
-                [*(m.value for m in tensors), *(m.alone for m in tensors if m.alone)]
+                [v for m in tensors for v in (m.value, m.alone, m.weighted) if v is not None]
                 + [real for real, _, _ in self.ends],
             ) as floats,
             _Tensors(
@@ -148,6 +152,8 @@ class _Layers:
                     m.accumulated.add(x, to_real(whole[m.home], m.home.type))
                     if m.alone is not None:
                         m.isolated.add(x, real[m.alone])
+                    if m.weighted is not None:
+                        m.by_weights.add(x, real[m.weighted])
                 for v, found, errors in self.ends:
                     errors.add(real[v], to_real(whole[found], found.type))
                 count += 1
@@ -169,7 +175,7 @@ class _Layers:
         copied = self.both.layers.get(name)
         weights = None
         if node is not None and copied is not None and is_quantized:
-            weights = self._weights(node, copied, precision)
+            weights = self._weights(name, node, copied, precision)
         home = self.both.homes[name]
         read = () if node is None else [v for v in node.inputs if not v.is_constant]
         return Layer(
@@ -183,25 +189,22 @@ class _Layers:
             activations=measured.extents.result() if measured else None,
             weights=weights,
             macs=0 if node is None else node.macs,
-            float_bytes=_constant_bytes(node, self.state.graph),
-            quantized_bytes=_constant_bytes(copied, self.converted.graph, precision),
+            float_bytes=_constant_bytes(node, {}),
+            quantized_bytes=_constant_bytes(copied, self.both.producers, precision),
         )
 
-    def _weights(self, node: Node, copied: Node, precision: Precision) -> WeightFacts | None:
+    def _weights(
+        self, name: str, node: Node, copied: Node, precision: Precision
+    ) -> WeightFacts | None:
         old = weights_of(node)
         if old is None or old.data is None:
             return None
         place = WEIGHTS[type(node.op)]
-        new = _stored(copied.inputs[place.position], self.converted.graph)
-        if new is None or new.data is None or new.type.dtype is old.type.dtype:
+        new = stored(copied.inputs[place.position], self.both.producers)
+        if new is None or name not in self.both.weighted:
             return None
-        quant = new.type.quant
-        real: Reals = new.data.astype(np.float64)
-        if quant is not None and new.type.dtype.is_integer:
-            zero = along(tuple(map(float, quant.zero_point)), quant.axis, real.ndim)
-            real = (real - zero) * along(quant.scale, quant.axis, real.ndim)
-        w = old.data.astype(np.float64)
-        noise = float(np.square(real.reshape(w.shape) - w).sum())
+        quant, w = new.type.quant, old.data.astype(np.float64)
+        noise = float(np.square(real_weights(new).reshape(w.shape) - w).sum())
         signal = float(np.square(w).sum())
         rows = w.reshape(1, -1) if place.axis is None else np.moveaxis(w, place.axis, 0)
         widths = np.abs(rows.reshape(len(rows), -1)).max(1)
@@ -213,6 +216,7 @@ class _Layers:
             channels=(least, low, median, high, greatest),
             spread=spread(widths),
             per_channel=quant is not None and quant.axis is not None,
+            alone=self.measured[name].by_weights.result() if name in self.measured else None,
         )
 
     def histograms(
@@ -281,21 +285,13 @@ class _Tensors:
         return dict(zip(self.values, found if isinstance(found, tuple) else (found,), strict=True))
 
 
-def _stored(value: Value, graph: Graph) -> Value | None:
-    """The constant that a value is, or is converted from."""
-    if value.is_constant:
-        return value
-    made = next((n for n in graph.nodes if value in n.outputs), None)
-    return made.inputs[0] if made is not None and made.inputs[0].is_constant else None
-
-
 def _constant_bytes(
-    node: Node | None, graph: Graph, precision: Precision = Precision.FLOAT32
+    node: Node | None, producers: Mapping[Value, Node], precision: Precision = Precision.FLOAT32
 ) -> int:
     """Of a layer's constants, where weights of fewer bits than their type are packed."""
     total = 0
     for i, value in enumerate(node.inputs if node else ()):
-        if (found := _stored(value, graph)) is None:
+        if (found := stored(value, producers)) is None:
             continue
         place = WEIGHTS.get(type(node.op)) if node else None
         is_weights = place is not None and i == place.position and found.type.dtype is DType.INT8

@@ -27,6 +27,7 @@ class WeightFacts:
         channels: of the output channels' largest magnitudes: least, quartiles, greatest.
         spread: how many times wider the widest channel is than the median one.
         per_channel: whether each output channel has a scale of its own.
+        alone: the error of the layer's result where nothing but its weights is quantized.
     """
 
     type: str
@@ -35,6 +36,7 @@ class WeightFacts:
     channels: tuple[float, float, float, float, float]
     spread: float
     per_channel: bool
+    alone: Error | None
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ const percent = (x) => (x === 0 ? "0" : x < 1e-4 ? "<0.01 %" : `${Number((100 * 
 const bytes = (n) =>
   n < 1024 ? `${n} B` : n < 2 ** 20 ? `${(n / 1024).toFixed(1)} KiB` : `${(n / 2 ** 20).toFixed(2)} MiB`;
 const ms = (x) => `${x.toFixed(3)} ms`;
-const decibels = (error) => (error === null ? "" : error.sqnr === null ? EXACT : error.sqnr.toFixed(1));
+const decibels = (error) => (!error ? "" : error.sqnr === null ? EXACT : error.sqnr.toFixed(1));
 const range = (r) => `${figure(r[0])} … ${figure(r[1])}`;
 const short = (name) => (name.length > 34 ? `…${name.slice(-32)}` : name);
 const counted = (n, thing) => `${n} ${thing}${n === 1 ? "" : "s"}`;
@@ -196,7 +196,7 @@ function histogram(h, height = 170) {
   };
   const a = layer.activations, w = layer.weights;
   const words = h.of === "weights"
-    ? `weights: ${w.sqnr === null ? EXACT : `${w.sqnr.toFixed(1)} dB`}; widest channel ${figure(w.spread)}× the median`
+    ? `weights: ${decibels(w)} dB, the result of them alone ${decibels(w.alone)} dB; widest channel ${figure(w.spread)}× the median`
     : `result: chosen ${range(h.chosen)}, steps of ${figure(a.step)}; ${percent(clipped(a))} saturate`;
   return html("figure", {}, html("figcaption", { class: "soft" }, words), redrawn(html("div"), draw));
 }
@@ -210,7 +210,7 @@ const togetherWith = (i, kind) => {
   if (!t) return ["", null];
   return t.layers[t.layers.length - 1] === i ? [t[kind].toFixed(3), t[kind]] : ["↓", null];
 };
-const error = (e) => [decibels(e), e === null ? null : e.sqnr === null ? Infinity : e.sqnr];
+const error = (e) => [decibels(e), !e ? null : e.sqnr === null ? Infinity : e.sqnr];
 const COLUMNS = [
   ["#", true, (l, i) => [String(i), i], "Number of the layer"],
   ["layer", false, (l) => [short(l.name), l.name], "Name of its result"],
@@ -218,6 +218,7 @@ const COLUMNS = [
   ["precision", false, (l) => [l.precision, l.precision], ""],
   ["alone, dB", true, (l) => error(l.isolated), "SQNR where only this layer is quantized"],
   ["whole, dB", true, (l) => error(l.accumulated), "SQNR in the quantized network"],
+  ["weights, dB", true, (l) => error(l.weights && l.weights.alone), "SQNR where only its weights are quantized"],
   ["bias", true, (l) => (l.isolated ? [figure(l.isolated.bias), Math.abs(l.isolated.bias)] : ["", null]), "Mean error, in isolation"],
   ["saturate", true, (l) => (l.activations && l.activations.chosen ? [percent(clipped(l.activations)), clipped(l.activations)] : ["", null]), "Values outside of the chosen range"],
   ["observed", true, (l) => (l.activations ? [range(l.activations.observed), l.activations.observed[1] - l.activations.observed[0]] : ["", null]), "Least and greatest float value"],
