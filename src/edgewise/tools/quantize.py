@@ -120,6 +120,8 @@ def quantize(job: Job, progress: Progress) -> Facts:
     graph = job.loading.graph(job.model)
     data = _samples(job, graph)
     scorer = None if job.scoring is None else Scorer(job.scoring, graph, job.threads)
+    if scorer is not None and job.budget is not None:
+        scorer.check_budget()
     found = quantizer.quantize(
         graph,
         data,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,19 @@ class Scorer:
         self.dataset = Dataset.of(scoring.dataset, names)
         self.metric = _metric(scoring, self.dataset)
         self._float_rows = self._rows(plain)
+
+    def check_budget(self) -> None:
+        """Refuse a metric of which the float network has infinitely much.
+
+        Raises:
+            InputError: naming the metric.
+        """
+        found = self.metric.total(self._float_rows)
+        if not math.isfinite(found):
+            raise InputError(
+                f"--metric {self.metric.name}: the float network's own is {found:g}, so that no "
+                "drop can be told; agreement would do"
+            )
 
     def points(self, graph: Graph) -> float:
         """The figure in points, of which more are better."""
