@@ -171,6 +171,28 @@ def test_ranges_of_pixels_that_differ_are_told(
     assert "black and white" not in edgewise(*words).stdout
 
 
+def test_folders_that_are_not_all_classes_are_told(
+    facts: Facts, edgewise: Edgewise, classifier: Path, tmp_path: Path, photographs: Path
+) -> None:
+    for index, name in enumerate(("warm", "hot")):
+        folder = tmp_path / "folders" / name
+        folder.mkdir(parents=True)
+        (photographs / f"0{index}.png").rename(folder / "x.png")
+    words = ("evaluate", classifier, tmp_path / "folders")
+    (note,) = facts(*words)["notes"]
+    assert note.startswith("2 folders are numbered in order, and a network has 5 classes; --labels")
+    assert "note 2 folders" in edgewise(*words).stdout
+    names = tmp_path / "names.txt"
+    names.write_text("\n".join(small_networks.LABELS))
+    table = tmp_path / "samples.csv"
+    assert facts(*words, "--labels", names, "--save", table)["notes"] == []
+    rows = csv.DictReader(table.read_text().splitlines())
+    assert {Path(row["sample"]).parent.name: row["label"] for row in rows} == {
+        "hot": "2",
+        "warm": "1",
+    }
+
+
 def test_formats_meet_by_name_place_or_size() -> None:
     def outputs(**sizes: int) -> list[Value]:
         return [Value(n, TensorType((1, s), DType.FLOAT32)) for n, s in sizes.items()]

@@ -78,8 +78,18 @@ def test_a_folder_a_class(
     for level, folder in enumerate(sorted(folders)):
         paint(tmp_path / folder / "x.png", level)
         paint(tmp_path / folder / "deeper" / "y.png", level)
-    found = levels(Dataset.of(tmp_path, names))
+    dataset = Dataset.of(tmp_path, names)
+    assert dataset.in_order is (labels == list(range(len(folders))))
+    found = levels(dataset)
     assert found == [(level, label) for level, label in enumerate(labels) for _ in range(2)]
+
+
+def test_splits_are_no_classes(tmp_path: Path) -> None:
+    paint(tmp_path / "train" / "cat" / "x.png", 1)
+    paint(tmp_path / "val" / "cat" / "x.png", 1)
+    with pytest.raises(InputError, match=r"holds no folders of classes but splits; give .*train or"):
+        Dataset.of(tmp_path)
+    assert Dataset.of(tmp_path / "val").classes == {0: "cat"}
 
 
 def test_a_npz_with_labels(tmp_path: Path) -> None:

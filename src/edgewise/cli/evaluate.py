@@ -180,10 +180,8 @@ def show(out: Console, facts: Facts) -> None:
     if len(facts["results"]) == 1:
         rows = [{name: row[name] for name in row if name not in CHANGES} for row in rows]
     print_table(out, rows, right=RIGHT, spare=("size", "p", "ms"))
-    ranges = {Path(model).name: pixels for model, pixels in facts["pixels"].items() if pixels}
-    if len({tuple(round(end, 2) for end in pixels) for pixels in ranges.values()}) > 1:
-        told = "; ".join(f"{_range(pixels)} for {name}" for name, pixels in ranges.items())
-        out.print(escape(f"note: black and white become {told}; --pixels LOW,HIGH says it for all"))
+    for note in facts["notes"]:
+        out.print(f"[yellow]note[/] {escape(note)}")
     moved = [r for r in facts["results"] if r["label_offset"]]
     for offset in sorted({r["label_offset"] for r in moved}):
         which = {Path(r["model"]).name for r in moved if r["label_offset"] == offset}
@@ -217,10 +215,6 @@ def _rows(facts: Facts, result: Facts) -> Iterator[dict[str, str]]:
             "": "" if change is None else change["verdict"],
             "ms": "" if index else f"{result['median_ms']:.3f}",
         }
-
-
-def _range(pixels: Sequence[float]) -> str:
-    return ",".join(f"{end:.3g}" for end in pixels)
 
 
 def _interval(found: Facts, unit: str) -> str:

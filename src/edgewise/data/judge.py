@@ -91,6 +91,11 @@ class Judge:
             best = int(class_scores(self._scores(of_classes)).argmax())
             self.best.append(best - self.label_offset)
 
+    @property
+    def classes(self) -> int:
+        """How many numbers the output has that classes are read from."""
+        return self._classes.type.size
+
     def rows(self, metric: Metric) -> Array:
         """The rows of all samples, [N, ...]."""
         return np.stack(self._rows[metric.name])

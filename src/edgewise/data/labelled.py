@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,9 @@ MOST_DIGITS = 9
 PAIRED = ("images", "labels")
 """Folders of pictures and of their label maps, by the same names."""
 
+SPLIT_FOLDERS = frozenset({"train", "training", "val", "valid", "validation", "test"})
+"""Folders that are no classes."""
+
 SPLITS = ("test_", "validation_", "val_", "train_", "")
 """Which encoded pictures of a .npz are taken: the first of these that have labels."""
 
@@ -47,6 +50,7 @@ class Dataset:
         labels: those of ascending indices: a class, or a map of classes [H, W].
         classes: names of classes, by class, where they are known.
         highest: the greatest class that is a label.
+        in_order: classes are folders, which nothing but their order numbers.
     """
 
     path: Path
@@ -56,6 +60,7 @@ class Dataset:
     labels: Labels = lambda indices: iter(())
     classes: Mapping[int, str] = field(default_factory=dict)
     highest: int = 0
+    in_order: bool = False
 
     @classmethod
     def of(cls, path: Path, names: Mapping[int, str] | None = None) -> Dataset:
@@ -154,17 +159,22 @@ def _column(path: Path, found: Iterable[str] | None, known: Sequence[str]) -> st
 
 
 def _of_folders(path: Path, folders: Sequence[str], names: Mapping[int, str]) -> Dataset:
+    if SPLIT_FOLDERS.issuperset(folders):
+        told = " or ".join(str(path / name) for name in folders)
+        raise InputError(f"{path}: holds no folders of classes but splits; give {told}")
     by_name = {_plain(name): index for index, name in names.items()}
+    in_order = False
     if all(name.isdecimal() for name in folders):
         numbers = {name: int(name) for name in folders}
     elif all(_plain(name) in by_name for name in folders):
         numbers = {name: by_name[_plain(name)] for name in folders}
     else:
-        numbers = {name: index for index, name in enumerate(folders)}
+        numbers, in_order = {name: index for index, name in enumerate(folders)}, True
     found = {name: files_of(path / name) for name in folders}
     files = [file for name in folders for file in found[name]]
     labels = np.repeat([numbers[name] for name in folders], [len(found[name]) for name in folders])
-    return _classified(path, files, labels, {index: name for name, index in numbers.items()})
+    classes = {index: name for name, index in numbers.items()}
+    return replace(_classified(path, files, labels, classes), in_order=in_order)
 
 
 def _plain(name: str) -> str:

@@ -234,8 +234,26 @@ class Evaluation:
             "reference": str(job.reference) if self._reference else None,
             "threads": job.threads,
             "pixels": self._pixels,
+            "notes": list(self._notes()),
             "results": [self._result(contestant) for contestant in self.contestants],
         }
+
+    def _notes(self) -> Iterator[str]:
+        """What one may not expect of the figures."""
+        ranges = {Path(model).name: ends for model, ends in self._pixels.items() if ends}
+        if len({tuple(round(end, 2) for end in ends) for ends in ranges.values()}) > 1:
+            told = "; ".join(
+                f"{','.join(f'{end:.3g}' for end in ends)} for {name}"
+                for name, ends in ranges.items()
+            )
+            yield f"black and white become {told}; --pixels LOW,HIGH says it for all"
+        folders = len(self.dataset.classes)
+        for classes in sorted({contestant.judge.classes for contestant in self.contestants}):
+            if self.dataset.in_order and classes > 1 and classes != folders:
+                yield (
+                    f"{folders} folders are numbered in order, and a network has {classes} "
+                    "classes; --labels FILE finds them by name"
+                )
 
     def _result(self, contestant: Contestant) -> Facts:
         first = self.contestants[0]
