@@ -167,6 +167,7 @@ def quantize(
     samples: int | None = None,
     max_drop: float | None = None,
     max_latency: float | None = None,
+    small: bool = False,
     score: Callable[[Graph], float] | None = None,
     threads: int = 1,
     progress: Progress | None = None,
@@ -184,10 +185,11 @@ def quantize(
             its default recipe, a .json file, or a mapping such as the file holds; "int8" if not
             given.
         samples: how many are taken of the calibration data; all if not given.
-        max_drop: points of ``score`` that may be lost, and
-        max_latency: seconds that a call may take on this machine. Where one is given, layers are
-            restored to a higher precision by measured error and measured time, and none stays in
-            one that is slower here than float32; ``search`` of the result tells of it.
+        max_drop, max_latency: points of ``score`` that may be lost, and seconds that a call may take
+            on this machine. Where one is given, layers are restored to a higher precision by
+            measured error and measured time, and none stays in one that is slower here than
+            float32; ``search`` of the result tells of it.
+        small: with such a budget, layers that are slower stay quantized.
         score: points of a network, on labelled data; if not given, 100 less the noise of the worst
             output in percent of its power.
         threads: that networks are timed with.
@@ -208,7 +210,7 @@ def quantize(
         calibration,
         recipe=recipe,
         samples=samples,
-        budget=Budget(max_drop, max_latency) if is_limited else None,
+        budget=Budget(max_drop, max_latency, small) if is_limited else None,
         score=score,
         threads=threads,
         progress=progress,

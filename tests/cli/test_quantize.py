@@ -254,6 +254,7 @@ def test_budgets_out_of_range(edgewise: Edgewise, colours: Path, pictures: Path,
     words = ("quantize", colours, "-o", out, "--data", pictures)
     fails(edgewise(*words, "--max-drop", "-1"), "max_drop=-1")
     fails(edgewise(*words, "--max-latency", "0ms"), "max_latency=0")
+    fails(edgewise(*words, "--small"), "--small", "--max-drop")
     words = ("quantize", colours, "-o", out, "--mode", "dynamic_range", "--max-drop", 1)
     fails(edgewise(*words), "calibration data is needed")
 
@@ -406,3 +407,29 @@ def test_an_interrupted_run_leaves_no_file(
     assert child.returncode == 130
     assert [p.name for p in out.parent.iterdir()] == ([] if before is None else [out.name])
     assert before is None or out.read_bytes() == before
+
+
+@pytest.mark.data
+def test_a_real_network(
+    facts: Facts, data: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Calibrated and scored on photographs, not the same ones."""
+    photographs = data / "data/imagenet500"
+    labels = (photographs / "labels.csv").read_text().splitlines()
+    (tmp_path / "tested").mkdir()
+    for row in labels[1:31]:
+        file = next(word for word in row.split(",") if word.endswith((".jpg", ".jpeg", ".png")))
+        (tmp_path / "tested" / file).symlink_to(photographs / file)
+    (tmp_path / "tested/labels.csv").write_text("\n".join(labels[:31]))
+    (tmp_path / "calibration").mkdir()
+    for path in sorted(photographs.glob("*.jp*g"))[-8:]:
+        (tmp_path / "calibration" / path.name).symlink_to(path)
+    words = ("--data", tmp_path / "calibration", "--dataset", tmp_path / "tested")
+    model = data / "models/mobilenet_v1_0.25_224_float.tflite"
+    found = facts("quantize", model, "-o", out, *words, "--metric", "top1")
+    assert found["output_bytes"] < 0.33 * model.stat().st_size
+    assert found["metric"]["samples"] == 30
+    assert found["metric"]["quantized"]["value"] > found["metric"]["float"]["value"] - 15
+    assert found["verified"]["share"] == 0
+    assert found["verified"]["litert"]["within_tolerance"]
+    assert {layer["precision"] for layer in found["diagnosis"]["layers"]} == {"int8"}

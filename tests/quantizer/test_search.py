@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -63,7 +64,7 @@ def triples(kinds: Sequence[Precision]) -> Iterator[tuple[Precision, ...]]:
     return zip(kinds, kinds[1:], kinds[2:], strict=False)
 
 
-def found(machine: Machine, **budget: float) -> Found:
+def found(machine: Machine, **budget: Any) -> Found:
     return search(dict.fromkeys(LAYERS, INT8), machine, Budget(**budget))
 
 
@@ -150,6 +151,13 @@ def test_precisions_for_size_stay_though_they_be_slower() -> None:
     machine = Machine(usual={FLOAT32: 100.0, Precision.FLOAT16: 120.0})
     result = search(dict.fromkeys(LAYERS, Precision.FLOAT16), machine, Budget(max_drop=1.0))
     assert set(result.choice.values()) == {Precision.FLOAT16}
+
+
+def test_layers_of_a_small_network_stay_though_they_be_slower() -> None:
+    slow = {("c", INT8): 160.0}
+    result = found(Machine({("e", INT8): 7.0}, slow), max_drop=0.5, small=True)
+    assert result.met
+    assert {n for n, p in result.choice.items() if p is not INT8} == {"e"}
 
 
 def test_a_small_difference_of_times_is_none() -> None:

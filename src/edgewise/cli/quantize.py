@@ -142,6 +142,12 @@ def quantize(
             help="The most accurate network that takes no longer here, such as 5ms.",
         ),
     ] = None,
+    small: Annotated[
+        bool,
+        typer.Option(
+            "--small", help="With a budget: keep layers quantized that are slower than in float32."
+        ),
+    ] = False,
     verify: Annotated[
         bool | None,
         typer.Option(
@@ -197,7 +203,7 @@ def quantize(
         fit=fit,
         pixels=pair,
         scoring=scoring,
-        budget=_budget(max_drop, max_latency),
+        budget=_budget(max_drop, max_latency, small),
         report=report,
         verify=verify,
         threads=parse_threads(threads),
@@ -210,12 +216,14 @@ def quantize(
         raise typer.Exit(1)
 
 
-def _budget(max_drop: float | None, max_latency: str | None) -> Budget | None:
+def _budget(max_drop: float | None, max_latency: str | None, small: bool) -> Budget | None:
     from ..quantizer import Budget
 
     if max_drop is None and max_latency is None:
+        if small:
+            raise InputError("--small: it is for --max-drop and --max-latency")
         return None
-    return Budget(max_drop, None if max_latency is None else parse_time(max_latency))
+    return Budget(max_drop, None if max_latency is None else parse_time(max_latency), small)
 
 
 def parse_time(text: str) -> float:
@@ -329,7 +337,8 @@ def _show_search(out: Console, s: Facts) -> None:
         print_table(out, rows, right=("noise",), spare=("us", "noise"))
     limits = []
     if s["max_drop"] is not None:
-        limits.append(f"{number(s['drop'])} points lost of {number(s['max_drop'])}")
+        lost = "no" if s["drop"] < 0 else number(s["drop"])
+        limits.append(f"{lost} points lost of {number(s['max_drop'])}")
     if s["max_latency_ms"] is not None:
         limits.append(f"{number(s['ms'])} ms of {number(s['max_latency_ms'])} ms")
     told = "kept" if s["met"] else "[yellow]NOT kept[/], this is the closest that was found"

@@ -2,7 +2,8 @@
 
 The search starts from the precisions that were asked for, and
 
-1. gives back to float32 the layers that make the network slower than float32 does;
+1. gives back to float32 the layers that make the network slower than float32 does, unless it is
+   to be small;
 2. measures each layer's error: the noise in the network's outputs where no other is quantized;
 3. restores layers to a higher precision, those first that take away most noise for the time that
    they cost: as few as keep the score (``max_drop``), or as many as the time allows;
@@ -53,12 +54,15 @@ SUSPECT = 0.002
 class Budget:
     """What the quantized network may lose, in points of its score, and take, in seconds a call.
 
+    Where it is to be ``small``, layers that are slower than in float32 stay quantized.
+
     Raises:
         InputError: neither is given, or one is out of range.
     """
 
     max_drop: float | None = None
     max_latency: float | None = None
+    small: bool = False
 
     def __post_init__(self) -> None:
         if self.max_drop is None and self.max_latency is None:
@@ -180,6 +184,7 @@ class _Search:
             )
         self.trials.append(Trial("float32", self.plain_score, self.plain_seconds))
         self.time_layers(self.plain)
+        self.times_asked = self.time_layers(self.asked)
         for name, precision in self.asked.items():
             self.reasons[name, precision] = "as asked for"
         base = self.tried("as asked for", self.faster(self.asked))
@@ -256,9 +261,9 @@ class _Search:
         """
         found = dict(choice)
         kept = [n for n, p in found.items() if p is not FLOAT32 and p not in FOR_SIZE]
-        if not kept:
+        if not kept or self.budget.small:
             return found
-        taken = self.time_layers(found)
+        taken = self.times_asked if found == self.asked else self.time_layers(found)
         slower = {name: taken[name] - self.times[name][FLOAT32] for name in kept}
         whole, plain = self.measure.seconds(found, self.plain)
         is_slow = whole > (1 + SURE) * plain

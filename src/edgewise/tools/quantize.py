@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 VERIFIED = 3
 """Samples on which the written file must give the network's outputs."""
 
-TOLD = 8
+TOLD = 16
 """Samples on which the error is measured, where no report is asked for."""
 
 ROUNDS = 15
