@@ -185,8 +185,8 @@ def quantize(
             its default recipe, a .json file, or a mapping such as the file holds; "int8" if not
             given.
         samples: how many are taken of the calibration data; all if not given.
-        max_drop, max_latency: points of ``score`` that may be lost, and seconds that a call may take
-            on this machine. Where one is given, layers are restored to a higher precision by
+        max_drop, max_latency: points of ``score`` that may be lost, and seconds that a call may
+            take on this machine. Where one is given, layers are restored to a higher precision by
             measured error and measured time, and none stays in one that is slower here than
             float32; ``search`` of the result tells of it.
         small: with such a budget, layers that are slower stay quantized.
