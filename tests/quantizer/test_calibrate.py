@@ -17,7 +17,19 @@ from edgewise.dtype import DType
 from edgewise.errors import InputError
 from edgewise.graph import Array, Graph, TensorType, Value
 from edgewise.graph import State as Variable
-from edgewise.ops import Add, ArgMax, Cast, Concatenation, Conv2D, If, Log, Mul, Relu, Reshape, Tanh
+from edgewise.ops import (
+    Add,
+    ArgMax,
+    Cast,
+    Concatenation,
+    Conv2D,
+    If,
+    Log,
+    Mul,
+    Relu,
+    Reshape,
+    Tanh,
+)
 from edgewise.quantizer import Precision, Range, Recipe, State, convert
 from edgewise.quantizer import calibrate as step
 from edgewise.quantizer.calibrate import activations, calibrate
@@ -126,6 +138,14 @@ def test_what_is_no_float_is_left_out() -> None:
     assert {v.name for v in activations(state)} == {"x", "a", "b", "back", "y"}
     found = calibrate(state, Samples.of(np.eye(48).reshape(48, 4, 4, 3)[:3], state.graph))
     assert found.ranges.keys() == {"x", "a", "b", "back", "y"}
+
+
+def test_empty_activations_are_left_out() -> None:
+    net = RealNet()
+    x = net.real(2, 4)
+    none = net.real(0, 4, name="none")
+    state = start(net.graph(net.add(Concatenation(0), x, none, name="y")))
+    assert [v.name for v in activations(state)] == ["x", "y"]
 
 
 def test_scopes_keep_other_ranges() -> None:

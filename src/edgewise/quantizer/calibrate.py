@@ -93,7 +93,8 @@ def observe(
 def activations(state: State, scope: Scope = EVERYTHING) -> list[Value]:
     """The float32 activations that have integers in the quantized network: those that layers of
     integers read or give. Of these, the ones that layers in ``scope`` give, and sources of the
-    network that they read; in order of computation.
+    network that they read; in order of computation. Empty ones, and those of a size that only a
+    call tells, are left out.
     """
     graph = state.graph
     layers = [node for node in graph.nodes if _is_integer(node, state)]
@@ -106,7 +107,9 @@ def activations(state: State, scope: Scope = EVERYTHING) -> list[Value]:
     return [
         value
         for value in (*sources, *made)
-        if value in touched and value.type.dtype is DType.FLOAT32 and -1 not in value.type.shape
+        if value in touched
+        and value.type.dtype is DType.FLOAT32
+        and min(value.type.shape, default=1) > 0
     ]
 
 
