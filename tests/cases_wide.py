@@ -16,7 +16,10 @@ from edgewise.ops import (
     Conv2D,
     DepthwiseConv2D,
     FullyConnected,
+    Mean,
     Op,
+    Softmax,
+    Sum,
     TransposeConv,
 )
 from networks import Builder
@@ -75,6 +78,17 @@ def computed(
     return make
 
 
+def rows(op: Op, scale: float, *shape: int, zero: int = 0, step: float = 2.0**-12) -> Case:
+    """An operator of one tensor of int16."""
+
+    def make(_: DType) -> Graph:
+        b = Builder()
+        x = b.input(TensorType(shape, DType.INT16, QParams.per_tensor(step, zero)))
+        return b.graph(b.node(op, [x], QParams.per_tensor(scale, zero)))
+
+    return make
+
+
 BOTH = (DType.INT16, DType.INT16)
 MIXED = (DType.INT16, DType.INT8)
 SAME = (1, 1, 1, 1)
@@ -111,6 +125,14 @@ WIDE: dict[str, Case] = {
     "int8 batch matmul": computed(BatchMatMul(), (2, 3, 5, 7), (2, 3, 7, 9)),
     "int8 batch matmul adjoint": computed(BatchMatMul(True, True), (3, 7, 5), (3, 33, 7)),
     "int8 batch matmul broadcast": computed(BatchMatMul(), (4, 1, 5, 70), (3, 70, 33), scale=0.3),
+    "int16 mean": rows(Mean((1, 2), True), 2.0**-13, 2, 5, 7, 21),
+    "int16 mean rows": rows(Mean((3,)), 0.0001, 2, 5, 7, 21, zero=9),
+    "int16 mean of many": rows(Mean((1, 2), False), 2.0**-16, 1, 90, 60, 3),
+    "int16 sum": rows(Sum((1, 2), True), 0.003, 2, 5, 7, 21),
+    "int16 sum rows": rows(Sum((3,)), 2.0**-12, 2, 5, 7, 21, zero=-7),
+    "int16 softmax": rows(Softmax(), 2.0**-15, 2, 3, 40),
+    "int16 softmax, far apart": rows(Softmax(1.5), 2.0**-15, 5, 3, step=0.001),
+    "int16 softmax of one": rows(Softmax(), 2.0**-15, 4, 1),
     "int16 batch matmul": computed(BatchMatMul(), (2, 5, 17), (2, 17, 9), dtypes=BOTH, scale=400.0),
     "int16 batch matmul by int8": computed(
         BatchMatMul(False, True), (2, 5, 17), (2, 9, 17), dtypes=MIXED, scale=2.0

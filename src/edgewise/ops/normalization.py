@@ -99,6 +99,19 @@ class Softmax(LastAxis):
         self.require(bool(factor < 2.0**64), f"output scale {scale}; it must be above 2**-64")
         return factor
 
+    def samples(self) -> tuple[Array, Array]:
+        """exp over [-10, 0] and 1 / (1 + x) over [0, 1] at the scale 2 / 65535: int16[65536] each.
+
+        Entries are by the raw bits of int16, whose least and greatest value are the ends.
+        """
+        exponential = _interpolated(np.exp, 10.0, 32767, self)
+        return exponential, _interpolated(lambda v: 1 / (1 + v), 1.0, -(2**15), self)
+
+    def places(self, x: TensorType) -> float:
+        """How many entries of the exponential's samples a step of x of 16 bits is."""
+        scale, _ = per_tensor(x, f"{self.name}: input")
+        return float(scale * np.float32(self.beta)) / (10.0 / 65535.0)
+
     def rows(self, x: Array) -> Array:
         e = np.exp(self.beta * (x - x.max(axis=-1, keepdims=True)))
         return np.asarray(e / e.sum(axis=-1, keepdims=True))
@@ -136,26 +149,24 @@ class Softmax(LastAxis):
 
     def _by_tables(self, x: Array, t: TensorType, out: TensorType) -> Array:
         """The rule of 16 bits; the output's scale is 2**-15 whatever it states."""
-        scale, _ = per_tensor(t, f"{self.name}: input")
-        beta = np.float32(self.beta)
+        exponential, inverse = (samples.astype(np.int64) for samples in self.samples())
         raw = x.astype(np.int64)
         below = raw - raw.max(axis=-1, keepdims=True)
-        position = multiply(below, float(scale * beta) / (10.0 / 65535.0)) + 32767
-        e = _interpolated(np.exp, 10.0, 32767, self)[np.maximum(position, -(2**15))]
+        position = multiply(below, self.places(t)) + 32767
+        e = exponential[np.maximum(position, -(2**15))]
         total = e.sum(axis=-1, keepdims=True)
         bits = np.floor(np.log2(total)).astype(np.int64) + 1
         position = (((total << (31 - bits)) + 2**13) >> 14) - 3 * 2**15
-        inverse = _interpolated(lambda v: 1 / (1 + v), 1.0, -(2**15), self)
         factor = inverse[np.clip(position, -(2**15), 2**15 - 1)]
         shift = bits - 1
         return np.asarray(np.clip((e * factor + ((1 << shift) >> 1)) >> shift, 0, 2**15 - 1))
 
 
 def _interpolated(real: Callable[[Array], Array], reach: float, zero: int, op: Op) -> Array:
-    """Samples of 16 bits of a function over ``reach``, at the scale 2 / 65535 (int64[65536])."""
+    """Samples of 16 bits of a function over ``reach``, at the scale 2 / 65535 (int16[65536])."""
     x = TensorType((), DType.INT16, QParams.per_tensor(reach / 65535, zero))
     y = TensorType((), DType.INT16, QParams.per_tensor(2 / 65535, 0))
-    return interpolated_table(op, Function(real), x, y).astype(np.int64)
+    return interpolated_table(op, Function(real), x, y)
 
 
 class LogSoftmax(LastAxis):

@@ -304,7 +304,7 @@ INTEGER: dict[type[Op], Rule] = {
 
 FLOAT_RATHER: Mapping[int, tuple[type[Op], ...]] = {
     1: (L2Normalization, LogSoftmax),
-    2: (Div, L2Normalization, LogSoftmax, Mean, PRelu, Softmax, Sum),
+    2: (Div, L2Normalization, LogSoftmax, PRelu, Softmax),
 }
 """Operators, by bytes of an element, that compute with integers only where a caller asks for it:
 they have no kernel of integers. SOFTMAX of 16 bits lies many steps from the floats besides."""

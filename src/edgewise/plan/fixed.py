@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..dtype import DType
-from ..graph import Node, TensorType, Value
+from ..graph import Array, Node, TensorType, Value
 from ..ops import Add, Mul, Quantize, SquaredDifference, Sub, activation_range
 from ..ops.binary import Aligned
 from ..ops.fixed_point import multiplier
 from ..ops.requant import per_tensor
 from .context import Context
+from .model import View
 from .program import Program
 
 WIDE = DType.INT64
@@ -21,16 +22,19 @@ GREATEST = 2.0**40
 
 
 @dataclass(frozen=True)
-class _Numbers:
+class Numbers:
     """A program of int64 numbers that ends in a quantized tensor."""
 
     program: Program
 
     def operand(self, value: Value, zero: int) -> int:
         """A quantized tensor less its zero point."""
-        program = self.program
-        x = program.input(program.ctx.view(value), value.data)
-        return self.by("sub", program.stage("cast", (x,), WIDE), zero)
+        return self.number(self.program.ctx.view(value), zero, value.data)
+
+    def number(self, view: View, zero: int, data: Array | None = None) -> int:
+        """Integers less a number."""
+        x = self.program.input(view, data)
+        return self.by("sub", self.program.stage("cast", (x,), WIDE), zero)
 
     def by(self, function: str, y: int, x: int) -> int:
         """A function of y and a number."""
@@ -49,6 +53,19 @@ class _Numbers:
         operands = (self.program.scalar(x, WIDE) for x in constants)
         return self.program.stage("fixedpoint", (y, *operands), WIDE)
 
+    def half_away(self, y: int, real: np.float32, low: float, high: float) -> int:
+        """float32(y) * real in bounds, halves rounded away from 0."""
+        program, f32 = self.program, DType.FLOAT32
+        y = program.stage("cast", (y,), f32)
+        for function, x in (("mul", real), ("max", low), ("min", high)):
+            y = program.stage(function, (y, program.scalar(x, f32)), f32)
+        size = program.stage(
+            "add", (program.stage("abs", (y,), f32), program.scalar(0.5, f32)), f32
+        )
+        whole = program.stage("floor", (size,), f32)
+        signed = program.stage("mul", (whole, program.stage("sign", (y,), f32)), f32)
+        return program.stage("cast", (signed,), WIDE)
+
     def end(self, y: int, zero: int, lo: int, hi: int, out: Value) -> None:
         for function, x in (("add", zero), ("max", lo), ("min", hi)):
             y = self.by(function, y, x)
@@ -63,7 +80,7 @@ def lower_fixed(ctx: Context, node: Node) -> None:
     ctx.require(all(t.dtype is out.dtype for t in types))
     every = [per_tensor(t, op.name) for t in (*types, out)]
     scales, zeros = [scale for scale, _ in every], [zero for _, zero in every]
-    n = _Numbers(Program(ctx, out.shape))
+    n = Numbers(Program(ctx, out.shape))
     parts = [n.operand(value, zero) for value, zero in zip(node.inputs, zeros, strict=False)]
     is_wide = out.dtype is DType.INT16
     shifts = None
@@ -98,7 +115,7 @@ def lower_int32(ctx: Context, node: Node) -> None:
     """QUANTIZE from or to int32."""
     assert isinstance(node.op, Quantize)
     x, out = node.input_types[0], node.output_types[0]
-    n = _Numbers(Program(ctx, out.shape))
+    n = Numbers(Program(ctx, out.shape))
     (scale, zero), (out_scale, out_zero) = (_parameters(ctx, t) for t in (x, out))
     y = n.scaled(n.operand(node.inputs[0], zero), min(scale / out_scale, GREATEST))
     n.end(y, out_zero, *out.dtype.range, node.outputs[0])

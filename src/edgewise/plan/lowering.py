@@ -26,6 +26,7 @@ from . import (
     reductions,
     sort,
     volumes,
+    wide_reductions,
 )
 from .context import Context
 
@@ -43,6 +44,7 @@ LOWERINGS: dict[type[ops.Op], Lowering] = {
     **dict.fromkeys(images.POOLS, images.lower_pool),
     **dict.fromkeys(reductions.NORMALIZATIONS, reductions.lower_normalization),
     **dict.fromkeys(reductions.REDUCTIONS, reductions.lower_reduction),
+    **dict.fromkeys((ops.Mean, ops.Sum), wide_reductions.lower_sum),
     ops.ArgMax: reductions.lower_arg,
     ops.ArgMin: reductions.lower_arg,
     ops.BatchMatMul: matmul.lower_batch_matmul,
@@ -70,6 +72,7 @@ LOWERINGS: dict[type[ops.Op], Lowering] = {
     ops.Gru: gru.lower_gru,
     ops.Imag: parts.lower_part,
     ops.LocalResponseNormalization: reductions.lower_normalization,
+    ops.Softmax: wide_reductions.lower_softmax,
     ops.MatrixDiag: arrange.lower_matrix_diag,
     ops.MatrixSetDiag: arrange.lower_matrix_diag,
     ops.MirrorPad: arrange.lower_mirror_pad,
