@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from edgewise.quantizer.advice import RULES, TITLES, advise
+from edgewise.quantizer.advice import RULES, TITLES, Rule, advise
 from edgewise.quantizer.findings import Diagnosis, Layer, Output, WeightFacts
 from edgewise.quantizer.layer_times import Times, Timing
 from edgewise.quantizer.precision import Range
+from edgewise.quantizer.recipe import STEPS
 from edgewise.quantizer.sums import Activations, Error
 
 FINE = Error(40.0, 0.0, 0.0)
@@ -50,7 +51,8 @@ CASES = {
 
 @pytest.mark.parametrize("rule", CASES)
 def test_each_rule_and_no_other(rule: str) -> None:
-    assert rules(CASES[rule]) == [rule]
+    also = ["gain_of_operands"] if rule == "gain" else []
+    assert rules(CASES[rule]) == [rule, *also]
 
 
 def test_an_input_that_is_clipped() -> None:
@@ -74,8 +76,22 @@ def test_the_range_of_softmax_is_no_choice() -> None:
 
 
 def test_every_rule_is_tested_and_has_a_title() -> None:
-    assert {rule.name for rule in RULES} == {*CASES, "clipped_input", "sensitive_weights"}
+    assert {rule.name for rule in RULES} == {
+        *CASES,
+        "clipped_input",
+        "gain_of_operands",
+        "sensitive_weights",
+    }
     assert all(TITLES[rule.name] == rule.title for rule in RULES)
+
+
+@pytest.mark.parametrize("rule", [rule for rule in RULES if rule.steps], ids=lambda r: r.name)
+def test_a_step_that_was_done_is_not_advised(rule: Rule) -> None:
+    assert set(rule.steps) <= set(STEPS)
+    for step in rule.steps:
+        network = replace(NETWORK, layers=(GIVEN, CASES[rule.name]))
+        found = advise(network, ["calibrate", step]).layers[1].advice
+        assert rule.name not in [advice.rule for advice in found]
 
 
 def test_reasons_state_the_figures() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
@@ -18,6 +18,9 @@ GOOD = 25.0
 
 BAD = 15.0
 """An output with fewer dB is unlikely to serve."""
+
+MUCH = 6.0
+"""So many dB more noise than there should be are a bit lost."""
 
 FEW = 16
 """Fewer samples say little."""
@@ -101,16 +104,20 @@ class Rule:
 
     Attributes:
         title: what to try, in a few words.
-        step: the step of a recipe that does it; "" for none.
+        steps: of a recipe, those any of which does it: where one was done, the rule is silent.
         applies: whether it holds for a layer.
         reason: why, for a layer for which it holds; it states the measured figure.
     """
 
     name: str
     title: str
-    step: str
+    steps: tuple[str, ...]
     applies: Callable[[Seen], bool]
     reason: Callable[[Seen], str]
+
+
+def _numbers(x: Seen) -> str:
+    return ", ".join(map(str, x.layer.inputs))
 
 
 def _is_sensitive(x: Seen) -> bool:
@@ -121,21 +128,21 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "clipped_input",
         "Calibrate with inputs like those of use: same pixels, scale and offset",
-        "calibrate",
+        (),
         lambda x: x.layer.op == INPUT and x.clipped > 0.001 and x.beyond > 0.1,
         lambda x: f"{x.clipped:.2%} of the input lies outside of the range it was calibrated for",
     ),
     Rule(
         "saturation",
         "A wider range: observer min-max, or a higher percentile",
-        "calibrate",
+        (),
         lambda x: x.layer.op != INPUT and x.clipped > (0.001 if x.is_weak else 0.01),
         lambda x: f"{x.clipped:.2%} of the values saturate",
     ),
     Rule(
         "weight_channels",
         "A scale a channel (int8 instead of uint8), or cross-layer equalization",
-        "equalize",
+        ("equalize",),
         lambda x: (
             x.is_weak
             and x.weight_spread > 4
@@ -149,64 +156,71 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "gain",
-        "Cross-layer equalization, or a higher precision for the layers that this one reads",
-        "equalize",
-        lambda x: x.gain > 6,
+        "Cross-layer equalization",
+        ("equalize",),
+        lambda x: x.gain > MUCH,
         lambda x: f"it amplifies the error of what it reads by {x.gain:.1f} dB",
+    ),
+    Rule(
+        "gain_of_operands",
+        "A higher precision for the layers that these read",
+        (),
+        lambda x: x.gain > MUCH,
+        lambda x: f"it amplifies the error of layers {_numbers(x)} by {x.gain:.1f} dB",
     ),
     Rule(
         "activation_channels",
         "Cross-layer equalization",
-        "equalize",
+        ("equalize",),
         lambda x: x.is_weak and x.layer.weights is not None and x.spread > 8,
         lambda x: f"the widest channel of its result is {x.spread:.0f} times the median one",
     ),
     Rule(
         "outlier",
         "Cut the range: observer percentile, MSE or entropy, or the step clipping",
-        "clipping",
+        ("clipping",),
         lambda x: x.is_weak and x.is_free and x.peak > 15 and x.clipped <= 0.001,
         lambda x: f"outliers: the range reaches {x.peak:.0f} standard deviations from the mean",
     ),
     Rule(
         "unused_range",
         "Calibrate on data like this, or cut the range",
-        "calibrate",
+        (),
         lambda x: x.is_weak and x.is_free and x.unused > 0.5,
         lambda x: f"{x.unused:.0%} of the chosen range holds no value",
     ),
     Rule(
         "shift",
         "Bias correction",
-        "bias_correction",
+        ("bias_correction",),
         lambda x: x.is_weak and x.shift > 0.25,
         lambda x: f"{x.shift:.0%} of its error is a constant of each channel",
     ),
     Rule(
         "rounding",
-        "AdaRound: rounding of the weights fitted to the data",
-        "adaround",
+        "GPTQ or AdaRound: rounding of the weights fitted to the data",
+        ("adaround", "gptq"),
         lambda x: x.is_weak and x.of_weights > 0.5,
         lambda x: f"{x.of_weights:.0%} of its noise is there with its weights alone quantized",
     ),
     Rule(
         "sensitive_weights",
         "float32 for this layer, under layers in the recipe; int16x8 has the same weights",
-        "",
+        (),
         lambda x: _is_sensitive(x) and x.of_weights > 0.5,
         lambda x: f"{x.sqnr:.1f} dB in isolation, most of it lost by the weights",
     ),
     Rule(
         "sensitive",
         "int16x8 or float32 for this layer, under layers in the recipe",
-        "",
+        (),
         lambda x: _is_sensitive(x) and x.of_weights <= 0.5,
         lambda x: f"{x.sqnr:.1f} dB in isolation, most of it lost by the activations",
     ),
     Rule(
         "left",
         "Layers that stayed in float32, and why",
-        "",
+        (),
         lambda x: x.layer.left is not None,
         lambda x: x.layer.left or "",
     ),
@@ -224,14 +238,20 @@ TITLES: Mapping[str, str] = {
 """What to try, by the name of the rule."""
 
 
-def advise(diagnosis: Diagnosis) -> Diagnosis:
-    """The diagnosis with what to try, layer by layer and as a whole."""
-    layers = tuple(replace(seen.layer, advice=tuple(_of_layer(seen))) for seen in _seen(diagnosis))
+def advise(diagnosis: Diagnosis, done: Collection[str] = ()) -> Diagnosis:
+    """The diagnosis with what to try, layer by layer and as a whole.
+
+    ``done`` are the steps of the recipe that made the network, which are not advised again.
+    """
+    rules = [rule for rule in RULES if not set(rule.steps) & set(done)]
+    layers = tuple(
+        replace(seen.layer, advice=tuple(_of_layer(seen, rules))) for seen in _seen(diagnosis)
+    )
     return replace(diagnosis, layers=layers, advice=tuple(_overall(diagnosis)))
 
 
-def _of_layer(seen: Seen) -> Iterator[Advice]:
-    for rule in RULES:
+def _of_layer(seen: Seen, rules: Sequence[Rule]) -> Iterator[Advice]:
+    for rule in rules:
         if rule.applies(seen):
             yield Advice(rule.name, rule.reason(seen))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -43,6 +43,7 @@ def diagnose(
     limit: int | None = SAMPLES,
     threads: int = 1,
     timed: bool = True,
+    done: Collection[str] = (),
 ) -> Diagnosis:
     """Measure a quantized network, layer by layer, against the float network it was made from.
 
@@ -50,6 +51,7 @@ def diagnose(
         samples: gone over twice; tuples of the float network's inputs.
         limit: at most so many samples; None for all. Memory does not grow with them.
         threads: that the networks are timed with, where ``timed``.
+        done: the names of the recipe's steps, which are not advised again.
 
     Raises:
         InputError: as the samples do.
@@ -81,7 +83,7 @@ def diagnose(
         times=times,
         histograms=tuple(layers.histograms(rows, islice(samples, limit))),
     )
-    return advise(found)
+    return advise(found, done)
 
 
 @dataclass

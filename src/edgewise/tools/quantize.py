@@ -143,6 +143,7 @@ def quantize(job: Job, progress: Progress) -> Facts:
         limit=SAMPLES if job.report else TOLD,
         threads=job.threads,
         timed=job.report is not None,
+        done=[spec.step for spec in found.recipe.steps],
     )
     progress("timing", 0, 0)
     facts = {
