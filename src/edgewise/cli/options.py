@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .. import models
 from ..errors import InputError
 
 if TYPE_CHECKING:
@@ -25,9 +26,22 @@ PIXELS = {
 }
 """Names for --pixels: ``imagenet`` is what torchvision's networks were trained with."""
 
-MODELS = "A .tflite, .onnx, .prototxt or .caffemodel, .param or .bin, or .pt2 file."
+MODELS = (
+    "A .tflite, .onnx, .prototxt or .caffemodel, .param or .bin, or .pt2 file; or cifar10, a "
+    "network that comes with Edgewise."
+)
 
-Model = Annotated[Path, typer.Argument(metavar="MODEL", help=MODELS, show_default=False)]
+
+def model_file(text: str) -> Path:
+    """A file; where there is none, ``text`` may name a network that comes with Edgewise."""
+    file = Path(text)
+    return models.path(text) if text in models.NAMES and not file.exists() else file
+
+
+Model = Annotated[
+    Path,
+    typer.Argument(metavar="MODEL", help=MODELS, show_default=False, parser=model_file),
+]
 Inputs = Annotated[
     list[Path],
     typer.Argument(
