@@ -149,6 +149,9 @@ def test_real_numbers_are_quantized() -> None:
     quant = QParams.per_tensor(0.5, -10)
     graph = network(TensorType((1, 3), DType.INT8, quant))
     assert gathered(np.array([[0.0, 1.3, 1e9]]), graph) == [[[[-10, -7, 127]]]]
+    for bad in (np.nan, np.inf):
+        with pytest.raises(InputError, match="sample 0: input 'a' has"):
+            gathered(np.array([[0.0, 1.3, bad]]), graph)
 
 
 def test_integers_that_fit() -> None:
@@ -189,6 +192,7 @@ def wrong(value: float) -> Array:
         (lambda: iter(()), "samples: there are none"),
         (7, "samples: int; they come from a folder"),
         ([(vectors(1), vectors(1))], "sample 0: 2 arrays; the network takes 1: a"),
+        ([[[[1.0, 2.0], [3.0]]]], "sample 0: input 'a' is no array"),
         ([{"x": vectors(1)}], "sample 0: nothing for input 'a'"),
         ({"x": vectors(1), "y": vectors(1)}, "no array named 'a'"),
         (["absent.npy"], "absent.npy: no such file"),

@@ -98,8 +98,9 @@ def samples_in(shape: tuple[int, ...], wanted: tuple[int, ...]) -> int | None:
 def converted(array: Array, type: TensorType) -> Array | None:
     """``array`` as the input ``type``, in its element type; None where there is no rule for it.
 
-    Real numbers of another precision are rounded; for a quantized input they are quantized and
-    saturated. Integers become the input's integers where it is not quantized and all fit.
+    Real numbers (finite ones) of another precision are rounded; for a quantized input they are
+    quantized and saturated. Integers become the input's integers where it is not quantized and all
+    fit.
     """
     dtype = type.dtype
     if array.dtype == dtype.numpy:
@@ -108,9 +109,9 @@ def converted(array: Array, type: TensorType) -> Array | None:
         with np.errstate(over="ignore"):
             return array.astype(dtype.numpy)
     if array.dtype.kind == "f" and type.quant is not None and type.quant.axis is None:
-        with np.errstate(invalid="ignore"):
-            steps = np.rint(array / type.quant.scale[0]) + type.quant.zero_point[0]
-        return None if np.isnan(steps).any() else np.clip(steps, *dtype.range).astype(dtype.numpy)
+        real = array.astype(np.float64)
+        steps = np.rint(real / type.quant.scale[0]) + type.quant.zero_point[0]
+        return np.asarray(np.clip(steps, *dtype.range), dtype.numpy)
     if array.dtype.kind in "iu" and dtype.is_integer and type.quant is None:
         low, high = dtype.range
         fits = array.size == 0 or (int(array.min()) >= low and int(array.max()) <= high)

@@ -174,22 +174,26 @@ class Samples:
             given = images.upright(given)
         if isinstance(given, Path | Image.Image):
             given = self._pictures.load(given, value)
-        array = np.asarray(given)
+        try:
+            array = np.asarray(given)
+        except Exception as error:
+            raise InputError(f"{where}: input {value.name!r} is no array: {error}") from None
         shape = type.shape
         if samples_in(array.shape, shape) != 1:
             raise InputError(
                 f"{where}: shape {list(array.shape)}; input {value.name!r} takes {list(shape)}"
             )
         array = array.reshape(shape)
+        _check_finite(where, array, value)
         made = converted(array, type)
         if made is None:
             made = self._pictures.of_pixels(array, value)
         if made is None:
-            _check_finite(where, array, value)
             raise InputError(
                 f"{where}: {array.dtype}{list(array.shape)}; input {value.name!r} takes {type}"
             )
-        _check_finite(where, made, value)
+        if made.dtype != array.dtype:
+            _check_finite(where, made, value)
         return made
 
 
