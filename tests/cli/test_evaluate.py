@@ -89,6 +89,15 @@ def test_one_network(facts: Facts, classifier: Path, photographs: Path) -> None:
     assert "differences" not in result
 
 
+def test_models_may_be_those_of_edgewise(
+    edgewise: Edgewise, classifier: Path, photographs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgewise.models.path", lambda name: classifier)
+    shown = edgewise("evaluate", "cifar10", photographs, "--reference", "cifar10").stdout
+    assert "classifier.tflite" in shown
+    assert "infinite dB" in shown
+
+
 def test_networks_side_by_side(
     facts: Facts, edgewise: Edgewise, classifier: Path, other: Path, photographs: Path
 ) -> None:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 def evaluate(
     models: Annotated[
         list[Path],
-        typer.Argument(metavar="MODEL...", help=MODELS, show_default=False, parser=model_file),
+        typer.Argument(metavar="MODEL", help=MODELS, show_default=False, parser=model_file),
     ],
     dataset: Annotated[
         Path,
@@ -76,6 +76,7 @@ def evaluate(
             "--reference",
             metavar="MODEL",
             help="The model whose outputs are right, such as the float one.",
+            parser=model_file,
         ),
     ] = None,
     limit: Annotated[
