@@ -160,7 +160,7 @@ class Percentile(_Histogrammed):
     Where both extremes have one sign, and 0 is an end of the range, all others are on the far side.
     """
 
-    percentile: float = 99.99
+    percentile: float = 99.999
 
     kind: ClassVar[str] = "percentile"
 
