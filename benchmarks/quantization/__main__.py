@@ -20,7 +20,7 @@ from .match import match
 from .tasks import TASKS, Task
 
 SCHEMA = 1
-"""Raised when a field of quantization.json changes its meaning or goes."""
+"""Raised when a field of quantization-benchmarks.json changes its meaning or goes."""
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("EDGEWISE_DATA", ROOT.parent / "shared"))
@@ -48,7 +48,8 @@ def main(
     ] = False,
     rounds: Annotated[int, typer.Option(metavar="N", help="Interleaved rounds of timing.")] = 20,
     docs: Annotated[
-        Path, typer.Option(metavar="DIR", help="Where the page and quantization.json go.")
+        Path,
+        typer.Option(metavar="DIR", help="Where the page and quantization-benchmarks.json go."),
     ] = ROOT / "docs",
     render: Annotated[
         bool, typer.Option("--render", help="Measure nothing: write the page of the results.")
@@ -56,7 +57,7 @@ def main(
 ) -> None:
     """Quantize networks with Edgewise and its peers; judge all on the same held-out data.
 
-    Results are kept in quantization.json after each network, in place of those that it had.
+    Results go to quantization-benchmarks.json after each network, in place of those that it had.
 
     \b
     Examples:
@@ -64,7 +65,7 @@ def main(
       python -m benchmarks.quantization --only mobilenet --against none --docs /tmp/try
       python -m benchmarks.quantization --timed
     """
-    path = docs / "quantization.json"
+    path = docs / "quantization-benchmarks.json"
     document = _document(path)
     peers = [key for key in CONTESTANTS if key != SUBJECT and key in (against or CONTESTANTS)]
     for task in () if render else _chosen(only or []):
