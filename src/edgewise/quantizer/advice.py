@@ -166,7 +166,7 @@ RULES: tuple[Rule, ...] = (
         "A higher precision for the layers that these read",
         (),
         lambda x: x.gain > MUCH,
-        lambda x: f"it amplifies the error of layers {_numbers(x)} by {x.gain:.1f} dB",
+        lambda x: f"it amplifies the error of {_numbers(x)} by {x.gain:.1f} dB",
     ),
     Rule(
         "activation_channels",
