@@ -16,6 +16,7 @@ from edgewise.ops import (
     Conv2D,
     DepthwiseConv2D,
     FullyConnected,
+    Less,
     Mean,
     Op,
     Softmax,
@@ -89,6 +90,18 @@ def rows(op: Op, scale: float, *shape: int, zero: int = 0, step: float = 2.0**-1
     return make
 
 
+def both(op: Op, *shapes: Sequence[int]) -> Case:
+    """An operator of two tensors of int16, of one scale."""
+
+    def make(_: DType) -> Graph:
+        b = Builder()
+        quant = QParams.per_tensor(2.0**-10, 0)
+        inputs = [b.input(TensorType(tuple(s), DType.INT16, quant)) for s in shapes]
+        return b.graph(b.node(op, inputs, None))
+
+    return make
+
+
 BOTH = (DType.INT16, DType.INT16)
 MIXED = (DType.INT16, DType.INT8)
 SAME = (1, 1, 1, 1)
@@ -125,6 +138,7 @@ WIDE: dict[str, Case] = {
     "int8 batch matmul": computed(BatchMatMul(), (2, 3, 5, 7), (2, 3, 7, 9)),
     "int8 batch matmul adjoint": computed(BatchMatMul(True, True), (3, 7, 5), (3, 33, 7)),
     "int8 batch matmul broadcast": computed(BatchMatMul(), (4, 1, 5, 70), (3, 70, 33), scale=0.3),
+    "int16 less": both(Less(), (2, 5, 21), (5, 1)),
     "int16 mean": rows(Mean((1, 2), True), 2.0**-13, 2, 5, 7, 21),
     "int16 mean rows": rows(Mean((3,)), 0.0001, 2, 5, 7, 21, zero=9),
     "int16 mean of many": rows(Mean((1, 2), False), 2.0**-16, 1, 90, 60, 3),

@@ -212,6 +212,20 @@ def test_choice_and_rows(precision: Precision) -> None:
 
 
 @pytest.mark.parametrize("precision", INTEGERS, ids=lambda p: p.value)
+def test_comparisons_of_other_ranges(precision: Precision) -> None:
+    """LiteRT compares raw values of 16 bits."""
+    net = RealNet(4)
+    a, b = (net.real(4, 500, name=name) for name in "ab")
+    half = Value("half", net.weights().type, np.array(0.5, np.float32))
+    graph = net.graph(net.add(ops.Less(), a, b), net.add(ops.GreaterEqual(), a, half))
+    rng = np.random.default_rng(2)
+    arrays: list[Array] = [rng.normal(0, s, (4, 500)).astype(np.float32) for s in (1, 7)]
+    found = converted(graph, precision, [arrays])
+    assert not found.left
+    assert_bits(found.graph, arrays)
+
+
+@pytest.mark.parametrize("precision", INTEGERS, ids=lambda p: p.value)
 def test_a_clamp_by_constants(precision: Precision) -> None:
     """MAXIMUM and MINIMUM of LiteRT compare raw values: all have one scale."""
     net = RealNet(4)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .. import ops
+from ..dtype import DType
 from ..graph import Node, Value
 from ..ops.checks import Kind, kind_of
+from ..ops.compare import Comparison
 from . import quantized
 from .context import Context
 from .model import View
@@ -62,6 +64,8 @@ def _takes_raw(op: ops.Op, node: Node) -> bool:
     if isinstance(op, ops.Maximum | ops.Minimum):
         quants = {t.quant for t in (*node.input_types, *node.output_types)}
         return len(quants) == 1
+    if isinstance(op, Comparison) and node.input_types[0].dtype is DType.INT16:
+        return node.input_types[0].quant == node.input_types[1].quant
     return isinstance(op, ops.Cast | ops.Select)
 
 

@@ -26,6 +26,7 @@ from ..ops import (
     ResizeBilinear,
     Select,
 )
+from ..ops.compare import Comparison
 from ..ops.recurrent import Recurrent
 from ..passes import optimize
 from ..passes.fuse_qdq import MOVES
@@ -48,6 +49,7 @@ from .weights import (
 SHARING: tuple[type[Op], ...] = (
     *MOVES,
     AveragePool2D,
+    Comparison,
     Concatenation,
     Maximum,
     Minimum,
@@ -55,7 +57,7 @@ SHARING: tuple[type[Op], ...] = (
     ResizeBilinear,
     Select,
 )
-"""Operators whose result has the scale and zero point of their operands."""
+"""Operators whose operands and result have one scale and zero point."""
 
 
 @dataclass(frozen=True)
@@ -89,10 +91,9 @@ class Parameters:
         nodes = [n for n in state.graph.nodes if state.scheme(n).activations is not None]
         for node in nodes:
             if shares_parameters(node):
-                first, *others = (v for v in node.outputs if v.type.dtype.is_float)
-                for v in (*node.inputs, *others):
-                    if not v.is_constant and v.type.dtype.is_float:
-                        self._join(first, v)
+                first, *others = _shared(node)
+                for v in others:
+                    self._join(first, v)
         values = [*state.graph.sources, *(v for n in state.graph.nodes for v in n.outputs)]
         self._found = self._joined(values, state.ranges)
         self._extremes = self._joined(values, state.extremes)
@@ -148,7 +149,13 @@ def shares_parameters(node: Node) -> bool:
     op = node.op
     if isinstance(op, AveragePool2D) and op.filter == node.inputs[0].type.shape[1:3]:
         return any(op.padding)
-    return isinstance(op, SHARING)
+    return isinstance(op, SHARING) and bool(_shared(node))
+
+
+def _shared(node: Node) -> list[Value]:
+    """The computed floats of a layer, results first."""
+    values = (*node.outputs, *node.inputs)
+    return [v for v in values if v.type.dtype.is_float and not v.is_constant]
 
 
 def _holds(quant: QParams, dtype: DType, found: Range) -> bool:
@@ -331,10 +338,10 @@ class _Converter:
         if value.data is None or reader is None or not shares_parameters(reader):
             type = self._integer_type(value, scheme)
         else:
-            type = replace(self._integer_type(reader.outputs[0], scheme), shape=value.type.shape)
+            type = replace(self._integer_type(_shared(reader)[0], scheme), shape=value.type.shape)
         if value.data is not None:
             (data,) = Quantize(dtype).reference([value.data], [value.type], [type])
-            return _constant(value.name, Weights(data, _parameters(type)))
+            return _constant(value.name, Weights(np.asarray(data), _parameters(type)))
         return self._form(value, Quantize(dtype), type)
 
     def _real(self, value: Value) -> Value:
