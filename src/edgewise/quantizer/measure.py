@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 Score: TypeAlias = "Callable[[Graph], float]"
 """Points of a network on the data that counts; more is better."""
 
-NOISE_SAMPLES = 16
+NOISE_SAMPLES = 8
 """Calibration samples on which the noise of one layer is measured."""
 
 ROUNDS = 9
