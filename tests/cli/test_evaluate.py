@@ -150,6 +150,20 @@ def test_without_labels(
     fails(edgewise("evaluate", classifier, photographs), "no labels were found; --reference MODEL")
 
 
+def test_outputs_as_labels(
+    facts: Facts, edgewise: Edgewise, convolver: Path, tmp_path: Path
+) -> None:
+    x = np.random.default_rng(4).random((5, 6, 6, 3)).astype(np.float32)
+    program = ew.compile(ew.load(convolver))
+    labels = np.stack([program(each[None])[0] for each in x]) + np.float32(0.5)
+    np.savez(tmp_path / "x.npz", x=x, labels=labels)
+    words = ("evaluate", convolver, tmp_path / "x.npz")
+    found = facts(*words)
+    assert (found["target"], found["reference"]) == ("outputs", None)
+    assert found["results"][0]["figures"]["mse"]["value"] == pytest.approx(0.25)
+    fails(edgewise(*words, "--reference", convolver), "has outputs to compare with itself")
+
+
 def test_maps_of_classes(facts: Facts, segmenter: Path, tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     x = rng.integers(0, 256, (5, 12, 12, 3)).astype(np.uint8)

@@ -176,6 +176,24 @@ def test_maps_in_a_npz(tmp_path: Path) -> None:
     assert len(list(dataset.samples(SCORES))) == 2
 
 
+def test_outputs_in_a_npz(tmp_path: Path) -> None:
+    labels = np.arange(16, dtype=np.float32).reshape(2, 8)
+    np.savez(tmp_path / "x.npz", x=np.random.default_rng(0).random((2, 4, 4, 3)), labels=labels)
+    dataset = Dataset.of(tmp_path / "x.npz")
+    assert dataset.target is Target.OUTPUTS
+    answers = iter(labels + np.float32(0.5))
+    assert score(SCORES, lambda _: [next(answers)[None]], dataset, METRICS["mse"]).value == 0.25
+    with pytest.raises(
+        InputError, match=r"needs a class of each sample; .* has outputs to compare"
+    ):
+        check_target(METRICS["top1"], dataset)
+    two = (*SCORES.outputs, Value("more", TensorType((1, 2), DType.FLOAT32)))
+    for name, value in (("scores", labels[:1]), (None, labels[:1])):
+        judge = Judge([METRICS["mse"]], two, dataset, output=name)
+        judge.add([value, np.zeros((1, 2), np.float32)], labels[0])
+        assert judge.rows(METRICS["mse"]).tolist() == [[0.0, 8.0]]
+
+
 def test_data_without_labels(tmp_path: Path) -> None:
     paint(tmp_path / "x.png", 9)
     np.save(tmp_path / "x.npy", np.zeros((1, 4, 4, 3), np.float32))
@@ -211,7 +229,7 @@ def test_broken_csv(tmp_path: Path, text: str, message: str) -> None:
     ("labels", "message"),
     [
         (np.zeros((3, 2), np.int64), r"labels int64\[3, 2\]; they are classes \[N\]"),
-        (np.zeros(3), "labels float64"),
+        (np.array(["a", "b", "c"]), r"labels <U1\[3\]; they are classes"),
         (np.array([-1, 0, 0]), "label -1; classes are numbered from 0"),
         (np.zeros(0, np.int64), "there are no labels"),
     ],

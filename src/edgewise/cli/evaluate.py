@@ -57,8 +57,8 @@ def evaluate(
         typer.Option(
             "--metric",
             metavar="NAME,...",
-            help="top1, top5, class-accuracy, auc; miou, pixel-accuracy; with --reference "
-            "agreement, sqnr, mse, cosine. Default: what the labels are for.",
+            help="top1, top5, class-accuracy, auc; miou, pixel-accuracy; with --reference, or "
+            "outputs as labels, agreement, sqnr, mse, cosine. Default: what the labels are for.",
         ),
     ] = None,
     engine: Annotated[
@@ -102,7 +102,7 @@ def evaluate(
     ] = None,
     output: Annotated[
         str | None,
-        typer.Option("--output", metavar="NAME", help="The output that classes are read from."),
+        typer.Option("--output", metavar="NAME", help="The output that labels are compared with."),
     ] = None,
     save: Annotated[
         Path | None,

@@ -29,7 +29,7 @@ class Judge:
     Args:
         metrics: what is measured.
         outputs: the network's.
-        output: the name of the one that classes are read from; by default the first that can be.
+        output: the name of the one that is compared with labels; by default the first that can be.
         label_offset: is added to classes; by default 1 where ``dataset`` has labels below 1000
             only, and the network 1001 outputs.
 
@@ -49,8 +49,9 @@ class Judge:
         self.metrics = tuple(metrics)
         self._outputs = tuple(outputs)
         self._classes = _output(self._outputs, output, dataset.target)
+        self._is_labelled = dataset.target is Target.OUTPUTS
         self._measured = self._outputs
-        if all(metric.target is not Target.OUTPUTS for metric in metrics):
+        if self._is_labelled or all(metric.target is not Target.OUTPUTS for metric in metrics):
             self._measured = (self._classes,)
         for value in self._measured:
             if value.type.dtype is DType.STRING:
@@ -71,7 +72,8 @@ class Judge:
         Args:
             arrays: the outputs, as the network gives them.
             label: of the dataset.
-            reference: the real values of the outputs of a reference, in the same order.
+            reference: the real values of the outputs of a reference, in the same order, where the
+                labels are no outputs themselves.
 
         Raises:
             InputError: the outputs are nothing that a metric measures.
@@ -81,7 +83,8 @@ class Judge:
         of_classes = [real[self._classes]]
         for metric in self.metrics:
             if metric.target is Target.OUTPUTS:
-                row = metric.row([real[value] for value in self._outputs], reference)
+                wanted = [label] if self._is_labelled else reference
+                row = metric.row([real[value] for value in self._measured], wanted)
             elif metric.target is Target.MAP:
                 row = metric.row(of_classes, label)
             else:
@@ -148,6 +151,8 @@ def _output(outputs: Sequence[Value], name: str | None, target: Target | None) -
     if name is not None:
         known = ", ".join(value.name for value in outputs)
         raise InputError(f"output {name!r}: unknown; the network has {known}")
+    if target is Target.OUTPUTS:
+        return outputs[0]
     lists = [v for v in outputs if sum(n > 1 for n in v.type.shape) == 1]
     maps = [v for v in outputs if min(v.type.shape[1:3], default=1) > 1]
     return next(iter((maps or lists if target is Target.MAP else lists) or outputs))

@@ -47,7 +47,7 @@ class Dataset:
         source: the samples, as `Samples.of` takes them.
         target: what the labels are; None where there are none.
         count: how many labels there are.
-        labels: those of ascending indices: a class, or a map of classes [H, W].
+        labels: those of ascending indices: a class, a map of classes [H, W], or an output.
         classes: names of classes, by class, where they are known.
         highest: the greatest class that is a label.
         in_order: classes are folders, which nothing but their order numbers.
@@ -72,9 +72,10 @@ class Dataset:
           maps of classes: .png, grey or with a palette; 255 belongs to no class.
         - A folder of folders, one a class, of pictures: classes are the folders' names where those
           are numbers, else found by name in ``names``, else numbered in order.
-        - A .npz of inputs, and ``labels``: classes [N], or maps of them [N, H, W]; ``classes`` are
-          names. Or of encoded pictures: ``test_jpeg`` (the bytes of all), ``test_offsets``
-          [N + 1], ``test_labels``; or of another split.
+        - A .npz of inputs, and ``labels``: classes [N], maps of them [N, H, W], or the right
+          outputs, of real numbers [N, ...]; ``classes`` are names. Or of encoded pictures:
+          ``test_jpeg`` (the bytes of all), ``test_offsets`` [N + 1], ``test_labels``; or of
+          another split.
         - Anything else that `Samples.of` takes: without labels.
 
         Raises:
@@ -218,10 +219,12 @@ def _of_npz(path: Path) -> Dataset:
     if LABELS[0] not in stored:
         return Dataset(path, str(path))
     labels = stored[LABELS[0]]
+    if labels.dtype.kind == "f" and labels.shape:
+        return Dataset(path, str(path), Target.OUTPUTS, labels.shape[0], _pieces(labels))
     if labels.dtype.kind not in "iub" or len(labels.shape) not in (1, 3):
         raise InputError(
-            f"{path}: labels {labels.dtype}{list(labels.shape)}; they are classes [N], or maps of "
-            "them [N, height, width]"
+            f"{path}: labels {labels.dtype}{list(labels.shape)}; they are classes [N], maps of "
+            "them [N, height, width], or outputs of real numbers [N, ...]"
         )
     if len(labels.shape) == 1:
         return _classified(path, str(path), whole(labels), _names(stored))

@@ -27,7 +27,7 @@ class Target(Enum):
 
     CLASS = "a class of each sample"
     MAP = "a map of classes of each sample"
-    OUTPUTS = "the outputs of a reference model"
+    OUTPUTS = "outputs to compare with"
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from .facts import AS_IT_IS, DEFAULT, Compiling, Facts, Loading, Step, as_list, 
 EDGEWISE, NATIVE = "edgewise", "native"
 """Engines besides the peers: Edgewise, and for each model the peer of its file's format."""
 
-DEFAULTS = {Target.CLASS: "top1", Target.MAP: "miou"}
+DEFAULTS = {Target.CLASS: "top1", Target.MAP: "miou", Target.OUTPUTS: "mse"}
 """What is measured where no metric is named: by labels; against a reference also `AGAINST`."""
 
 AGAINST = "sqnr"
@@ -293,6 +293,8 @@ def _check_table(path: Path) -> None:
 
 
 def _metrics(job: Job, dataset: Dataset) -> list[Metric]:
+    if dataset.target is Target.OUTPUTS and job.reference is not None:
+        raise InputError(f"--reference: {dataset.path} has {Target.OUTPUTS.value} itself")
     names = list(dict.fromkeys(job.metrics))
     if not names:
         names = [DEFAULTS[dataset.target]] if dataset.target is not None else []
@@ -304,7 +306,8 @@ def _metrics(job: Job, dataset: Dataset) -> list[Metric]:
     found = [metric(name) for name in names]
     for each in found:
         check_target(each, dataset)
-        if each.target is Target.OUTPUTS and job.reference is None:
+        is_given = dataset.target is Target.OUTPUTS or job.reference is not None
+        if each.target is Target.OUTPUTS and not is_given:
             raise InputError(f"--metric {each.name}: it needs --reference MODEL")
     return found
 

@@ -14,7 +14,7 @@ from ..data import Dataset
 from ..data.arrays import dequantize
 from ..data.intervals import Interval, difference, figure
 from ..data.judge import Judge, check_target
-from ..data.metrics import Metric, Target, metric
+from ..data.metrics import Metric, metric
 from ..errors import InputError
 from ..graph import Array, Graph
 from .evaluate import DEFAULTS
@@ -88,7 +88,7 @@ class Scorer:
         judge = Judge(
             [self.metric], graph.outputs, self.dataset, label_offset=self.scoring.label_offset
         )
-        is_labelled = self.metric.target is not Target.OUTPUTS
+        is_labelled = self.metric.target is self.dataset.target
         labels: Iterator[Any] = itertools.repeat(None)
         if is_labelled:
             labels = self.dataset.chosen(self.scoring.limit)
