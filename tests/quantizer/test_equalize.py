@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -203,13 +204,32 @@ def test_a_clamp_that_nothing_reaches_becomes_relu() -> None:
         return net.add(Relu6(), net.add(ResizeBilinear((9, 9)), v))
 
     six = Activation.RELU6
-    fused = chain(activation=six, gains=GAINS * 0.5)
+    fused = chain(activation=six, gains=GAINS * 0.2)
     found = equalize(start(fused), data(fused), silent)
     assert isinstance(found.graph.nodes[0].op, Conv2D)
     assert found.graph.nodes[0].op.activation is Activation.RELU
-    apart = chain(alone, Activation.NONE, GAINS * 0.5)
+    apart = chain(alone, Activation.NONE, GAINS * 0.2)
     found = equalize(start(apart), data(apart), silent)
     assert [n.op.name for n in found.graph.nodes[:3]] == ["CONV_2D", "RESIZE_BILINEAR", "RELU"]
+
+
+@pytest.mark.parametrize("headroom", [1.5, 4.0])
+def test_other_inputs_have_room(headroom: float) -> None:
+    """The channel of the greatest range decides it; others come no nearer to it than told."""
+    graph = chain(gains=GAINS)
+    found = equalize(start(graph), data(graph), silent, headroom=headroom)
+    for name in ("a", "c"):
+        reach = []
+        for state in (start(graph), found):
+            index = [n.outputs[0].name for n in state.graph.nodes].index(name)
+            part = replace(state.graph, outputs=(state.graph.nodes[index].outputs[0],))
+            arrays = np.stack([reference(part, [x])[0] for x in pictures()])
+            reach.append(arrays.max((0, 1, 2, 3)))
+        old, new = reach
+        assert new.max() == pytest.approx(old.max(), rel=1e-5)
+        grown = new > old * 1.001
+        assert grown.any()
+        assert (new[grown] <= old.max() / headroom * 1.001).all()
 
 
 def test_scopes_and_precisions_choose_links() -> None:

@@ -72,7 +72,7 @@ def equalize(
     scope: Scope = EVERYTHING,
     limit: int = SAMPLES,
     passes: int = 2,
-    headroom: float = 1.1,
+    headroom: float = 2.0,
 ) -> State:
     """Scale channels where that lowers the expected noise, and drop ranges that are no longer so.
 
@@ -82,8 +82,10 @@ def equalize(
     Args:
         limit: at most so many samples are used.
         passes: over all links, since the weights between two of them change with either.
-        headroom: a channel of RELU6 whose greatest value, times this, reaches 6 keeps its scale,
-            and the others of that tensor stay below; where none does, RELU takes RELU6's place.
+        headroom: no channel is scaled up so far that, in the samples, it comes nearer to the end
+            of its tensor's range than by this factor: other inputs may reach further. Nor nearer
+            to RELU6's clamp, which channels that reach beyond that keep as it was; where there is
+            none, RELU takes RELU6's place.
 
     Raises:
         InputError: an option is out of range.
@@ -168,7 +170,7 @@ class _Network:
         closed = bool(link.ceilings) and not (bound > 1).all()
         if link.ceilings and not closed:
             self.open.update(link.ceilings)
-        candidates = list(self._candidates(link))
+        candidates = list(self._candidates(link, headroom))
         if closed:
             total = self.total[link]
             candidates = [_below(s * total, bound) / total for s in candidates]
@@ -191,18 +193,19 @@ class _Network:
         found = [self.spans[n.outputs[0]].high for n in link.ceilings]
         return np.max(found, axis=0) if found else np.zeros(link.channels)
 
-    def _candidates(self, link: Link) -> list[Floats]:
-        """Scales to try; the first leaves all as it is."""
-        spans = [self.spans[v] for v in link.values]
-        activations = _spread_of(np.max([s.high - s.low for s in spans], axis=0))
+    def _candidates(self, link: Link, headroom: float) -> list[Floats]:
+        """Scales to try; the first leaves all as it is, and none widens the range of all."""
+        ranges = np.max([self.spans[v].high - self.spans[v].low for v in link.values], axis=0)
+        activations = _shares(ranges)
         columns = [
             np.abs(by_input(n.op, self.weights[n], link.channels)).max((0, 1)) for n in link.sinks
         ]
-        weights = _spread_of(np.max(columns, axis=0))
+        weights = _shares(np.max(columns, axis=0))
+        most = np.maximum(1, 1 / (headroom * activations))
         found = []
         for a, w in itertools.product(EXPONENTS, EXPONENTS):
             scale = weights**w / activations**a
-            found.append(scale / scale[np.argmax(activations)])
+            found.append(np.minimum(scale / scale[np.argmax(activations)], most))
         return found
 
     def noise(self, link: Link, scale: Floats) -> float:
@@ -285,7 +288,7 @@ def _steps(weights: Floats, scheme: Scheme, axes: tuple[int, ...]) -> Floats:
     return np.asarray(rows[:, 0])
 
 
-def _spread_of(ranges: Floats) -> Floats:
+def _shares(ranges: Floats) -> Floats:
     """Ranges over the greatest one, none less than 1 / ``WIDEST``."""
     most = ranges.max()
     return np.maximum(ranges / most, 1 / WIDEST) if most > 0 else np.ones(len(ranges))
