@@ -26,7 +26,7 @@ from edgewise.quantizer.state import float_network, layer_name
 from networks import random_inputs
 
 FLOAT32, INT8, INT16X8 = Precision.FLOAT32, Precision.INT8, Precision.INT16X8
-SECONDS = {FLOAT32: 1e-4, INT8: 4e-5, INT16X8: 7e-5}
+SECONDS = {FLOAT32: 1e-4, INT8: 4e-5, INT16X8: 7e-5, Precision.DYNAMIC: 6e-5}
 
 
 def one_sensitive_layer() -> Graph:
@@ -207,6 +207,18 @@ def test_layers_without_an_integer_form_are_not_decided_on(inputs: Array) -> Non
     found = ew.quantize(graph, inputs, max_drop=1.0)
     assert found.search is not None
     assert set(found.search.choice) == {"h", "scores"} - set(found.left)
+
+
+@pytest.mark.usefixtures("made_up")
+def test_layers_without_weights_are_not_decided_on_where_weights_alone_are_quantized() -> None:
+    net = RealNet()
+    x = net.real(1, 64)
+    h = net.add(FullyConnected(), x, net.weights(64, 64), net.bias(64), name="h")
+    graph = net.graph(net.add(Softmax(1.0), h, name="scores"))
+    data = np.random.default_rng(0).normal(size=(4, 64)).astype(np.float32)
+    found = ew.quantize(graph, data, recipe="dynamic_range", max_drop=50.0)
+    assert found.search is not None
+    assert found.search.choice == {"h": Precision.DYNAMIC}
 
 
 @pytest.mark.usefixtures("quick")

@@ -18,9 +18,10 @@ from ..graph import Array, Graph, Node, Value
 from ..ops import Dequantize, Quantize
 from ..runtime import Program, compile_graph
 from ..timing import calibrate, interleave, sample
+from .alone import beside
 from .convert import convert
 from .precision import Precision
-from .search import FLOAT32, Budget, Choice, Found, search
+from .search import Budget, Choice, Found, search
 from .state import Progress, State, layer_name, silent
 
 if TYPE_CHECKING:
@@ -115,14 +116,10 @@ def within(
 ) -> Found:
     """Choose the precisions of a state's layers by measuring them on this machine.
 
-    Layers that are to stay in float32, or have no operator of their precision, stay.
+    It decides on the layers that are quantized; those that stay as they are stay.
     """
-    left = convert(state).left
-    asked = {
-        name: precision
-        for name, precision in state.precisions.items()
-        if precision is not FLOAT32 and name not in left
-    }
+    quantized = beside(state, convert(state)).alone
+    asked = {name: p for name, p in state.precisions.items() if name in quantized}
     with contextlib.closing(Measured(state, samples, score, threads)) as measure:
         return search(asked, measure, budget, progress)
 
