@@ -193,6 +193,22 @@ def test_long_products_get_their_bias_alone(monkeypatch: pytest.MonkeyPatch) -> 
     np.testing.assert_allclose(found.biases[name], only.biases[name], rtol=1e-3, atol=1e-3)
 
 
+def test_numbers_whose_squares_leave_float32() -> None:
+    size = 1e21
+    net = RealNet(1)
+    x = net.real(1, 8, 8, 3)
+    graph = net.graph(net.add(Conv2D(), x, net.weights(4, 1, 1, 3), name="y"))
+    inputs = [picture * np.float32(size) for picture in pictures(8)]
+    data = Samples.of(inputs, graph)
+    state = calibrate(Recipe.of("int8").start(float_network(graph)), data, observer="minmax")
+    found = gptq(state, data, silent)
+    expected, given = (
+        np.stack([reference(g, [a])[0] for a in inputs]) / np.float32(size)
+        for g in (graph, convert(found).graph)
+    )
+    assert sqnr(given, expected) > 30
+
+
 def test_samples_are_taken_at_even_distances_and_as_memory_allows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -16,7 +16,9 @@ from .rounding import Moments, carried, compensated, damped, descended
 from .state import EVERYTHING, Progress, Scope, State
 
 MOST_TERMS = 4096
-"""Of a product, whose second moments take the square of that: longer ones keep their rounding."""
+"""Of a product, whose second moments take the square of that. Longer ones keep their rounding, as
+do those of numbers whose squares leave float32.
+"""
 
 
 def gptq(
@@ -52,10 +54,10 @@ def gptq(
 
     def fit(layer: Layer) -> Fitted:
         exact, given = layer.columns(positions)
-        if exact.shape[2] > MOST_TERMS:
+        moments = Moments.of(exact, given) if exact.shape[2] <= MOST_TERMS else None
+        if moments is None or not np.isfinite(moments.cross).all():
             means = (found.mean(1, dtype=np.float64) for found in (exact, given))
             return Fitted(bias=corrected(layer, layer.rounded, *means))
-        moments = Moments.of(exact, given)
         few = exact.shape[2] / exact.shape[1]
         goal = compensated(layer.rows, moments, restraint * (1 + few))
         metric = damped(moments.given, damping + few)

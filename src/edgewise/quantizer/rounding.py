@@ -49,12 +49,16 @@ class Moments(NamedTuple):
 
     @classmethod
     def of(cls, exact: npt.NDArray[np.float32], given: npt.NDArray[np.float32]) -> Moments:
-        """From columns [groups, positions, terms] at the same positions."""
+        """From columns [groups, positions, terms] at the same positions.
+
+        Moments that leave float32 are not finite.
+        """
         a, b = exact.mean(1, dtype=np.float64), given.mean(1, dtype=np.float64)
         x = exact - a[:, None].astype(np.float32)
         y = given - b[:, None].astype(np.float32)
         count = exact.shape[1]
-        squares = [(z.swapaxes(1, 2) @ y).astype(np.float64) / count for z in (y, x)]
+        with np.errstate(all="ignore"):
+            squares = [(z.swapaxes(1, 2) @ y).astype(np.float64) / count for z in (y, x)]
         return cls(a, b, *squares)
 
 
