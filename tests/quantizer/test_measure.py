@@ -174,6 +174,9 @@ def test_the_sensitive_layer_is_found_and_restored(inputs: Array) -> None:
     assert found.search.choice == {"a": INT8, "b": INT8, "c": FLOAT32, "d": INT8}
     assert found.state.precisions == found.search.choice
     assert found.search.score == pytest.approx(100 - found.search.drop)
+    again = ew.quantize(one_sensitive_layer(), inputs, recipe=found.recipe)
+    assert again.state.precisions == found.state.precisions
+    assert [str(node) for node in again.graph.nodes] == [str(node) for node in found.graph.nodes]
     noise = {d.layer: d.noise for d in found.search.decisions}
     assert noise["c"] > 20 * max(noise[name] for name in "abd")
     assert [n.outputs[0].name for n in found.graph.nodes if n.op.name == "DEQUANTIZE"] == [

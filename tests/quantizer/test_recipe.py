@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from float_nets import classifier
+from float_nets import RealNet, classifier
 
 from edgewise.dtype import DType
 from edgewise.errors import InputError
+from edgewise.ops import Relu
 from edgewise.quantizer import Precision, Recipe, Scope
 from edgewise.quantizer.recipe import STEPS, StepSpec
 from edgewise.quantizer.state import float_network
@@ -127,3 +128,18 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize("step", STEPS)
 def test_steps_are_functions(step: str) -> None:
     assert callable(StepSpec(step).function)
+
+
+def test_precisions_of_layers_by_name() -> None:
+    """Names are names, though they hold what patterns are made of."""
+    found = Recipe.of("int8").with_layers({"a": Precision.FLOAT32, "x[0]*": Precision.INT16X8})
+    assert Recipe.of(found.to_dict()) == found
+    precisions = found.start(GRAPH).precisions
+    assert {name for name, p in precisions.items() if p is not Precision.INT8} == {"a"}
+    net = RealNet()
+    names = ("x[0]*", "x0", "x[0]y")
+    h = net.real(1, 4)
+    for name in names:
+        h = net.add(Relu(), h, name=name)
+    precisions = found.start(net.graph(h)).precisions
+    assert [precisions[name].value for name in names] == ["int16x8", "int8", "int8"]

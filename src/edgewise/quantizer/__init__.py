@@ -24,7 +24,7 @@ class Quantized:
 
     Attributes:
         graph: it; `edgewise.save` writes it, `edgewise.compile` runs it.
-        recipe: what made it.
+        recipe: what made it; it has the precisions that a search chose.
         state: the float network and the choices made for it.
         left: the layers that stayed in float against the recipe, by name, and why.
         search: which precision each layer got within a budget, and why; None where there was none.
@@ -67,7 +67,8 @@ def quantize(
     if budget is not None:
         assert data is not None
         search = within(state, data, budget, score, threads, progress or silent)
-        state = state.with_precisions(search.choice)
+        changed = {k: p for k, p in search.choice.items() if p is not state.precisions[k]}
+        state, wanted = state.with_precisions(changed), wanted.with_layers(changed)
     found = convert(state)
     return Quantized(found.graph, wanted, state, found.left, search)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import importlib
 import inspect
 import json
@@ -137,6 +138,14 @@ class Recipe:
             inputs=_integers(given.get("inputs", "float32"), f"{where}: inputs"),
             outputs=_integers(given.get("outputs", "float32"), f"{where}: outputs"),
         )
+
+    def with_layers(self, precisions: Mapping[str, Precision]) -> Recipe:
+        """This recipe where layers, by name, have other precisions."""
+        by_precision: dict[Precision, list[str]] = {}
+        for name, precision in precisions.items():
+            by_precision.setdefault(precision, []).append(glob.escape(name))
+        rules = (LayerRule(Scope(names=tuple(n)), p) for p, n in by_precision.items())
+        return replace(self, layers=(*self.layers, *rules))
 
     def start(self, graph: Graph) -> State:
         """What the first step starts from: ``graph`` is as `float_network` gives it."""
