@@ -5,28 +5,23 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 
-DATA ?= $(if $(EDGEWISE_DATA),$(EDGEWISE_DATA),../shared)
-MODEL ?= $(DATA)/models/mobilenet_v2_1.0_224_int8.tflite
-IMAGE ?= $(DATA)/data/images/parrot.jpg
+MODEL ?= cifar10
+IMAGE ?= demo-out/cat.png
 LABELS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-files test test-slow check bench format clean
+.PHONY: help demo test test-slow check bench format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-demo: demo-files $(VENV)/.installed ## Classify a photograph: make demo [MODEL=x.tflite] [IMAGE=x.jpg] [LABELS=x.txt]
-	@mkdir -p demo-out
+demo: demo-out/cat.png ## Classify a photograph: make demo [MODEL=x.tflite] [IMAGE=x.jpg] [LABELS=x.txt]
 	$(BIN)/edgewise run "$(MODEL)" "$(IMAGE)" $(if $(LABELS),--labels "$(LABELS)") --save demo-out/result.png
 	@echo "Another network or photograph: make demo MODEL=network.tflite IMAGE=photo.jpg LABELS=labels.txt"
 
-demo-files:
-	@for file in "$(MODEL)" "$(IMAGE)"; do test -f "$$file" || { \
-		echo "demo: there is no $$file."; \
-		echo "The demo takes its network and photograph from the data folder (EDGEWISE_DATA, or ../shared)."; \
-		echo "Point it elsewhere: make demo MODEL=network.tflite IMAGE=photo.jpg LABELS=labels.txt"; \
-		exit 1; }; done
+demo-out/cat.png: $(VENV)/.installed-demo
+	@mkdir -p demo-out
+	$(BIN)/python -c "from PIL import Image; from skimage import data; Image.fromarray(data.chelsea()[:, -300:]).save('$@')"
 
 test: check ## Everything that must pass: style, types, tests
 	$(BIN)/python -m pytest -n $(JOBS) -m "not slow"
@@ -40,7 +35,6 @@ check: $(VENV)/.installed-dev ## Style and types only
 	$(BIN)/mypy
 
 bench: $(VENV)/.installed-dev ## Time the demo's network against LiteRT: make bench [MODEL=x.tflite]
-	@test -f "$(MODEL)" || { echo "bench: there is no $(MODEL); make bench MODEL=network.tflite"; exit 1; }
 	$(BIN)/edgewise bench "$(MODEL)" --threads 1,2 --against litert
 
 format: $(VENV)/.installed-dev ## Bring the code into shape
@@ -55,10 +49,10 @@ $(BIN)/python:
 		echo "Edgewise needs Python 3.10 or later; make PYTHON=... names another"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.installed: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+$(VENV)/.installed-demo: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo]'
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	@touch $@ $(VENV)/.installed
+	@touch $@ $(VENV)/.installed-demo

@@ -115,3 +115,16 @@ def test_weights_of_one_file(edgewise: Edgewise, detector: Path, photo: Path) ->
     result = edgewise("inspect", detector, "--weights", photo)
     assert result.exit_code == 2
     assert "weights: ONNX files do not take it" in result.stderr
+
+
+def test_a_network_that_comes_with_edgewise(
+    edgewise: Edgewise, classifier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``cifar10`` names it, unless there is such a file."""
+    monkeypatch.chdir(tmp_path)
+    shown = edgewise("inspect", "cifar10").stdout
+    assert "int8[1x32x32x3]" in shown
+    classifier.rename(tmp_path / "cifar10")
+    shown = edgewise("inspect", "cifar10").stdout
+    assert shown
+    assert "int8[1x32x32x3]" not in shown

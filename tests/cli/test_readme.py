@@ -57,7 +57,7 @@ def test_commands(edgewise: Callable[..., Result], desk: Path, command: str) -> 
     result = edgewise(*shlex.split(command)[1:])
     assert result.exit_code == 0, result.stdout + result.stderr
     assert result.stdout
-    for name in ("result.png", "scores.npy"):
+    for name in ("result.png", "scores.npy", "faces-int8.tflite", "report.html"):
         if name in command:
             assert (desk / name).stat().st_size > 1000
     if command == "edgewise run mobilenet.tflite parrot.jpg":
@@ -82,12 +82,32 @@ def test_make_targets_exist() -> None:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
-def test_demo_without_data() -> None:
+def demo(*variables: str) -> list[str]:
+    """The commands of `make demo`, as if nothing were there yet."""
     make = shutil.which("make")
     if make is None:
         pytest.skip("make is not installed")
-    words = [make, "-C", str(ROOT), "demo", "MODEL=absent.tflite"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert done.returncode != 0
-    assert "there is no absent.tflite" in done.stdout
-    assert "make demo MODEL=network.tflite IMAGE=photo.jpg" in done.stdout
+    words = [make, "-C", str(ROOT), "--no-print-directory", "-B", "-n", "demo", *variables]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def test_the_demo_sees_a_cat(
+    edgewise: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("skimage")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "demo-out").mkdir()
+    picture, run = (shlex.split(c) for c in demo() if re.search("skimage|/edgewise run", c))
+    exec(picture[-1], {})
+    result = edgewise(*run[1:])
+    assert result.exit_code == 0, result.stdout + result.stderr
+    best = next(line for line in result.stdout.splitlines() if "%" in line)
+    assert " cat " in best
+    assert (tmp_path / "demo-out/result.png").stat().st_size > 1000
+
+
+def test_the_demo_takes_other_files() -> None:
+    commands = demo("MODEL=network.tflite", "IMAGE=my photo.jpg", "LABELS=labels.txt")
+    run = next(shlex.split(c) for c in commands if "/edgewise run" in c)
+    files = ["network.tflite", "my photo.jpg", "--labels", "labels.txt"]
+    assert run[1:] == ["run", *files, "--save", "demo-out/result.png"]
