@@ -233,6 +233,20 @@ def with_cos() -> Graph:
     return net.graph(net.add(Logistic(), z, name="end"))
 
 
+def test_networks_of_many_layers_run_by_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = state_of(classifier())
+    compiled = diagnosed(state)
+    monkeypatch.setattr("edgewise.quantizer.diagnosis.COMPILED", 0)
+    monkeypatch.setattr("edgewise.quantizer.diagnosis.compile_graph", None)
+    found = diagnosed(state)
+    assert len(found.histograms) == len(compiled.histograms) > 0
+    for a, b in zip(found.layers, compiled.layers, strict=True):
+        for first, second in ((a.isolated, b.isolated), (a.accumulated, b.accumulated)):
+            assert first is not None
+            assert second is not None
+            assert first.sqnr == pytest.approx(second.sqnr, abs=0.05)
+
+
 def test_a_layer_left_in_float_says_why() -> None:
     state = state_of(with_cos())
     converted = convert(state)

@@ -30,6 +30,9 @@ from .weights import WEIGHTS, weights_of
 SAMPLES = 64
 """So many samples are looked at unless more or fewer are asked for."""
 
+COMPILED = 2000
+"""Graphs of more nodes run by their references: code that keeps so many tensors takes minutes."""
+
 WORST, BINS = 8, 120
 """Of how many layers histograms are shown, and their bins."""
 
@@ -271,7 +274,7 @@ class _Tensors:
 
     def __enter__(self) -> _Tensors:
         self.program: Program | None = None
-        if self.values:
+        if self.values and len(self.graph.nodes) <= COMPILED:
             self.program = self.stack.enter_context(contextlib.closing(compile_graph(self.graph)))
         return self
 
@@ -281,10 +284,17 @@ class _Tensors:
     def run(self, arrays: Sequence[Array]) -> Mapping[Value, Array]:
         """The tensors for inputs; the network's variables start anew."""
         if self.program is None:
-            return {}
+            return self._by_reference(arrays)
         self.program.reset()
         found = self.program(*arrays)
         return dict(zip(self.values, found if isinstance(found, tuple) else (found,), strict=True))
+
+    def _by_reference(self, arrays: Sequence[Array]) -> Mapping[Value, Array]:
+        found = dict(zip(self.graph.inputs, arrays, strict=True))
+        found |= {state.before: state.initial for state in self.graph.states}
+        for node, results in self.graph.reference(found) if self.values else ():
+            found.update(zip(node.outputs, results, strict=True))
+        return {value: found[value] for value in self.values}
 
 
 def _constant_bytes(
