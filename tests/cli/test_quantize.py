@@ -237,6 +237,17 @@ def test_a_time_that_cannot_be_kept(
     assert not found["search"]["met"]
 
 
+@pytest.mark.usefixtures("made_up")
+def test_a_time_that_float32_keeps(
+    edgewise: Edgewise, colours: Path, pictures: Path, out: Path
+) -> None:
+    words = ("--data", pictures, "--max-latency", "1s", "--no-verify")
+    result = edgewise("quantize", colours, "-o", out, *words)
+    assert result.exit_code == 0
+    assert "note no layer is quantized" in result.stdout
+    assert "float32 keeps the time, and nothing is more accurate" in result.stdout
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"), [("5ms", 5e-3), ("300 us", 3e-4), ("0.25s", 0.25), ("1e1ms", 1e-2)]
 )

@@ -160,6 +160,13 @@ def test_layers_of_a_small_network_stay_though_they_be_slower() -> None:
     assert {n for n, p in result.choice.items() if p is not INT8} == {"e"}
 
 
+def test_small_networks_have_few_layers_in_float32() -> None:
+    """Restored to float32 it would be faster."""
+    machine = Machine({("e", INT8): 7.0}, {("e", INT16X8): 150.0})
+    assert found(machine, max_drop=0.5).choice["e"] is FLOAT32
+    assert found(machine, max_drop=0.5, small=True).choice["e"] is INT16X8
+
+
 def test_a_small_difference_of_times_is_none() -> None:
     slow = {("c", INT8): 100.5}
     assert found(Machine({}, slow), max_drop=0.5).choice["c"] is INT8

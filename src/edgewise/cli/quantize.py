@@ -293,6 +293,8 @@ def _show_layers(out: Console, layers: list[Facts]) -> None:
         for precision, ops in by_precision.items()
     ]
     print_table(out, rows, right=("layers",))
+    if set(by_precision) == {"float32"}:
+        out.print("[yellow]note[/] no layer is quantized")
     reasons: dict[str, list[Facts]] = {}
     for layer in layers:
         if layer["left"] is not None:

@@ -54,7 +54,8 @@ SUSPECT = 0.002
 class Budget:
     """What the quantized network may lose, in points of its score, and take, in seconds a call.
 
-    Where it is to be ``small``, layers that are slower than in float32 stay quantized.
+    Where it is to be ``small``, layers that are slower than in float32 stay quantized, and of two
+    networks the one with fewer layers in float32 is better.
 
     Raises:
         InputError: neither is given, or one is out of range.
@@ -211,12 +212,13 @@ class _Search:
     def is_met(self, it: _Candidate) -> bool:
         return self.is_accurate(it.score) and it.seconds <= self.latency
 
-    def rank(self, it: _Candidate) -> tuple[bool, bool, float, float]:
-        """The lowest is the best: within the budget; else accurate enough; then the fastest, or
-        the most accurate where only time counts."""
+    def rank(self, it: _Candidate) -> tuple[bool, bool, float, float, float]:
+        """The lowest is the best: within the budget; else accurate enough; then the smallest, where
+        that is wanted; then the fastest, or the most accurate where only time counts."""
+        floats = list(it.choice.values()).count(FLOAT32) if self.budget.small else 0
         if self.budget.max_drop is None:
-            return not self.is_met(it), False, -it.score, it.seconds
-        return not self.is_met(it), not self.is_accurate(it.score), it.seconds, -it.score
+            return not self.is_met(it), False, floats, -it.score, it.seconds
+        return not self.is_met(it), not self.is_accurate(it.score), floats, it.seconds, -it.score
 
     def restored(self, base: dict[str, Precision], higher: Precision) -> _Candidate:
         """Layers restored to one precision: the fewest that keep the score, or the most within the
