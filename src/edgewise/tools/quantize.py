@@ -132,7 +132,7 @@ def quantize(job: Job, progress: Progress) -> Facts:
         progress=progress,
     )
     content = exporters.to_tflite(exporters.prepare(found.graph))
-    given = list(random_inputs(graph, VERIFIED, 0)) if data is None else data
+    given = list(random_inputs(graph, TOLD, 0)) if data is None else data
     progress("verifying", 0, 0)
     verified = _verified(job, found, content, islice(given, VERIFIED))
     diagnosis = diagnose(
