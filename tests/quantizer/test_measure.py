@@ -18,8 +18,9 @@ from edgewise.dtype import DType, QParams
 from edgewise.errors import InputError
 from edgewise.graph import Array, Graph, TensorType, Value
 from edgewise.ops import FullyConnected, Softmax
+from edgewise.plan.work import NO_WORK
 from edgewise.quantizer import Precision, State, convert
-from edgewise.quantizer.measure import Measured, as_inputs, call_seconds
+from edgewise.quantizer.measure import Measured, as_inputs, by_layer, call_seconds
 from edgewise.quantizer.precision import Weights
 from edgewise.quantizer.search import Choice
 from edgewise.quantizer.state import float_network, layer_name
@@ -148,6 +149,18 @@ def test_conversions_count_with_the_layers_that_need_them() -> None:
     assert [s.nodes[0].op.name for s in converting] == ["QUANTIZE", "DEQUANTIZE"]
     assert found["c"] == pytest.approx(sum(s.seconds for s in (own, *converting)))
     assert sum(found.values()) == pytest.approx(sum(s.seconds for s in steps))
+
+
+def test_steps_of_nested_graphs_count_with_what_holds_them() -> None:
+    graph = classifier()
+    first, second, third = (replace(n, origin=str(i)) for i, n in enumerate(graph.nodes[:3]))
+    steps = [
+        profiling.StepProfile((first,), "a", 1.0, 1.0, NO_WORK),
+        profiling.StepProfile((first,), "b", 2.0, 1.0, NO_WORK, graph="body"),
+        profiling.StepProfile((second, third), "c", 4.0, 1.0, NO_WORK),
+    ]
+    found = by_layer(profiling.Profile(tuple(steps), 0.0, 7.0, 7.0, 1), graph)
+    assert {name: seconds for name, seconds in found.items() if seconds} == {"a": 1, "b": 3, "c": 3}
 
 
 @pytest.mark.usefixtures("quick")

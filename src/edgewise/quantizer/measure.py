@@ -157,24 +157,34 @@ def by_layer(profile: Profile, graph: Graph) -> dict[str, float]:
     whose result it takes.
     """
     names = {str(i): layer_name(node) for i, node in enumerate(graph.nodes)}
-    computed = [_layers_of(step.nodes, names) for step in profile.steps]
+    steps = [(nodes, _layers_of(nodes, names), taken) for nodes, taken in _own_steps(profile)]
     makers: dict[str, list[str]] = {}
     readers: dict[str, list[str]] = {}
-    for step, layers in zip(profile.steps, computed, strict=True):
-        for node in step.nodes:
+    for nodes, layers, _ in steps:
+        for node in nodes:
             for found, values in ((makers, node.outputs), (readers, node.inputs)):
                 for value in values:
                     found.setdefault(value.name, []).extend(layers)
     seconds = dict.fromkeys(names.values(), 0.0)
-    for step, layers in zip(profile.steps, computed, strict=True):
+    for nodes, layers, taken in steps:
         if not layers:
-            made = [name for n in step.nodes for v in n.inputs for name in makers.get(v.name, ())]
-            read = [name for n in step.nodes for v in n.outputs for name in readers.get(v.name, ())]
-            is_before = any(isinstance(n.op, Quantize) for n in step.nodes)
+            made = [name for n in nodes for v in n.inputs for name in makers.get(v.name, ())]
+            read = [name for n in nodes for v in n.outputs for name in readers.get(v.name, ())]
+            is_before = any(isinstance(n.op, Quantize) for n in nodes)
             layers = (read or made) if is_before else (made or read)
         for name in layers:
-            seconds[name] += step.seconds / len(layers)
+            seconds[name] += taken / len(layers)
     return seconds
+
+
+def _own_steps(profile: Profile) -> Iterator[tuple[tuple[Node, ...], float]]:
+    """The steps of a network's own graph; the time of nested graphs goes to what holds them."""
+    taken = 0.0
+    for step in profile.steps:
+        taken += step.seconds
+        if not step.graph:
+            yield step.nodes, taken
+            taken = 0.0
 
 
 def _numbered(graph: Graph) -> Graph:
