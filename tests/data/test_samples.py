@@ -185,8 +185,6 @@ def wrong(value: float) -> Array:
         (wrong(np.nan), "sample 3: input 'a' has NaN"),
         (wrong(-np.inf), "sample 3: input 'a' has an infinity"),
         (wrong(3e38).astype(np.float64) * 10, "sample 3: input 'a' has an infinity"),
-        (np.ones((1, 3), np.float32), "sample 0: the only sample is constant"),
-        (np.ones((4, 3), np.float32), "all 4 samples are constant"),
         (vectors(0), "samples: there are none"),
         ([], "samples: there are none"),
         (lambda: iter(()), "samples: there are none"),
@@ -206,10 +204,17 @@ def test_bad_data_are_told_in_one_message(source: Any, message: str) -> None:
 
 
 @pytest.mark.filterwarnings("error")
-def test_some_constant_samples_are_no_error() -> None:
-    assert len(gathered([np.ones(3, np.float32), vectors(1)])) == 2
+def test_samples_that_must_vary() -> None:
     single = network(TensorType((1, 1), DType.FLOAT32))
-    assert gathered(np.ones((2, 1), np.float32), single) == [[[[1.0]]]] * 2
+    for source, graph in (
+        ([np.ones(3, np.float32), vectors(1)], VECTORS),
+        (np.ones((2, 1), np.float32), single),
+    ):
+        assert len(list(Samples.of(source, graph).named(varied=True))) == 2
+    constant = Samples.of(np.ones((4, 3), np.float32), VECTORS)
+    assert len(list(constant)) == 4
+    with pytest.raises(InputError, match="all 4 samples are constant"):
+        list(constant.named(varied=True))
 
 
 def test_bad_files(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ class Samples:
 
     Raises, while they are gone over:
         InputError: a sample has another shape or element type than the input, holds NaN or an
-            infinity, or cannot be read; there is none; or, at the end, all are constant.
+            infinity, or cannot be read; or there is none.
     """
 
     def __init__(
@@ -147,21 +147,25 @@ class Samples:
     def __iter__(self) -> Iterator[tuple[Array, ...]]:
         return (arrays for _, arrays in self.named())
 
-    def named(self) -> Iterator[tuple[str, tuple[Array, ...]]]:
-        """The samples, each with what errors call it."""
+    def named(self, varied: bool = False) -> Iterator[tuple[str, tuple[Array, ...]]]:
+        """The samples, each with what errors call it.
+
+        Args:
+            varied: at the end, refuse samples that are constant, all of them.
+        """
         inputs = self._pictures.graph.inputs
-        found, varied = 0, False
+        found, constant = 0, varied
         for where, given in self._read():
             arrays = tuple(
                 self._checked(where, array, value)
                 for array, value in zip(given, inputs, strict=True)
             )
             found += 1
-            varied = varied or not all(_is_constant(array) for array in arrays)
+            constant = constant and all(_is_constant(array) for array in arrays)
             yield where, arrays
         if not found:
             raise InputError("samples: there are none")
-        if not varied:
+        if constant:
             which = f"{where}: the only sample is" if found == 1 else f"all {found} samples are"
             raise InputError(f"{which} constant, each element equal; such data tell nothing")
 

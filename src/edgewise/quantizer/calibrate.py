@@ -82,7 +82,7 @@ def observe(
     done = 0
     for group in groups:
         with contextlib.closing(_Watch(state.graph, group)) as watch:
-            for where, arrays in samples.named():
+            for where, arrays in samples.named(varied=True):
                 for value, array in watch.run(arrays):
                     found[value].update(array, where)
                 done += 1
