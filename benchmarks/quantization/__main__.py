@@ -70,6 +70,8 @@ def main(
     peers = [key for key in CONTESTANTS if key != SUBJECT and key in (against or CONTESTANTS)]
     for task in () if render else _chosen(only or []):
         typer.echo(f"{task.name} ...", err=True)
+        if timed and task.variant:
+            continue
         if timed:
             document["speed"][task.name] = speed.facts(task, data, rounds)
         else:

@@ -54,7 +54,7 @@ def edgewise(
     path: Path, graph: Graph, calibration: list[Sample], options: Mapping[str, Any]
 ) -> Quantized:
     quantized = ew.quantize(graph, calibration, **options)
-    content = exporters.to_tflite(quantized.graph)
+    content = exporters.to_tflite(exporters.prepare(quantized.graph))
     return Quantized(run_graph(quantized.graph), len(content))
 
 

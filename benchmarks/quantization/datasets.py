@@ -157,10 +157,12 @@ def levels(sound: Array) -> Array:
     return bands[:5].astype(np.float32).reshape(1, -1)
 
 
-def sounds(features: Callable[[Array], Array], length: int, step: int) -> Source:
-    """Recordings, cut into pieces of a length: calibration with noisy speech's, tests of others'.
+def sounds(
+    features: Callable[[Array], Array], length: int, step: int, mixed: bool = False
+) -> Source:
+    """Recordings, cut into pieces of a length: calibration with noisy speech, tests of clean.
 
-    Where there is no network that hears classes, only outputs are compared.
+    ``mixed`` takes every second piece of all recordings for tests, and the others to calibrate.
     """
 
     def read(folder: Path, graph: Graph) -> list[Fold]:
@@ -174,6 +176,8 @@ def sounds(features: Callable[[Array], Array], length: int, step: int) -> Source
 
         noisy = pieces("mix", "noise_1000ms")
         others = pieces("enh_stream", "yes_1000ms", "no_1000ms")
+        if mixed:
+            noisy, others = (noisy + others)[::2], (noisy + others)[1::2]
         return [Fold(spread(noisy, 64), spread(others, 64))]
 
     return read

@@ -28,21 +28,25 @@ class Task:
             [.., C] where the same channel is the greatest as in the float network's), else
             "sqnr" (decibel).
         background: the number of classes that the outputs have before the first.
+        variant: what sets its name apart from another task's of the same file.
     """
 
     file: str
     source: Source
     metric: str = "sqnr"
     background: int = 0
+    variant: str = ""
 
     @property
     def name(self) -> str:
         stem = self.file.rsplit(".", 1)[0]
-        return stem.removesuffix("_float")
+        return stem.removesuffix("_float") + self.variant
 
 
 BLUE_FIRST = Pixels((0.0,), (1.0,), True)
 SINET = Pixels((102.890434, 111.25247, 126.91212), (62.93292, 62.82138, 66.355705), True)
+PIECE = 1024 + 4 * 512
+"""Samples of five frames."""
 
 TASKS = (
     Task(
@@ -58,7 +62,8 @@ TASKS = (
     Task("blazeface_short_range_f16.tflite", photographs(SIGNED)),
     Task("blazeface_front_f16.tflite", photographs(SIGNED)),
     Task("vww_96_float.tflite", photographs(UNIT)),
-    Task("anomaly_float.tflite", sounds(levels, 1024 + 4 * 512, 4 * 512)),
+    Task("anomaly_float.tflite", sounds(levels, PIECE, 2048, mixed=True)),
+    Task("anomaly_float.tflite", sounds(levels, PIECE, 2048), variant=", other sounds"),
     Task("portrait_segmentation_512_float.tflite", photographs(UNIT, 12, 8)),
     Task("style_transfer_384_f16.tflite", photographs(UNIT, 12, 8, style=True)),
     Task("pfld_float.onnx", photographs(UNIT)),
