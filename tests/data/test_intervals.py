@@ -95,3 +95,32 @@ def test_classes_that_no_map_has_take_no_part() -> None:
 def test_exact_outputs_are_infinitely_good() -> None:
     rows = np.stack([[[4.0, 0.0]]] * 5)
     assert figure(METRICS["sqnr"], rows) == (math.inf, math.inf, math.inf)
+
+
+def test_infinite_figures_may_be_equal() -> None:
+    sqnr = METRICS["sqnr"]
+    exact = np.stack([[[4.0, 0.0]]] * 5)
+    other = np.stack([[[4.0, 0.0]]] * 4 + [[[4.0, 0.5]]])
+    assert difference(sqnr, exact, exact) == (0.0, 0.0, 0.0)
+    assert difference(sqnr, exact, other).value == -math.inf
+    value, low, high = figure(sqnr, other)
+    assert value == pytest.approx(10 * math.log10(20 / 0.5))
+    assert low < value < high == math.inf
+
+
+@pytest.mark.parametrize("name", ["mse", "class-accuracy", "sqnr"])
+def test_one_sample_has_no_interval(name: str) -> None:
+    rows = np.ones((1, 1, 2) if name == "sqnr" else (1, 2))
+    value, low, high = figure(METRICS[name], rows)
+    assert math.isfinite(value)
+    assert math.isnan(low)
+    assert math.isnan(high)
+    assert math.isnan(difference(METRICS[name], rows, rows * 2).low)
+
+
+def test_a_figure_that_is_none_has_no_interval() -> None:
+    mse = np.ones((5, 2))
+    mse[2, 0] = math.nan
+    assert all(math.isnan(each) for each in figure(METRICS["mse"], mse))
+    one_class = np.ones((5, 2))
+    assert all(math.isnan(each) for each in figure(METRICS["auc"], one_class))

@@ -18,7 +18,7 @@ RESAMPLES = 1000
 
 
 class Interval(NamedTuple):
-    """A figure, and between which ones it lies with a probability of 95 %."""
+    """A figure, and between which ones it lies with a probability of 95 %; NaN: nothing tells."""
 
     value: float
     low: float
@@ -38,13 +38,14 @@ def difference(metric: Metric, first: Array, other: Array) -> Interval:
 
     Of proportions with the interval of Newcombe (1998, method 10), else of the paired bootstrap.
     """
-    value = metric.total(other) - metric.total(first)
-    if metric.proportion:
-        return Interval(value, *newcombe(*_table(first, other)))
 
     def total(rows: Sequence[Array]) -> float:
-        return metric.total(rows[1]) - metric.total(rows[0])
+        before, after = metric.total(rows[0]), metric.total(rows[1])
+        return 0.0 if before == after else after - before
 
+    value = total([first, other])
+    if metric.proportion:
+        return Interval(value, *newcombe(*_table(first, other)))
     return Interval(value, *bootstrap(total, [first, other]))
 
 
@@ -101,20 +102,21 @@ def bootstrap(
 ) -> tuple[float, float]:
     """The middle 95 % of ``total`` over samples drawn anew, the same ones of each array of rows.
 
+    NaN where there is one sample, or ``total`` is NaN; draws of which it is NaN are left out.
     Columns [:, c] of rows [N, C, K] that are 0 throughout are left out of what is drawn.
     """
     count = len(rows[0])
+    if count < 2 or math.isnan(total(rows)):
+        return math.nan, math.nan
     if rows[0].ndim == 3 and rows[0].shape[1] > 1:
         used = np.any([r.any(axis=(0, 2)) for r in rows], axis=0)
         rows = [r[:, used] for r in rows]
     generator = np.random.default_rng(0)
     draws = (generator.integers(0, count, count) for _ in range(RESAMPLES))
     totals = np.array([total([r[draw] for r in rows]) for draw in draws])
-    totals = totals[np.isfinite(totals)]
-    if not totals.size:
-        return total(rows), total(rows)
-    low, high = np.quantile(totals, (0.025, 0.975))
-    return float(low), float(high)
+    totals = np.sort(totals[~np.isnan(totals)])
+    left_out = int(0.025 * totals.size)
+    return float(totals[left_out]), float(totals[-1 - left_out])
 
 
 def _table(first: Array, other: Array) -> tuple[int, int, int, int]:
