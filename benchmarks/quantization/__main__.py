@@ -46,7 +46,7 @@ def main(
     timed: Annotated[
         bool, typer.Option("--timed", help="Time quantized networks; leave accuracy as it is.")
     ] = False,
-    rounds: Annotated[int, typer.Option(metavar="N", help="Interleaved rounds of timing.")] = 20,
+    rounds: Annotated[int, typer.Option(metavar="N", help="Interleaved rounds of timing.")] = 40,
     docs: Annotated[
         Path,
         typer.Option(metavar="DIR", help="Where the page and quantization-benchmarks.json go."),
