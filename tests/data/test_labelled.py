@@ -58,8 +58,6 @@ def test_a_folder_with_labels_csv(tmp_path: Path, header: str) -> None:
     assert (dataset.target, dataset.count, dataset.highest) == (Target.CLASS, 5, 7)
     assert levels(dataset) == [(10 * i, 7 - i) for i in range(5)]
     assert levels(dataset, limit=2) == [(0, 7), (20, 5)]
-    named = header.endswith("name")
-    assert dataset.classes == ({i: f"name {i}" for i in range(3, 8)} if named else {})
     assert levels(Dataset.of(tmp_path / "labels.csv")) == levels(dataset)
 
 
@@ -68,6 +66,7 @@ def test_a_folder_with_labels_csv(tmp_path: Path, header: str) -> None:
     [
         (("cat", "ant", "bee"), None, [0, 1, 2]),
         (("10", "2", "0"), None, [0, 10, 2]),
+        (("9" * 99, "1"), None, [0, 1]),
         (("Wild_Cat", "ant"), {4: "wild cat", 9: "Ant"}, [4, 9]),
         (("cat", "ant"), {4: "wild cat", 9: "ant"}, [0, 1]),
     ],
@@ -79,7 +78,7 @@ def test_a_folder_a_class(
         paint(tmp_path / folder / "x.png", level)
         paint(tmp_path / folder / "deeper" / "y.png", level)
     dataset = Dataset.of(tmp_path, names)
-    assert dataset.in_order is (labels == list(range(len(folders))))
+    assert dataset.in_order == len(folders) * (labels == list(range(len(folders))))
     found = levels(dataset)
     assert found == [(level, label) for level, label in enumerate(labels) for _ in range(2)]
 
@@ -89,7 +88,7 @@ def test_splits_are_no_classes(tmp_path: Path) -> None:
     paint(tmp_path / "val" / "cat" / "x.png", 1)
     with pytest.raises(InputError, match=r"holds no .* classes but splits; give .*train or"):
         Dataset.of(tmp_path)
-    assert Dataset.of(tmp_path / "val").classes == {0: "cat"}
+    assert Dataset.of(tmp_path / "val").in_order == 1
 
 
 def test_a_npz_with_labels(tmp_path: Path) -> None:
@@ -99,7 +98,6 @@ def test_a_npz_with_labels(tmp_path: Path) -> None:
     dataset = Dataset.of(tmp_path / "x.npz")
     assert levels(dataset) == [(0, 5), (1, 6), (2, 7)]
     assert levels(dataset, limit=1) == [(0, 5)]
-    assert dataset.classes[7] == "h"
     np.savez(tmp_path / "x.npz", images=pictures, labels=[5, 6])
     with pytest.raises(InputError, match="3 samples and 2 labels"):
         levels(Dataset.of(tmp_path / "x.npz"))
@@ -167,6 +165,30 @@ def test_pictures_and_their_maps(tmp_path: Path) -> None:
         Dataset.of(tmp_path)
 
 
+def test_pictures_with_maps_are_not_cropped(tmp_path: Path) -> None:
+    for name in ("images", "labels"):
+        (tmp_path / name).mkdir()
+        picture = Image.fromarray(np.repeat([[255, 0, 0, 0]], 4, axis=1).astype(np.uint8))
+        picture.save(tmp_path / name / "0.png")
+    dataset = Dataset.of(tmp_path)
+    for fit in (None, "stretch"):
+        ((x,),) = dataset.samples(SCORES, fit=fit, pixels=(0.0, 255.0))
+        assert x[0, 0, 0, 0] > 128
+    with pytest.raises(InputError, match="fit crop; label maps are of whole pictures"):
+        dataset.samples(SCORES, fit="crop")
+
+
+def test_broken_maps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("images", "labels"):
+        paint(tmp_path / name / "0.png", 1)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 4)
+    with pytest.raises(InputError, match=r"labels/0\.png: the picture cannot be read: .* size"):
+        list(Dataset.of(tmp_path).chosen())
+    (tmp_path / "labels" / "0.png").write_bytes(b"no picture")
+    with pytest.raises(InputError, match=r"labels/0\.png: not a picture"):
+        list(Dataset.of(tmp_path).chosen())
+
+
 def test_maps_in_a_npz(tmp_path: Path) -> None:
     labels = np.arange(24).reshape(2, 3, 4)
     np.savez(tmp_path / "x.npz", x=np.random.default_rng(0).random((2, 4, 4, 3)), labels=labels)
@@ -192,6 +214,22 @@ def test_outputs_in_a_npz(tmp_path: Path) -> None:
         judge = Judge([METRICS["mse"]], two, dataset, output=name)
         judge.add([value, np.zeros((1, 2), np.float32)], labels[0])
         assert judge.rows(METRICS["mse"]).tolist() == [[0.0, 8.0]]
+
+
+def test_outputs_that_cannot_be_compared(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).random((2, 4, 4, 3))
+    np.savez(tmp_path / "x.npz", x=x, labels=np.array([1.0, 2.0]))
+    judge = Judge([METRICS["mse"]], SCORES.outputs, Dataset.of(tmp_path / "x.npz"))
+    scores = np.zeros((1, 8), np.float32)
+    with pytest.raises(
+        InputError, match=r"label of real numbers \[\]; output 'scores' is \[1, 8\]"
+    ):
+        judge.add([scores], np.array(1.0))
+    with pytest.raises(InputError, match="the outputs to compare with have NaN"):
+        judge.add([scores], np.full(8, np.nan))
+    assert judge.nans == 0
+    judge.add([scores * np.nan], np.zeros(8))
+    assert judge.nans == 1
 
 
 def test_data_without_labels(tmp_path: Path) -> None:
@@ -238,6 +276,11 @@ def test_broken_labels(tmp_path: Path, labels: Array, message: str) -> None:
     np.savez(tmp_path / "x.npz", x=np.zeros((3, 4, 4, 3), np.float32), labels=labels)
     with pytest.raises(InputError, match=message):
         Dataset.of(tmp_path / "x.npz")
+
+
+def test_a_folder_of_nothing(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"holds no picture, \.npy or \.npz"):
+        Dataset.of(tmp_path)
 
 
 def test_absent_data(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgewise.data.metrics import METRICS, VOID, class_map, metric, nearest, rank
+from edgewise.data.metrics import METRICS, VOID, best_class, class_map, metric, nearest, rank
 from edgewise.errors import InputError
 from edgewise.graph import Array
 
@@ -38,7 +38,9 @@ def test_the_best_classes_are_those_of_a_stable_sort(name: str, k: int) -> None:
 
 def test_not_a_number_is_no_class() -> None:
     assert rank(np.array([math.nan, 1.0]), 0) == 2
-    assert figure("top1", [[np.array([math.nan, 1.0])]], [1]) == 1.0
+    scores = [np.array([math.nan, 1.0])]
+    assert figure("top1", [scores], [1]) == figure("agreement", [scores], [scores]) == 1.0
+    assert best_class(scores[0]) == 1
 
 
 def test_class_accuracy_weighs_classes_alike() -> None:
@@ -75,8 +77,14 @@ def test_overlaps_of_maps() -> None:
 def test_maps_of_scores_have_channels_where_the_sizes_say() -> None:
     scores = np.random.default_rng(3).random((6, 8, 3))
     for output in (scores[None], scores.transpose(2, 0, 1)[None]):
-        for shape in ((6, 8), (12, 16)):
+        for shape in ((6, 8), (12, 16), (10, 10)):
             np.testing.assert_array_equal(class_map([output], shape), scores.argmax(-1))
+
+
+def test_maps_of_one_number_a_pixel_are_classes() -> None:
+    classes = np.random.default_rng(3).integers(0, 5, (6, 8)).astype(np.float64)
+    for output in (classes[None], classes[None, None], classes[None, ..., None]):
+        np.testing.assert_array_equal(class_map([output], (12, 12)), classes)
 
 
 def test_labels_are_resized_without_mixing() -> None:
@@ -119,6 +127,8 @@ def test_agreement() -> None:
         ("auc", (1, 2), 2, "auc: 2 scores and label 2"),
         ("miou", (1, 4), np.zeros((2, 2)), r"shape \[1, 4\] is no map of classes"),
         ("miou", (1, 2, 2), np.full((2, 2), 300), "label map: class 300; classes are 0 to 254"),
+        ("miou", (1, 2, 2), np.zeros((0, 2)), r"label map of shape \[0, 2\]: it is empty"),
+        ("miou", (1, 0, 2, 3), np.zeros((2, 2)), "is no map of classes"),
         (
             "sqnr",
             (1, 4),
@@ -131,6 +141,12 @@ def test_agreement() -> None:
 def test_what_does_not_suit(name: str, shape: tuple[int, ...], target: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         METRICS[name].row([np.zeros(shape)], target)
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 2), (1, 2, 2, 1), (1, 1, 2, 2)])
+def test_one_chance_a_pixel_is_no_class(shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match=r"0.25 is no class"):
+        METRICS["pixel-accuracy"].row([np.full(shape, 0.25)], np.zeros((2, 2)))
 
 
 def test_an_unknown_metric() -> None:

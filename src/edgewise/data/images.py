@@ -10,8 +10,9 @@ as it was in training.
 
 from __future__ import annotations
 
+import contextlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -106,9 +107,16 @@ def open_picture(source: Path | bytes, name: str = "picture") -> Image.Image:
         InputError: the file is absent or is no picture.
     """
     about = name if isinstance(source, bytes) else str(source)
+    content = io.BytesIO(source) if isinstance(source, bytes) else source
+    with reading(about), Image.open(content) as opened:
+        return upright(opened)
+
+
+@contextlib.contextmanager
+def reading(about: str) -> Iterator[None]:
+    """Turns what Pillow raises into an InputError."""
     try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as opened:
-            return upright(opened)
+        yield
     except FileNotFoundError:
         raise InputError(f"{about}: no such file") from None
     except UnidentifiedImageError:

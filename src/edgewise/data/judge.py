@@ -13,7 +13,7 @@ from ..graph import Array, Graph, Value
 from .arrays import dequantize
 from .intervals import Interval, figure
 from .labelled import Dataset
-from .metrics import Metric, Target, class_scores
+from .metrics import Metric, Target, best_class, class_scores
 
 IMAGENET = 1000
 """ImageNet's number of classes: networks of one more output have a background class at 0."""
@@ -24,7 +24,8 @@ Run = Callable[[Sequence[Array]], Sequence[Array]]
 class Judge:
     """Rows of metrics of one network, gathered sample by sample.
 
-    ``best`` are the classes of the highest scores, numbered as labels are, where one is measured.
+    ``best`` are the classes of the highest scores, numbered as labels are, where one is measured;
+    ``nans`` is how many samples had outputs with NaN.
 
     Args:
         metrics: what is measured.
@@ -62,6 +63,7 @@ class Judge:
             label_offset = int(background)
         self.label_offset = label_offset if dataset.target is Target.CLASS else 0
         self.best: list[int] = []
+        self.nans = 0
         self._rows: dict[str, list[Array]] = {metric.name: [] for metric in metrics}
 
     def add(
@@ -76,14 +78,18 @@ class Judge:
                 labels are no outputs themselves.
 
         Raises:
-            InputError: the outputs are nothing that a metric measures.
+            InputError: the outputs are nothing that a metric measures, or what they are compared
+                with has NaN, or another size.
         """
         pairs = zip(arrays, self._outputs, strict=True)
         real = {v: dequantize(array, v.type) for array, v in pairs if v in self._measured}
         of_classes = [real[self._classes]]
+        self.nans += any(np.isnan(array).any() for array in real.values())
+        wanted = [self._label(label)] if self._is_labelled else reference
+        if any(np.isnan(array).any() for array in wanted):
+            raise InputError("the outputs to compare with have NaN")
         for metric in self.metrics:
             if metric.target is Target.OUTPUTS:
-                wanted = [label] if self._is_labelled else reference
                 row = metric.row([real[value] for value in self._measured], wanted)
             elif metric.target is Target.MAP:
                 row = metric.row(of_classes, label)
@@ -91,7 +97,7 @@ class Judge:
                 row = metric.row(self._scores(of_classes), int(label) + self.label_offset)
             self._rows[metric.name].append(row)
         if any(metric.target is Target.CLASS for metric in self.metrics):
-            best = int(class_scores(self._scores(of_classes)).argmax())
+            best = best_class(class_scores(self._scores(of_classes)))
             self.best.append(best - self.label_offset)
 
     @property
@@ -102,6 +108,16 @@ class Judge:
     def rows(self, metric: Metric) -> Array:
         """The rows of all samples, [N, ...]."""
         return np.stack(self._rows[metric.name])
+
+    def _label(self, label: Array) -> Array:
+        """A label that is an output; of classes they are whole numbers."""
+        value = self._classes
+        if label.size != value.type.size:
+            raise InputError(
+                f"label of real numbers {list(label.shape)}; output {value.name!r} is "
+                f"{list(value.type.shape)}, and classes are integers"
+            )
+        return label
 
     def _scores(self, outputs: list[Array]) -> list[Array]:
         """Scores of classes; of a network that gives the best class itself, those that say so."""

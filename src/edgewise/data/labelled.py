@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +48,8 @@ class Dataset:
         target: what the labels are; None where there are none.
         count: how many labels there are.
         labels: those of ascending indices: a class, a map of classes [H, W], or an output.
-        classes: names of classes, by class, where they are known.
         highest: the greatest class that is a label.
-        in_order: classes are folders, which nothing but their order numbers.
+        in_order: how many classes are folders which nothing but their order numbers.
     """
 
     path: Path
@@ -58,24 +57,22 @@ class Dataset:
     target: Target | None = None
     count: int = 0
     labels: Labels = lambda indices: iter(())
-    classes: Mapping[int, str] = field(default_factory=dict)
     highest: int = 0
-    in_order: bool = False
+    in_order: int = 0
 
     @classmethod
     def of(cls, path: Path, names: Mapping[int, str] | None = None) -> Dataset:
         """The dataset at ``path``, which is one of these.
 
         - A .csv file, or a folder with a labels.csv: a row a picture, with a column ``file``
-          (relative to the .csv) and one ``class_index``, a number; ``name`` is the class's.
+          (relative to the .csv) and one ``class_index``, a number.
         - A folder of the folders ``images`` and ``labels``: pictures, and under the same names
           maps of classes: .png, grey or with a palette; 255 belongs to no class.
         - A folder of folders, one a class, of pictures: classes are the folders' names where those
           are numbers, else found by name in ``names``, else numbered in order.
         - A .npz of inputs, and ``labels``: classes [N], maps of them [N, H, W], or the right
-          outputs, of real numbers [N, ...]; ``classes`` are names. Or of encoded pictures:
-          ``test_jpeg`` (the bytes of all), ``test_offsets`` [N + 1], ``test_labels``; or of
-          another split.
+          outputs, of real numbers [N, ...]. Or of encoded pictures: ``test_jpeg`` (the bytes of
+          all), ``test_offsets`` [N + 1], ``test_labels``; or of another split.
         - Anything else that `Samples.of` takes: without labels.
 
         Raises:
@@ -96,7 +93,7 @@ class Dataset:
             return _of_pairs(path)
         if folders and not any(images.is_picture(p) for p in path.iterdir()):
             return _of_folders(path, folders, names or {})
-        return cls(path, str(path))
+        return cls(path, files_of(path))
 
     def samples(
         self,
@@ -108,9 +105,16 @@ class Dataset:
     ) -> Samples:
         """The samples as inputs of ``graph``; the options are those of `Samples.of`.
 
+        Where labels are maps, pictures are stretched, so that all is seen.
+
         Raises:
-            InputError: as `Samples.of`; or there are not as many samples as labels.
+            InputError: as `Samples.of`; or there are not as many samples as labels; or maps of
+                pictures that are cropped.
         """
+        if self.target is Target.MAP:
+            if fit not in (None, "stretch"):
+                raise InputError(f"{self.path}: fit {fit}; label maps are of whole pictures")
+            fit = "stretch"
         found = Samples.of(self.source, graph, fit=fit, pixels=pixels)
         if self.target is not None and found.count != self.count:
             raise InputError(f"{self.path}: {found.count} samples and {self.count} labels")
@@ -124,32 +128,29 @@ class Dataset:
 
 
 def _of_csv(path: Path) -> Dataset:
+    files, labels = [], []
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-        table = csv.DictReader(lines)
-        columns = table.fieldnames
-        rows = [(table.line_num, row) for row in table]
+        with path.open(encoding="utf-8-sig", newline="") as lines:
+            table = csv.DictReader(lines)
+            file = _column(path, table.fieldnames, FILE_COLUMNS)
+            number = _column(path, table.fieldnames, CLASS_COLUMNS)
+            for row in table:
+                name, text = row[file] or "", (row[number] or "").strip()
+                if (
+                    not (name and name.isprintable() and text.isdecimal())
+                    or len(text) > MOST_DIGITS
+                ):
+                    raise InputError(
+                        f"{path}: line {table.line_num}: a file and the number of its class are "
+                        "needed"
+                    )
+                files.append(str(path.parent / name))
+                labels.append(int(text))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: labels cannot be read: {error}") from None
-    file = _column(path, columns, FILE_COLUMNS)
-    number = _column(path, columns, CLASS_COLUMNS)
-    files, labels, classes = [], [], {}
-    for line, row in rows:
-        text = (row[number] or "").strip()
-        if (
-            not row[file]
-            or not row[file].isprintable()
-            or not text.isdecimal()
-            or len(text) > MOST_DIGITS
-        ):
-            raise InputError(f"{path}: line {line}: a file and the number of its class are needed")
-        files.append(str(path.parent / row[file]))
-        labels.append(int(text))
-        if row.get("name"):
-            classes[labels[-1]] = row["name"].replace("_", " ")
     if not files:
         raise InputError(f"{path}: names no files")
-    return _classified(path, files, np.array(labels), classes)
+    return _classified(path, files, np.array(labels))
 
 
 def _column(path: Path, found: Iterable[str] | None, known: Sequence[str]) -> str:
@@ -164,18 +165,17 @@ def _of_folders(path: Path, folders: Sequence[str], names: Mapping[int, str]) ->
         told = " or ".join(str(path / name) for name in folders)
         raise InputError(f"{path}: holds no folders of classes but splits; give {told}")
     by_name = {_plain(name): index for index, name in names.items()}
-    in_order = False
-    if all(name.isdecimal() for name in folders):
+    in_order = 0
+    if all(name.isdecimal() and len(name) <= MOST_DIGITS for name in folders):
         numbers = {name: int(name) for name in folders}
     elif all(_plain(name) in by_name for name in folders):
         numbers = {name: by_name[_plain(name)] for name in folders}
     else:
-        numbers, in_order = {name: index for index, name in enumerate(folders)}, True
+        numbers, in_order = {name: index for index, name in enumerate(folders)}, len(folders)
     found = {name: files_of(path / name) for name in folders}
     files = [file for name in folders for file in found[name]]
     labels = np.repeat([numbers[name] for name in folders], [len(found[name]) for name in folders])
-    classes = {index: name for name, index in numbers.items()}
-    return replace(_classified(path, files, labels, classes), in_order=in_order)
+    return replace(_classified(path, files, labels), in_order=in_order)
 
 
 def _plain(name: str) -> str:
@@ -202,13 +202,10 @@ def _of_pairs(path: Path) -> Dataset:
 
 def _label_map(file: Path) -> Array:
     """The classes [H, W] that a picture's grey levels, or numbers of its palette, are."""
-    try:
-        with Image.open(file) as opened:
-            if opened.mode not in ("1", "L", "P", "I", "I;16"):
-                raise InputError(f"{file}: {opened.mode}; a label map is grey or has a palette")
+    with images.reading(str(file)), Image.open(file) as opened:
+        if opened.mode in ("1", "L", "P", "I", "I;16"):
             return np.asarray(opened).astype(np.int64)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise InputError(f"{file}: the label map cannot be read: {error}") from None
+    raise InputError(f"{file}: {opened.mode}; a label map is grey or has a palette")
 
 
 def _of_npz(path: Path) -> Dataset:
@@ -227,7 +224,7 @@ def _of_npz(path: Path) -> Dataset:
             "them [N, height, width], or outputs of real numbers [N, ...]"
         )
     if len(labels.shape) == 1:
-        return _classified(path, str(path), whole(labels), _names(stored))
+        return _classified(path, str(path), whole(labels))
     return Dataset(path, str(path), Target.MAP, labels.shape[0], _pieces(labels))
 
 
@@ -239,16 +236,10 @@ def _of_encoded(path: Path, arrays: Mapping[str, Stored], split: str) -> Dataset
     pictures, labels = read_encoded(path, arrays, split), whole(arrays[f"{split}labels"])
     if labels.dtype.kind not in "iub" or labels.shape != (len(pictures),):
         raise InputError(f"{path}: {split}labels must be one class a picture")
-    return _classified(path, pictures, labels, _names(arrays))
+    return _classified(path, pictures, labels)
 
 
-def _names(arrays: Mapping[str, Stored]) -> dict[int, str]:
-    if LABELS[1] not in arrays:
-        return {}
-    return dict(enumerate(map(str, whole(arrays[LABELS[1]]).ravel())))
-
-
-def _classified(path: Path, source: Any, labels: Array, classes: Mapping[int, str]) -> Dataset:
+def _classified(path: Path, source: Any, labels: Array) -> Dataset:
     if not labels.size:
         raise InputError(f"{path}: there are no labels")
     if labels.min() < 0:
@@ -257,4 +248,4 @@ def _classified(path: Path, source: Any, labels: Array, classes: Mapping[int, st
     def read(indices: Iterable[int]) -> Iterator[Any]:
         return (int(labels[index]) for index in indices)
 
-    return Dataset(path, source, Target.CLASS, len(labels), read, classes, int(labels.max()))
+    return Dataset(path, source, Target.CLASS, len(labels), read, int(labels.max()))

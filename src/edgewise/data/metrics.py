@@ -7,6 +7,7 @@ ones.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -123,21 +124,40 @@ def _area_under_curve(rows: Array) -> float:
     return float((ranks[inverse.ravel()[positive]].sum() - least) / pairs)
 
 
+def best_class(scores: Array) -> int:
+    """The class of the highest score: the first of equal ones; NaN is none."""
+    return int(np.where(np.isnan(scores), -np.inf, scores).argmax())
+
+
 def class_map(outputs: Sequence[Array], shape: tuple[int, int]) -> Array:
     """The map of classes [H, W] that the first output is, for a label map of ``shape``.
 
-    It is [1, H, W], or scores [1, H, W, C] or [1, C, H, W]: whichever has the label map's size,
-    else the proportions, else the first.
+    It is scores [1, H, W, C] or [1, C, H, W]: whichever has the label map's size, else the nearest
+    proportions. Of one number a pixel, also [1, H, W], the numbers are the classes.
+
+    Raises:
+        InputError: it has another shape, or such a number is no whole one.
     """
     output = outputs[0]
-    if output.ndim == 3 and output.shape[0] == 1:
-        return np.asarray(output[0])
-    if output.ndim != 4 or output.shape[0] != 1:
+    if output.ndim not in (3, 4) or output.shape[0] != 1 or not output.size:
         raise InputError(f"output of shape {list(output.shape)} is no map of classes")
-    last, first = output.shape[1:3], output.shape[2:]
-    channels_first = (first == shape, first[0] * shape[1] == first[1] * shape[0])
-    channels_last = (last == shape, last[0] * shape[1] == last[1] * shape[0])
-    return np.asarray(output[0].argmax(axis=0 if channels_first > channels_last else -1))
+    scores = output[0] if output.ndim == 4 else output[0, ..., None]
+
+    def likeness(size: tuple[int, ...]) -> tuple[bool, float]:
+        return size == shape, -abs(math.log(size[0] * shape[1] / (size[1] * shape[0])))
+
+    if output.ndim == 4 and likeness(scores.shape[1:]) > likeness(scores.shape[:2]):
+        scores = np.moveaxis(scores, 0, -1)
+    if scores.shape[-1] > 1:
+        return np.asarray(scores.argmax(axis=-1))
+    numbers = scores[..., 0]
+    if not (numbers == np.rint(numbers)).all():
+        odd = numbers[numbers != np.rint(numbers)][0]
+        raise InputError(
+            f"output of shape {list(output.shape)}: {odd:g} is no class; a network of one number a "
+            "pixel must give whole ones"
+        )
+    return numbers
 
 
 def nearest(labels: Array, shape: tuple[int, int]) -> Array:
@@ -151,6 +171,8 @@ def nearest(labels: Array, shape: tuple[int, int]) -> Array:
 
 def _maps(outputs: Sequence[Array], target: Array) -> tuple[Array, Array]:
     """The classes of an output and its labels, where there are labels."""
+    if not target.size:
+        raise InputError(f"label map of shape {list(target.shape)}: it is empty")
     found = class_map(outputs, target.shape).astype(np.int64)
     labels = nearest(target, found.shape).astype(np.int64)
     if labels.max() > VOID:
@@ -233,7 +255,7 @@ def _cosines(outputs: Sequence[Array], target: Sequence[Array]) -> Array:
 
 def _same_class(outputs: Sequence[Array], target: Sequence[Array]) -> Array:
     _pairs(outputs, target)
-    best = int(class_scores(target).argmax())
+    best = best_class(class_scores(target))
     return np.array([rank(class_scores(outputs), best) == 0], np.float64)
 
 

@@ -247,9 +247,9 @@ class Evaluation:
                 for name, ends in ranges.items()
             )
             yield f"black and white become {told}; --pixels LOW,HIGH says it for all"
-        folders = len(self.dataset.classes)
+        folders = self.dataset.in_order
         for classes in sorted({contestant.judge.classes for contestant in self.contestants}):
-            if self.dataset.in_order and classes > 1 and classes != folders:
+            if folders and classes > 1 and classes != folders:
                 yield (
                     f"{folders} folders are numbered in order, and a network has {classes} "
                     "classes; --labels FILE finds them by name"
