@@ -200,7 +200,7 @@ class _Serializer:
         return self.table("SubGraph", fields)
 
     def _tensor(self, t: Tensor) -> int:
-        name, quant = self.b.CreateString(t.name), None
+        name, quant = self.b.CreateSharedString(t.name), None
         shape = self.ints(t.type.shape if t.type else ())
         if t.type is not None and t.type.quant is not None:
             q = t.type.quant

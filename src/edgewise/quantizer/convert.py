@@ -303,14 +303,14 @@ class _Converter:
         return [*found, *rest]
 
     def _weights(self, node: Node, scheme: Scheme, x_scale: float | None = None) -> Value:
-        """The weights of a layer as integers."""
+        """The weights of a layer as integers; a short name, since files of small layers hold it."""
         old = weights_of(node)
         assert old is not None
         assert old.data is not None
         found = self.state.weights.get(layer_name(node))
         if found is None:
             found = nearest(old.data, weight_parameters(node, scheme, x_scale), scheme)
-        return _constant(old.name, found)
+        return _constant("weights", found)
 
     def _store_weights(self, node: Node, scheme: Scheme) -> None:
         """Weights of fewer bits, activations of floats."""

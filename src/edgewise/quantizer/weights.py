@@ -112,7 +112,7 @@ def integer_bias(bias: Value, x: TensorType, w: TensorType) -> Value:
     scale = x.quant.scale[0] * np.array(w.quant.scale, np.float64)
     data = np.rint(bias.data.astype(np.float64) / scale).astype(dtype.numpy)
     data.setflags(write=False)
-    return Value(bias.name, TensorType(data.shape, dtype), data)
+    return Value("bias", TensorType(data.shape, dtype), data)
 
 
 def extremes(
