@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -256,5 +257,7 @@ def test_networks_with_variables_and_constants_of_their_own() -> None:
 def test_options_out_of_range(name: str, option: str) -> None:
     graph = classifier()
     state, data = ready(graph, count=2)
-    with pytest.raises(InputError, match=f"{name}: {option} is -1; it is at least"):
-        METHODS[name](state, data, silent, **{option: -1})
+    for bad in (-1, True, "1", None, np.inf, [1]):
+        told = re.escape(f"{name}: {option} is {bad!r}; it is at least")
+        with pytest.raises(InputError, match=told):
+            METHODS[name](state, data, silent, **{option: bad})

@@ -216,6 +216,9 @@ def test_float16_and_gaps_between_rows(kind: str) -> None:
     ("kind", "options", "message"),
     [
         ("best", {}, "observer 'best'; it is one of minmax, moving_average"),
+        (3, {}, "observer 3; it is one of"),
+        (["mse"], {}, r"observer \['mse'\]; it is one of"),
+        ("moving_average", {"averaging_constant": True}, "averaging_constant is True"),
         ("minmax", {"percentile": 99.0}, "'minmax': unknown option 'percentile'; it has no"),
         ("percentile", {"share": 1.0}, "unknown option 'share'; its options are percentile"),
         ("percentile", {"name": "y"}, "unknown option 'name'"),
@@ -226,7 +229,7 @@ def test_float16_and_gaps_between_rows(kind: str) -> None:
         ("moving_average", {"averaging_constant": 0.0}, "averaging_constant is 0.0; it must be"),
     ],
 )
-def test_bad_options(kind: str, options: dict[str, Any], message: str) -> None:
+def test_bad_options(kind: Any, options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         maker(kind, options)
 

@@ -68,6 +68,29 @@ def test_the_last_rule_of_a_layer_counts() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            {"layers": [{"names": ["a", "scoers"], "precision": "float32"}]},
+            "entry 1 of layers: names ['scoers']: no layer of the network is such; near: scores",
+        ),
+        (
+            {"layers": [{"ops": "ADD", "names": "f", "precision": "float32"}]},
+            "entry 1 of layers: ops ['ADD'], names ['f']: no layer",
+        ),
+        (
+            {"steps": ["calibrate", {"step": "gptq", "ops": ["CONV2D"]}]},
+            "step 2 (gptq): ops ['CONV2D']: no layer",
+        ),
+    ],
+)
+def test_scopes_without_layers_are_told(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        Recipe.of(given).start(GRAPH)
+    assert message in str(caught.value)
+
+
 def test_scopes_know_layers_by_what_the_file_calls_them() -> None:
     (node,) = (n for n in GRAPH.nodes if n.outputs[0].name == "d")
     assert Scope(names=("add*",)).includes(node)
@@ -107,6 +130,7 @@ def test_what_is_wrong_is_told(given: Any, message: str) -> None:
     [
         (b"{", "not a recipe: Expecting property name"),
         (b"\xff\xfe", "not a recipe: 'utf-8' codec"),
+        (b"[" * 100_000, "not a recipe: maximum recursion"),
         (b"[]", "a recipe is an object with precision, steps, layers"),
         (b'{"stps": []}', "'stps' is not known"),
     ],
@@ -132,10 +156,8 @@ def test_steps_are_functions(step: str) -> None:
 
 def test_precisions_of_layers_by_name() -> None:
     """Names are names, though they hold what patterns are made of."""
-    found = Recipe.of("int8").with_layers({"a": Precision.FLOAT32, "x[0]*": Precision.INT16X8})
+    found = Recipe.of("int8").with_layers({"x[0]*": Precision.INT16X8})
     assert Recipe.of(found.to_dict()) == found
-    precisions = found.start(GRAPH).precisions
-    assert {name for name, p in precisions.items() if p is not Precision.INT8} == {"a"}
     net = RealNet()
     names = ("x[0]*", "x0", "x[0]y")
     h = net.real(1, 4)

@@ -59,8 +59,8 @@ def adaround(
         limit=(limit, 1),
         positions=(positions, 1),
         iterations=(iterations, 1),
-        rate=(rate, 0),
-        strength=(strength, 0),
+        rate=(rate, 0.0),
+        strength=(strength, 0.0),
     )
 
     def fit(layer: Layer) -> Fitted:

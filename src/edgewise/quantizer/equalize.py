@@ -90,7 +90,7 @@ def equalize(
     Raises:
         InputError: an option is out of range.
     """
-    require("equalize", limit=(limit, 1), passes=(passes, 1), headroom=(headroom, 1))
+    require("equalize", limit=(limit, 1), passes=(passes, 1), headroom=(headroom, 1.0))
     graph = state.graph
     found = [link for link in links(graph) if _is_quantized(link, state, scope)]
     if not found:

@@ -48,8 +48,8 @@ def gptq(
         "gptq",
         limit=(limit, 1),
         positions=(positions, 1),
-        damping=(damping, 0),
-        restraint=(restraint, 0),
+        damping=(damping, 0.0),
+        restraint=(restraint, 0.0),
     )
 
     def fit(layer: Layer) -> Fitted:

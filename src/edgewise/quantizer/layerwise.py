@@ -7,6 +7,7 @@ network is simulated: its tensors are the real numbers that integers would stand
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -152,14 +153,17 @@ def fit_layers(
 
 
 def require(step: str, **bounds: tuple[float, float]) -> None:
-    """Check options of a step, by name: each as (value, least).
+    """Check options of a step, by name: each as (value, least); an int is least of whole numbers.
 
     Raises:
-        InputError: a value is less than that.
+        InputError: a value is less than that, or none.
     """
     for name, (value, least) in bounds.items():
-        if not value >= least:
-            raise InputError(f"{step}: {name} is {value}; it is at least {least}")
+        kinds = int if isinstance(least, int) else (int, float)
+        is_number = isinstance(value, kinds) and not isinstance(value, bool)
+        if not (is_number and least <= value < math.inf):
+            kind = ", a whole number" if kinds is int else ""
+            raise InputError(f"{step}: {name} is {value!r}; it is at least {least:g}{kind}")
 
 
 def spread(samples: Samples, limit: int) -> list[tuple[Array, ...]]:

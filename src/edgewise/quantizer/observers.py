@@ -94,7 +94,8 @@ class Observer(ABC):
     def _check(self, option: str, low: float, high: float) -> None:
         """Require an option to be a number above ``low`` and at most ``high``."""
         value = getattr(self, option)
-        if not (isinstance(value, (int, float)) and low < value <= high):
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not (is_number and low < value <= high):
             raise InputError(
                 f"observer {self.kind!r}: {option} is {value!r}; it must be above {low:g} and at "
                 f"most {high:g}"
@@ -377,7 +378,7 @@ def maker(kind: str, options: Mapping[str, Any] | None = None) -> Callable[[str]
     Raises:
         InputError: there is no such observer or option, or an option is out of range.
     """
-    if kind not in OBSERVERS:
+    if not isinstance(kind, str) or kind not in OBSERVERS:
         raise InputError(f"observer {kind!r}; it is one of {', '.join(OBSERVERS)}")
     made = OBSERVERS[kind]
     given = dict(options or {})

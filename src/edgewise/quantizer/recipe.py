@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import glob
 import importlib
 import inspect
@@ -148,7 +149,15 @@ class Recipe:
         return replace(self, layers=(*self.layers, *rules))
 
     def start(self, graph: Graph) -> State:
-        """What the first step starts from: ``graph`` is as `float_network` gives it."""
+        """What the first step starts from: ``graph`` is as `float_network` gives it.
+
+        Raises:
+            InputError: a scope has no layer of the network.
+        """
+        for i, spec in enumerate(self.steps):
+            _check_scope(spec.scope, graph, f"step {i + 1} ({spec.step})")
+        for i, rule in enumerate(self.layers):
+            _check_scope(rule.scope, graph, f"entry {i + 1} of layers")
         precisions = {}
         for node in graph.nodes:
             of_rules = [rule.precision for rule in self.layers if rule.scope.includes(node)]
@@ -178,7 +187,7 @@ def _read(path: str) -> Mapping[str, Any]:
         found = json.loads(content)
     except OSError as error:
         raise InputError(f"{path}: the recipe cannot be read: {error.strerror or error}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not a recipe: {error}") from None
     if not isinstance(found, Mapping):
         raise InputError(f"{path}: a recipe is an object with precision, steps, layers")
@@ -212,6 +221,17 @@ def _scope(given: Mapping[str, Any], where: str) -> Scope:
 def _scope_facts(scope: Scope) -> dict[str, list[str]]:
     facts = {"ops": list(scope.ops), "names": list(scope.names)}
     return {key: names for key, names in facts.items() if names}
+
+
+def _check_scope(scope: Scope, graph: Graph, where: str) -> None:
+    """Require layers for each name of a scope, and for all of it."""
+    for part in (*(Scope(names=(name,)) for name in scope.names), scope):
+        if part != EVERYTHING and not any(map(part.includes, graph.nodes)):
+            known = list(dict.fromkeys(map(layer_name, graph.nodes)))
+            near = [n for name in part.names for n in difflib.get_close_matches(name, known)]
+            hint = f"; near: {', '.join(near)}" if near else ""
+            told = ", ".join(f"{k} {v}" for k, v in _scope_facts(part).items())
+            raise InputError(f"recipe: {where}: {told}: no layer of the network is such{hint}")
 
 
 def _names(given: Any, where: str) -> tuple[str, ...]:
