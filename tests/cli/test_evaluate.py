@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -339,3 +341,70 @@ def test_known_networks(facts: Facts, data: Path) -> None:
         assert figure["low"] < known < figure["high"]
     assert results[1]["differences"]["top1"]["verdict"] == "even"
     assert results[2]["differences"]["top1"]["verdict"] == "worse"
+
+
+def test_one_colour_is_data_too(facts: Facts, classifier: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (9, 9), "red").save(tmp_path / "x.png")
+    found = facts("evaluate", classifier, tmp_path / "x.png", "--reference", classifier)
+    assert found["samples"] == 1
+
+
+def test_names_that_are_no_text_are_saved(
+    facts: Facts, classifier: Path, photographs: Path, tmp_path: Path
+) -> None:
+    folder, table = tmp_path / "é", tmp_path / "x.csv"
+    (folder / "2").mkdir(parents=True)
+    name = os.fsencode(folder / "2") + b"/\xff.png"
+    os.rename(photographs / "00.png", name)
+    facts("evaluate", classifier, folder, "--save", table)
+    assert name in table.read_bytes()
+
+
+def test_an_error_names_the_sample_and_the_model(
+    edgewise: Edgewise, convolver: Path, photographs: Path
+) -> None:
+    result = edgewise("evaluate", convolver, photographs)
+    fails(result, f"{photographs / '00.png'}, convolver.tflite: output of shape")
+
+
+def test_models_of_one_name_are_told_apart(
+    edgewise: Edgewise,
+    classifier: Path,
+    photographs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in "ab":
+        Path(name).mkdir()
+        shutil.copy(classifier, Path(name) / "x.tflite")
+    words = ("a/x.tflite", "b/x.tflite", photographs)
+    shown = edgewise("evaluate", *words, "--metric", "top5").stdout
+    assert all(f"{name}/x.tflite" in shown for name in "ab")
+
+
+def test_what_has_no_figure_is_told(
+    facts: Facts, edgewise: Edgewise, segmenter: Path, tmp_path: Path
+) -> None:
+    x = np.random.default_rng(3).integers(0, 256, (2, 12, 12, 3)).astype(np.uint8)
+    np.savez(tmp_path / "x.npz", picture=x, labels=np.full((2, 3, 3), 255))
+    words = ("evaluate", segmenter, tmp_path / "x.npz")
+    found = facts(*words)
+    assert found["results"][0]["figures"]["miou"] == {"value": None, "low": None, "high": None}
+    assert found["notes"] == ["miou: none; it takes pixels with labels"]
+    shown = edgewise(*words).stdout
+    assert "- %" in shown
+    assert "- to -" not in shown
+
+
+def test_outputs_with_nan_are_told(facts: Facts, edgewise: Edgewise, tmp_path: Path) -> None:
+    x, y = (Tensor(TensorType((1, 3), DType.FLOAT32), name=name) for name in "xy")
+    model = tmp_path / "log.tflite"
+    model.write_bytes(build([Operator("LOG", (x,), (y,))], [x], [y]))
+    given = np.array([[1, 2, 3], [1, -1, 2]], np.float32)
+    np.savez(tmp_path / "x.npz", x=given, labels=np.abs(given))
+    words = ("evaluate", model, tmp_path / "x.npz", "--metric", "sqnr")
+    found = facts(*words)
+    assert found["notes"] == ["log.tflite in Edgewise: outputs have NaN for 1 of 2 samples"]
+    assert found["results"][0]["figures"]["sqnr"]["value"] is None
+    assert "- dB" in edgewise(*words).stdout

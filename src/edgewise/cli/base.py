@@ -11,6 +11,7 @@ import contextlib
 import errno
 import io
 import json
+import math
 import os
 import sys
 import warnings
@@ -91,9 +92,17 @@ def finish(command: str, facts: dict[str, Any], show: Callable[..., None], as_js
 
 
 def to_json(command: str, facts: dict[str, Any]) -> str:
-    """The JSON document of a command."""
+    """The JSON document of a command; numbers that JSON does not know become null."""
     head = {"schema": SCHEMA, "command": command, "edgewise": __version__}
-    return json.dumps(head | facts, indent=2, allow_nan=False)
+    return json.dumps(_known(head | facts), indent=2, allow_nan=False)
+
+
+def _known(found: Any) -> Any:
+    if isinstance(found, dict):
+        return {name: _known(each) for name, each in found.items()}
+    if isinstance(found, list | tuple):
+        return [_known(each) for each in found]
+    return None if isinstance(found, float) and not math.isfinite(found) else found
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -174,18 +175,22 @@ def _words(texts: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def show(out: Console, facts: Facts) -> None:
+    from ..tools.facts import short_names
+
     reference = f", against {facts['reference']}" if facts["reference"] else ""
     title = f"{facts['dataset']}: {counted(facts['samples'], 'sample')}{reference}"
     out.print(escape(f"{title}; {threads_of(facts['threads'])}"))
-    rows = [row for result in facts["results"] for row in _rows(facts, result)]
-    if len(facts["results"]) == 1:
+    results = facts["results"]
+    names = short_names(Path(result["model"]) for result in results)
+    rows = [row for result in results for row in _rows(facts, result, names[Path(result["model"])])]
+    if len(results) == 1:
         rows = [{name: row[name] for name in row if name not in CHANGES} for row in rows]
     print_table(out, rows, right=RIGHT, spare=("size", "p", "ms"))
     for note in facts["notes"]:
         out.print(f"[yellow]note[/] {escape(note)}")
-    moved = [r for r in facts["results"] if r["label_offset"]]
+    moved = [r for r in results if r["label_offset"]]
     for offset in sorted({r["label_offset"] for r in moved}):
-        which = {Path(r["model"]).name for r in moved if r["label_offset"] == offset}
+        which = {names[Path(r["model"])] for r in moved if r["label_offset"] == offset}
         out.print(escape(f"labels moved by {offset} for {', '.join(sorted(which))}"))
     if facts["saved"]:
         out.print(f"{escape(facts['saved'])} written")
@@ -195,13 +200,13 @@ CHANGES = ("to the first", "95 % of that", "p", "")
 RIGHT = ("size", "figure", "95 %", "to the first", "95 % of that", "p", "ms")
 
 
-def _rows(facts: Facts, result: Facts) -> Iterator[dict[str, str]]:
+def _rows(facts: Facts, result: Facts, model: str) -> Iterator[dict[str, str]]:
     """Those of a model in an engine: one a metric, of which the first names it."""
     for index, m in enumerate(facts["metrics"]):
         found, unit = result["figures"][m["name"]], m["unit"]
         change = result.get("differences", {}).get(m["name"])
         once = {
-            "model": escape(Path(result["model"]).name),
+            "model": escape(model),
             "engine": escape(result["engine"]),
             "size": size_of(result["file_bytes"]),
         }
@@ -219,10 +224,14 @@ def _rows(facts: Facts, result: Facts) -> Iterator[dict[str, str]]:
 
 
 def _interval(found: Facts, unit: str) -> str:
+    if math.isnan(found["low"]):
+        return "-"
     return f"{_figure(found['low'], unit)} to {_figure(found['high'], unit)}"
 
 
-def _figure(value: float | None, unit: str, sign: str = "") -> str:
-    if value is None:
-        return "infinite" if unit == "dB" else "-"
+def _figure(value: float, unit: str, sign: str = "") -> str:
+    if math.isnan(value):
+        return "-"
+    if math.isinf(value):
+        return "infinite" if value > 0 else "-infinite"
     return f"{value:{sign}.2f}" if unit else f"{value:{sign}.5g}"

@@ -37,7 +37,8 @@ class Metric:
 
     ``row(outputs, target)`` measures one sample: outputs are real values (float64), the target is a
     class, a map of classes [H, W], or the reference's outputs. ``total(rows)`` is the figure of
-    rows [N, ...]. A ``proportion`` is the mean of rows that are [0] or [1].
+    rows [N, ...], NaN where samples lack what it ``needs``. A ``proportion`` is the mean of rows
+    that are [0] or [1].
     """
 
     name: str
@@ -48,6 +49,7 @@ class Metric:
     unit: str = ""
     higher_is_better: bool = True
     proportion: bool = False
+    needs: str = ""
 
     @property
     def points(self) -> float:
@@ -294,6 +296,7 @@ METRICS = {
             Target.CLASS,
             _class_and_score,
             _area_under_curve,
+            needs="samples of both classes",
         ),
         Metric(
             "miou",
@@ -302,6 +305,7 @@ METRICS = {
             _overlaps,
             _mean_overlap,
             "%",
+            needs="pixels with labels",
         ),
         Metric(
             "pixel-accuracy",
@@ -310,6 +314,7 @@ METRICS = {
             _right_pixels,
             _ratio,
             "%",
+            needs="pixels with labels",
         ),
         Metric(
             "agreement",

@@ -303,9 +303,10 @@ def _of_files(files: Sequence[str], pictures: Pictures) -> Iterator[_Group]:
 def _of_array_file(file: str, graph: Graph) -> _Group:
     arrays = stored_arrays(Path(file))
     split = split_of(arrays)
+    if split is not None or "" in arrays:
+        _check_one_input(file, graph)
     if split is None:
         return _of_arrays(file, arrays, graph)
-    _check_one_input(file, graph)
     pictures = read_encoded(Path(file), arrays, split)
 
     def read(indices: Iterable[int]) -> Iterator[Named]:
@@ -342,7 +343,8 @@ def _of_arrays(where: str, arrays: Mapping[str, Stored], graph: Graph) -> _Group
     counts: dict[str, int] = {}
     for value in inputs:
         if value.name not in found:
-            raise InputError(f"{prefix}no array named {value.name!r}, as the input is")
+            told = ", ".join(map(repr, found)) or "none"
+            raise InputError(f"{prefix}no array named {value.name!r}, as the input is; but {told}")
         shape = found[value.name].shape
         count = samples_in(shape, value.type.shape)
         if count is None:

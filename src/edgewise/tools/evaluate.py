@@ -25,7 +25,7 @@ from ..exporters.files import written_whole
 from ..graph import Array, Graph, Value
 from ..importers import format_of
 from . import peers, results
-from .facts import AS_IT_IS, DEFAULT, Compiling, Facts, Loading, Step, as_list, finite
+from .facts import AS_IT_IS, DEFAULT, Compiling, Facts, Loading, Step, as_list, short_names
 
 EDGEWISE, NATIVE = "edgewise", "native"
 """Engines besides the peers: Edgewise, and for each model the peer of its file's format."""
@@ -86,7 +86,7 @@ class Evaluation:
         if job.save is not None:
             _check_table(job.save)
         self._samples: dict[Hashable, Samples] = {}
-        self._pixels: dict[str, list[float] | None] = {}
+        self._pixels: dict[Path, list[float] | None] = {}
         self._reference: tuple[Graph, Any] | None = None
         against = any(m.target is Target.OUTPUTS for m in self.metrics)
         if job.reference is not None and against:
@@ -114,7 +114,7 @@ class Evaluation:
             channels_last=job.loading.channels_last and "channels_last" in known,
         )
         graph = loading.graph(model)
-        self._pixels[str(model)] = _pixels(graph, job.pixels)
+        self._pixels[model] = _pixels(graph, job.pixels)
         key = self._reading(graph)
         if key not in self._samples:
             self._samples[key] = self.dataset.samples(
@@ -182,11 +182,15 @@ class Evaluation:
                 outputs = contestant.run(arrays)
                 contestant.seconds.append(time.perf_counter() - start)
                 wanted = [reference[i] for i in contestant.order]
-                contestant.judge.add(outputs, label, wanted)
+                try:
+                    contestant.judge.add(outputs, label, wanted)
+                except InputError as error:
+                    where = f"{read[0][0]}, {contestant.model.name}"
+                    raise InputError(f"{where}: {error}") from None
                 progress()
         if self._job.save is not None:
             with written_whole(str(self._job.save)) as file:
-                file.write(self._table().encode())
+                file.write(self._table().encode(errors="surrogateescape"))
         return self._facts()
 
     def _table(self) -> str:
@@ -233,14 +237,15 @@ class Evaluation:
             "saved": None if job.save is None else str(job.save),
             "reference": str(job.reference) if self._reference else None,
             "threads": job.threads,
-            "pixels": self._pixels,
+            "pixels": {str(model): ends for model, ends in self._pixels.items()},
             "notes": list(self._notes()),
             "results": [self._result(contestant) for contestant in self.contestants],
         }
 
     def _notes(self) -> Iterator[str]:
         """What one may not expect of the figures."""
-        ranges = {Path(model).name: ends for model, ends in self._pixels.items() if ends}
+        names = short_names(self._pixels)
+        ranges = {names[model]: ends for model, ends in self._pixels.items() if ends}
         if len({tuple(round(end, 2) for end in ends) for ends in ranges.values()}) > 1:
             told = "; ".join(
                 f"{','.join(f'{end:.3g}' for end in ends)} for {name}"
@@ -254,6 +259,16 @@ class Evaluation:
                     f"{folders} folders are numbered in order, and a network has {classes} "
                     "classes; --labels FILE finds them by name"
                 )
+        for contestant in self.contestants:
+            if contestant.judge.nans:
+                yield (
+                    f"{names[contestant.model]} in {contestant.engine}: outputs have NaN for "
+                    f"{contestant.judge.nans} of {self.count} samples"
+                )
+        judge = self.contestants[0].judge
+        for m in self.metrics:
+            if m.needs and math.isnan(m.total(judge.rows(m))):
+                yield f"{m.name}: none; it takes {m.needs}"
 
     def _result(self, contestant: Contestant) -> Facts:
         first = self.contestants[0]
@@ -354,7 +369,7 @@ def _peer(name: str, model: Path, graph: Graph, job: Job) -> peers.Peer:
 
 
 def _interval(m: Metric, found: Interval) -> Facts:
-    return {name: finite(value * m.points) for name, value in found._asdict().items()}
+    return {name: value * m.points for name, value in found._asdict().items()}
 
 
 def _difference(m: Metric, first: Array, other: Array) -> Facts:

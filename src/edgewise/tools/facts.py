@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,6 +87,13 @@ def threading_facts(program: Program) -> Facts:
 
 def as_list(given: Array | tuple[Array, ...]) -> list[Array]:
     return list(given) if isinstance(given, tuple) else [given]
+
+
+def short_names(files: Iterable[Path]) -> dict[Path, str]:
+    """What tables call files: their names, or all of a path where several have one name."""
+    paths = set(files)
+    count = Counter(path.name for path in paths)
+    return {path: path.name if count[path.name] == 1 else str(path) for path in paths}
 
 
 def finite(number: float) -> float | None:
