@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+import onnx
+import onnx.version_converter
 
 import edgewise as ew
 from edgewise import exporters
@@ -18,6 +20,7 @@ from edgewise.errors import InputError
 from edgewise.graph import Array, Graph
 
 from ..networks.onnx_export import Exported
+from ..networks.onnx_export.export import OPSET
 from ..networks.peers.onnx import as_onnx, taken
 from .datasets import Sample
 
@@ -152,7 +155,7 @@ def onnxruntime(
     check_same(graph, _onnx_run(exported, exported.model), calibration[0])
     with tempfile.TemporaryDirectory() as folder:
         source, ready, made = (Path(folder) / f"{n}.onnx" for n in ("source", "ready", "made"))
-        source.write_bytes(exported.model)
+        source.write_bytes(_with_axes(exported.model))
         with contextlib.redirect_stdout(None):
             shape_inference.quant_pre_process(source, ready, skip_symbolic_shape=True)
             quantization.quantize_static(
@@ -168,6 +171,14 @@ def onnxruntime(
             )
         content = made.read_bytes()
     return Quantized(_onnx_run(exported, content), len(content))
+
+
+def _with_axes(content: bytes) -> bytes:
+    """A model of an operator set that has scales of channels: 13 or later."""
+    model = onnx.load_from_string(content)
+    if any(found.domain == "" and found.version < OPSET for found in model.opset_import):
+        model = onnx.version_converter.convert_version(model, OPSET)
+    return bytes(model.SerializeToString())
 
 
 STRIDE = 2
