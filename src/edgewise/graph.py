@@ -154,7 +154,7 @@ class Graph:
 
     ``digest`` identifies the content of the file that the graph was read from, and the signature
     and the shapes chosen: graphs of one digest are equal. A graph made in any other way, by
-    ``dataclasses.replace`` too, has none, and cannot be ``resized``.
+    ``dataclasses.replace`` too, has none, and cannot be ``resized`` unless it is ``resized_by``.
     """
 
     inputs: tuple[Value, ...]
@@ -222,6 +222,12 @@ class Graph:
         graph.__dict__.update(digest=digest, _again=again)
         return graph
 
+    def resized_by(self, again: Reader) -> Graph:
+        """This graph, which ``again`` makes for other shapes of its inputs."""
+        graph = replace(self)
+        graph.__dict__.update(_again=again)
+        return graph
+
     @property
     def outline(self) -> Outline:
         """What may be known of it before it is read."""
@@ -229,15 +235,15 @@ class Graph:
 
     @property
     def can_be_resized(self) -> bool:
-        """Whether the graph was read from a file, and not made in another way."""
+        """Whether it is known how to read or make the graph for other shapes."""
         return self._again is not None
 
     def resized(self, shapes: Shapes) -> Graph:
         """This network for inputs of other shapes, by name; inputs that are not named keep theirs.
 
         Raises:
-            InputError: the graph was not read from a file, has no such input, or cannot take the
-                shapes.
+            InputError: the graph was made by passes or by hand, has no such input, or cannot take
+                the shapes.
         """
         if self._again is None:
             raise InputError(f"graph {self.name!r}: only a graph as loaded can be resized")

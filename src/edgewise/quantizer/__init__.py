@@ -14,6 +14,7 @@ from .convert import Converted, convert
 from .measure import Score, within
 from .precision import Precision, Range
 from .recipe import Recipe
+from .resized import resizable
 from .search import Budget, Found
 from .state import Progress, Scope, State, float_network, silent
 
@@ -60,7 +61,8 @@ def quantize(
             f"{wanted.precision.value}: calibration data is needed: some dozens of inputs like "
             "those that the network will see"
         )
-    state = wanted.start(float_network(graph))
+    plain = float_network(graph)
+    state = wanted.start(plain)
     for spec in wanted.steps:
         state = spec.function(state, data, progress or silent, scope=spec.scope, **spec.options)
     search = None
@@ -70,7 +72,8 @@ def quantize(
         changed = {k: p for k, p in search.choice.items() if p is not state.precisions[k]}
         state, wanted = state.with_precisions(changed), wanted.with_layers(changed)
     found = convert(state)
-    return Quantized(found.graph, wanted, state, found.left, search)
+    result = resizable(found.graph, graph, plain, state)
+    return Quantized(result, wanted, state, found.left, search)
 
 
 __all__ = [
