@@ -252,6 +252,43 @@ def test_stale_ranges_are_dropped() -> None:
     assert isinstance(found.ranges["d"], Range)
 
 
+def test_a_clamp_stays_where_nothing_is_scaled() -> None:
+    """Channels that are alike already: RELU6 still holds for other inputs."""
+    net = RealNet(1)
+    x = net.real(1, 6, 6, 3)
+    even = np.full((8, 1, 1, 3), 0.01, np.float32)
+    first = net.constant(8, 1, 1, 3, data=even, dtype=x.type.dtype, quant=None)
+    second = net.constant(
+        8,
+        1,
+        1,
+        8,
+        data=np.eye(8, dtype=np.float32).reshape(8, 1, 1, 8),
+        dtype=x.type.dtype,
+        quant=None,
+    )
+    a = net.add(Conv2D(activation=Activation.RELU6), x, first)
+    graph = net.graph(net.add(Conv2D(), a, second))
+    found = equalize(start(graph), data(graph), silent)
+    assert [n.op for n in found.graph.nodes] == [n.op for n in start(graph).graph.nodes]
+
+
+def test_numbers_whose_squares_leave_float32() -> None:
+    graph = chain(gains=GAINS)
+    size = np.float32(1e21)
+    inputs = [picture * size for picture in pictures()]
+    found = equalize(start(graph), Samples.of(inputs, graph), silent)
+    (before,), (after,) = reference(graph, [inputs[0]]), reference(found.graph, [inputs[0]])
+    np.testing.assert_allclose(after, before, rtol=1e-4, atol=1e-4 * np.abs(before).max())
+
+
+def test_progress_is_told() -> None:
+    graph, told = chain(gains=GAINS), list[tuple[str, int, int]]()
+    equalize(start(graph), data(graph), lambda *it: told.append(it), limit=3)
+    assert told[:3] == [("equalize", i, 3) for i in range(3)]
+    assert told[3:] == [("equalizing", i, 4) for i in range(5)]
+
+
 @pytest.mark.parametrize("options", [{"limit": 0}, {"passes": 0}, {"headroom": 0.5}])
 def test_options_out_of_range(options: dict[str, float]) -> None:
     graph = chain()

@@ -15,7 +15,7 @@ from edgewise.errors import InputError
 from edgewise.graph import Array, Graph
 from edgewise.graph import State as Variable
 from edgewise.ops import Activation, Add, AveragePool2D, Conv2D, DepthwiseConv2D, FullyConnected
-from edgewise.quantizer import Recipe, State, convert, layerwise
+from edgewise.quantizer import Recipe, State, convert, layerwise, quantize
 from edgewise.quantizer.adaround import adaround
 from edgewise.quantizer.bias_correction import bias_correction
 from edgewise.quantizer.calibrate import calibrate
@@ -142,7 +142,7 @@ def test_what_a_layer_is_told() -> None:
         "FULLY_CONNECTED",
     ]
     assert steps[-1] == ("fit", len(graph.nodes), len(graph.nodes))
-    taken = spread(data, 5)
+    taken = list(spread(data, 5))
     quantized = convert(state).graph
     kept = replace(quantized, outputs=(quantized.nodes[1].outputs[0],))
     second = seen[1]
@@ -174,6 +174,34 @@ def test_layers_without_integer_weights_stay(recipe: str) -> None:
     state = Recipe.of(recipe).start(float_network(graph))
     found = gptq(state, Samples.of(pictures(4), graph), silent)
     assert found.weights == found.biases == {}
+
+
+@pytest.mark.parametrize("name", [*METHODS, "clipping"])
+def test_methods_come_after_calibration(name: str) -> None:
+    graph = classifier()
+    data = Samples.of(pictures(2), graph)
+    with pytest.raises(InputError, match="no activation has a range yet; the step comes after"):
+        quantize(graph, data, recipe={"steps": [name, "calibrate"]})
+
+
+def test_products_of_constants_stay() -> None:
+    net = RealNet(1)
+    x, given = net.real(1, 8, 8, 3), net.weights(1, 8, 8, 3, scale=1.0)
+    a = net.add(Conv2D(), given, net.weights(4, 1, 1, 3), net.bias(4), name="a")
+    b = net.add(Conv2D(), x, net.weights(4, 1, 1, 3), net.bias(4), name="b")
+    graph = net.graph(net.add(Add(), a, b))
+    state, data = ready(graph)
+    found = gptq(state, data, silent)
+    assert set(found.weights) == {"b"}
+    assert not convert(found).left
+    assert quality(found, graph) > 30
+
+
+def test_adaround_at_a_high_rate() -> None:
+    graph = classifier()
+    state, data = ready(graph, count=4)
+    found = adaround(state, data, silent, iterations=20, rate=1000.0)
+    assert set(found.weights) == {"a", "b", "c", "f"}
 
 
 def test_layers_whose_inputs_were_not_calibrated_stay() -> None:
@@ -219,7 +247,7 @@ def test_samples_are_taken_at_even_distances_and_as_memory_allows(
     numbered = [one + np.float32(i) for i in range(10)]
     data = Samples.of(numbered, graph)
     assert [sample[0].flat[0] for sample in spread(data, 4)] == [0, 2, 5, 7]
-    assert len(spread(data, 99)) == 10
+    assert len(list(spread(data, 99))) == 10
     unknown = Samples.of(lambda: iter(numbered), graph)
     assert unknown.count is None
     assert [sample[0].flat[0] for sample in spread(unknown, 3)] == [0, 1, 2]

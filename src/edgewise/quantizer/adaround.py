@@ -124,7 +124,7 @@ def train(
     unit = np.maximum(np.mean(np.square(goal - goal.mean(1, keepdims=True))), 1e-30)
     share = start
     for i in range(iterations):
-        sigmoid = 1 / (1 + np.exp(-v))
+        sigmoid = 0.5 + 0.5 * np.tanh(0.5 * v)
         share = np.clip(sigmoid * STRETCH - (STRETCH - 1) / 2, 0, 1)
         at = rng.integers(given.shape[1], size=min(BATCH, given.shape[1]))
         x = given[:, at]

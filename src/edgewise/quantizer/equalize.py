@@ -95,10 +95,11 @@ def equalize(
     found = [link for link in links(graph) if _is_quantized(link, state, scope)]
     if not found:
         return state
-    network = _Network(state, found, measure(graph, found, spread(samples, limit), progress))
-    for _ in range(passes):
-        for link in found:
-            network.scale(link, headroom)
+    network = _Network(state, found, measure(graph, found, samples, limit, progress))
+    for i, link in enumerate(found * passes):
+        progress("equalizing", i, passes * len(found))
+        network.scale(link, headroom)
+    progress("equalizing", passes * len(found), passes * len(found))
     names = {v.name for link in found for v in link.values}
     layers = {layer_name(n) for link in found for n in (*link.sources, *link.sinks)}
     return replace(
@@ -119,28 +120,30 @@ def _is_quantized(link: Link, state: State, scope: Scope) -> bool:
 
 
 def measure(
-    graph: Graph, found: Sequence[Link], samples: Sequence[tuple[Array, ...]], progress: Progress
+    graph: Graph, found: Sequence[Link], samples: Samples, limit: int, progress: Progress
 ) -> dict[Value, Spans]:
-    """Spans of what links scale and their products read."""
+    """Spans of what links scale and their products read, over at most ``limit`` samples."""
     nodes = [n for link in found for n in (*link.sources, *link.sinks)]
     wanted = [v for link in found for v in link.values] + [n.inputs[0] for n in nodes]
     values = tuple(v for v in dict.fromkeys(wanted) if v not in graph.inputs)
-    program = compile_graph(replace(graph, outputs=values))
+    program = compile_graph(replace(graph, outputs=values), tuned=False)
     sums: dict[Value, Spans] = {}
 
     def add(value: Value, data: Array) -> None:
         rows = data.reshape(-1, data.shape[-1])
         low = np.minimum(rows.min(0), 0).astype(np.float64)
         high = np.maximum(rows.max(0), 0).astype(np.float64)
-        energy: Floats = np.square(rows).mean(0, dtype=np.float64) / len(samples)
+        energy: Floats = np.square(rows, dtype=np.float64).mean(0)
         if value in sums:
             before = sums[value]
             low, high = np.minimum(low, before.low), np.maximum(high, before.high)
             energy = energy + before.energy
         sums[value] = Spans(low, high, energy)
 
-    for i, sample in enumerate(samples):
-        progress("equalize", i, len(samples))
+    done, total = 0, min(limit, samples.count or limit)
+    for sample in spread(samples, limit):
+        progress("equalize", done, total)
+        done += 1
         results = program(*sample)
         arrays = results if isinstance(results, tuple) else (results,)
         for value, data in zip(values, arrays, strict=True):
@@ -148,8 +151,7 @@ def measure(
         for value, data in zip(graph.inputs, sample, strict=True):
             if value in wanted:
                 add(value, data)
-    progress("equalize", len(samples), len(samples))
-    return sums
+    return {v: it._replace(energy=it.energy / done) for v, it in sums.items()}
 
 
 class _Network:
@@ -157,6 +159,7 @@ class _Network:
 
     def __init__(self, state: State, found: Sequence[Link], spans: dict[Value, Spans]) -> None:
         self.state, self.spans = state, spans
+        self.producers = state.graph.producers()
         products = {n: n for link in found for n in (*link.sources, *link.sinks)}
         self.weights = {n: _float64(n, 1) for n in products}
         self.bias = {n: _float64(n, 2) for n in products if len(n.inputs) > 2}
@@ -168,8 +171,6 @@ class _Network:
         high = self._greatest(link) / self.total[link] * headroom
         bound = np.divide(CEILING, high, out=np.full(len(high), np.inf), where=high > 0)
         closed = bool(link.ceilings) and not (bound > 1).all()
-        if link.ceilings and not closed:
-            self.open.update(link.ceilings)
         candidates = list(self._candidates(link, headroom))
         if closed:
             total = self.total[link]
@@ -178,6 +179,8 @@ class _Network:
         best = candidates[int(np.argmin(costs))]
         if not min(costs) < costs[0]:
             return
+        if not closed:
+            self.open.update(link.ceilings)
         self.total[link] = self.total[link] * best
         for v in link.values:
             self.spans[v] = self.spans[v].scaled(best)
@@ -219,10 +222,9 @@ class _Network:
         read = {n: by_input(n.op, self.weights[n], count) / scale for n in link.sinks}
         gain = np.sum([np.square(w).sum((0, 1)) for w in read.values()], axis=0)
         total = 0.0
-        producers = {v: n for n in self.state.graph.nodes for v in n.outputs}
         for value in link.values:
-            scheme = self.state.scheme(producers[value])
-            if scheme.activations is None or isinstance(producers[value].op, NOISELESS):
+            scheme = self.state.scheme(self.producers[value])
+            if scheme.activations is None or isinstance(self.producers[value].op, NOISELESS):
                 continue
             least, greatest = scheme.activations.range
             spans = self.spans[value].scaled(scale)
@@ -243,10 +245,11 @@ class _Network:
             rows = by_output(node.op, self.weights[node]) * scale[:, None]
             step = _steps(rows[None], scheme, (1, 2))
             energy = self.spans[node.inputs[0]].energy
-            terms = rows.shape[1] * (
-                energy if isinstance(node.op, DepthwiseConv2D) else energy.mean()
-            )
-            total += float(np.sum(step**2 * np.resize(terms, count) * gain))
+            if isinstance(node.op, DepthwiseConv2D):
+                energy = np.repeat(energy, count // len(energy))
+            else:
+                energy = np.full(count, energy.mean())
+            total += float(np.sum(step**2 * rows.shape[1] * energy * gain))
         return total
 
     def node(self, node: Node) -> Node:

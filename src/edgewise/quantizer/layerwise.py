@@ -8,8 +8,9 @@ network is simulated: its tensors are the real numbers that integers would stand
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -124,9 +125,14 @@ def fit_layers(
 
     At most ``limit`` samples are used, at even distances where their number is known. Variables
     have their initial values in every sample.
+
+    Raises:
+        InputError: integers of activations are wanted, and none has a range yet.
     """
     graph, parameters = state.graph, Parameters(state)
-    taken = spread(samples, min(limit, affordable(graph)))
+    if not state.ranges and any(state.scheme(n).activations is not None for n in graph.nodes):
+        raise InputError(f"{what}: no activation has a range yet; the step comes after calibrate")
+    taken = list(spread(samples, min(limit, affordable(graph))))
     streams = _Streams(graph, taken, parameters)
     weights, biases = dict(state.weights), dict(state.biases)
     for i, node in enumerate(graph.nodes):
@@ -166,12 +172,12 @@ def require(step: str, **bounds: tuple[float, float]) -> None:
             raise InputError(f"{step}: {name} is {value!r}; it is at least {least:g}{kind}")
 
 
-def spread(samples: Samples, limit: int) -> list[tuple[Array, ...]]:
+def spread(samples: Samples, limit: int) -> Iterator[tuple[Array, ...]]:
     """At most ``limit`` samples: at even distances where their number is known, else the first."""
     if samples.count is None or samples.count <= limit:
-        return [sample for sample, _ in zip(samples, range(limit), strict=False)]
+        return islice(samples, limit)
     chosen = {i * samples.count // limit for i in range(limit)}
-    return [sample for i, sample in enumerate(samples) if i in chosen]
+    return (sample for i, sample in enumerate(samples) if i in chosen)
 
 
 def affordable(graph: Graph) -> int:
@@ -224,14 +230,15 @@ class _Streams:
         self._quant: dict[Value, Steps | None] = {}
 
     def layer(self, node: Node, state: State) -> Layer | None:
-        """A product with constant weights that are quantized, and its data; else None."""
+        """A product of computed data with constant weights that are quantized; else None."""
         scheme = state.scheme(node)
-        w = weights_of(node)
         if scheme.weights is None or scheme.weights.is_float or not is_matrix(node):
+            return None
+        x, w = node.inputs[0], weights_of(node)
+        if x.is_constant:
             return None
         assert w is not None
         assert w.data is not None
-        x = node.inputs[0]
         weights = state.weights.get(layer_name(node))
         if weights is None:
             scale = None
@@ -298,7 +305,7 @@ class _Layer:
         self._program: Program | None = None
         if self.operands:
             graph = Graph(self.operands, node.outputs, (node,))
-            self._program = compile_graph(graph)
+            self._program = compile_graph(graph, tuned=False)
 
     def run(
         self, values: Mapping[Value, Array], count: int, steps: Sequence[Steps | None]
