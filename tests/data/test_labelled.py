@@ -99,8 +99,9 @@ def test_a_npz_with_labels(tmp_path: Path) -> None:
     assert levels(dataset) == [(0, 5), (1, 6), (2, 7)]
     assert levels(dataset, limit=1) == [(0, 5)]
     np.savez(tmp_path / "x.npz", images=pictures, labels=[5, 6])
-    with pytest.raises(InputError, match="3 samples and 2 labels"):
-        levels(Dataset.of(tmp_path / "x.npz"))
+    for limit in (None, 1):
+        with pytest.raises(InputError, match="3 samples and 2 labels"):
+            levels(Dataset.of(tmp_path / "x.npz"), limit=limit)
 
 
 def encoded(counts: dict[str, int]) -> dict[str, Array]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -115,12 +116,10 @@ class Dataset:
             if fit not in (None, "stretch"):
                 raise InputError(f"{self.path}: fit {fit}; label maps are of whole pictures")
             fit = "stretch"
-        found = Samples.of(self.source, graph, fit=fit, pixels=pixels)
-        if self.target is not None and found.count != self.count:
-            raise InputError(f"{self.path}: {found.count} samples and {self.count} labels")
-        if limit is None:
-            return found
-        return Samples.of(self.source, graph, limit=limit, fit=fit, pixels=pixels)
+        found = Samples.of(self.source, graph, limit=limit, fit=fit, pixels=pixels)
+        if self.target is not None and found.total != self.count:
+            raise InputError(f"{self.path}: {found.total} samples and {self.count} labels")
+        return found
 
     def chosen(self, limit: int | None = None) -> Iterator[Any]:
         """The labels of the samples that such a limit leaves."""
@@ -128,7 +127,7 @@ class Dataset:
 
 
 def _of_csv(path: Path) -> Dataset:
-    files, labels = [], []
+    files, labels, folder = [], [], os.path.dirname(path)
     try:
         with path.open(encoding="utf-8-sig", newline="") as lines:
             table = csv.DictReader(lines)
@@ -144,7 +143,7 @@ def _of_csv(path: Path) -> Dataset:
                         f"{path}: line {table.line_num}: a file and the number of its class are "
                         "needed"
                     )
-                files.append(str(path.parent / name))
+                files.append(os.path.join(folder, name))
                 labels.append(int(text))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: labels cannot be read: {error}") from None

@@ -70,6 +70,7 @@ class Samples:
 
     Attributes:
         count: how many there are; None where only reading them tells. ``len()`` is the same.
+        total: likewise, how many there would be without a limit.
 
     Raises, while they are gone over:
         InputError: a sample has another shape or element type than the input, holds NaN or an
@@ -77,9 +78,13 @@ class Samples:
     """
 
     def __init__(
-        self, pictures: Pictures, read: Callable[[], Iterator[Named]], count: int | None
+        self,
+        pictures: Pictures,
+        read: Callable[[], Iterator[Named]],
+        count: int | None,
+        total: int | None,
     ) -> None:
-        self.count = count
+        self.count, self.total = count, total
         self._pictures = pictures
         self._read = read
 
@@ -126,7 +131,7 @@ class Samples:
         pictures = Pictures(graph, fit, pixels)
         groups = _groups(source, pictures, limit)
         if groups is None:
-            return cls(pictures, _stream(source, graph, limit), None)
+            return cls(pictures, _stream(source, graph, limit), None, None)
         starts = [0, *itertools.accumulate(group.count for group in groups)]
         total = starts.pop()
         if not total:
@@ -137,7 +142,7 @@ class Samples:
             for at, indices in itertools.groupby(chosen, lambda i: bisect_right(starts, i) - 1):
                 yield from groups[at].read(i - starts[at] for i in indices)
 
-        return cls(pictures, read, len(spread(total, limit)))
+        return cls(pictures, read, len(spread(total, limit)), total)
 
     def __len__(self) -> int:
         if self.count is None:
@@ -323,8 +328,10 @@ def _check_one_input(file: str, graph: Graph) -> None:
 
 def _of_pictures(files: Sequence[str], pictures: Pictures) -> _Group:
     _check_one_input(files[0], pictures.graph)
+    suffixes = tuple(images.SUFFIXES)
     for file in files:
-        images.check_file(Path(file))
+        if not (file.lower().endswith(suffixes) and os.path.isfile(file)):
+            images.check_file(Path(file))
 
     def read(indices: Iterable[int]) -> Iterator[Named]:
         return ((files[index], (Path(files[index]),)) for index in indices)
