@@ -46,6 +46,20 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["net.tflite"]
 
 
+def test_names_that_are_no_utf8_are_escaped() -> None:
+    """Each by itself, so that names that differ stay different."""
+    graph = small()
+    (node,), (x,) = graph.nodes, graph.inputs
+    x, y = replace(x, name="x\udcff"), replace(node.outputs[0], name="x\udcfe 名")
+    nodes = (Node(node.op, (x, *node.inputs[1:]), (y,), "\ud800"),)
+    graph = replace(graph, name="\udc80", inputs=(x,), outputs=(y,), nodes=nodes)
+    content = exporters.to_tflite(graph)
+    read = ew.load(content)
+    assert [v.name for v in (*read.inputs, *read.outputs)] == ["x\\udcff", "x\\udcfe 名"]
+    given = np.ones((2, 3), np.float32)
+    np.testing.assert_array_equal(run_litert(content, [given])[0], ew.compile(read)(given))
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

@@ -126,7 +126,7 @@ class _Serializer:
         self.codes = {code: i for i, code in enumerate(codes)}
         code_vector = self.offsets([self._code(*code) for code in self.codes])
         subgraphs = self.offsets([self._subgraph(s) for s in file.subgraphs])
-        description = b.CreateString(file.description) if file.description else None
+        description = self.text(file.description) if file.description else None
         signatures = metadata = None
         if file.signature is not None:
             signatures = self.offsets([self._signature(file.signature)])
@@ -158,6 +158,10 @@ class _Serializer:
             self.b.PrependUOffsetTRelative(offset)
         return int(self.b.EndVector())
 
+    def text(self, text: str) -> int:
+        """A string; equal ones are there once. What UTF-8 cannot have is escaped."""
+        return int(self.b.CreateSharedString(text, errors="backslashreplace"))
+
     def ints(self, values: Iterable[int]) -> int:
         return self.vector(np.array([*values], np.int32))
 
@@ -180,7 +184,7 @@ class _Serializer:
     def _code(self, builtin: str, version: int) -> int:
         builtins = self.schema.BuiltinOperator
         code = getattr(builtins, builtin, builtins.CUSTOM)
-        custom = self.b.CreateString(builtin) if code == builtins.CUSTOM else None
+        custom = self.text(builtin) if code == builtins.CUSTOM else None
         fields = {
             "DeprecatedBuiltinCode": min(code, builtins.PLACEHOLDER_FOR_GREATER_OP_CODES),
             "CustomCode": custom,
@@ -195,12 +199,12 @@ class _Serializer:
             "Inputs": self.ints(s.inputs),
             "Outputs": self.ints(s.outputs),
             "Operators": self.offsets([self._operator(o) for o in s.operators]),
-            "Name": self.b.CreateString(s.name) if s.name else None,
+            "Name": self.text(s.name) if s.name else None,
         }
         return self.table("SubGraph", fields)
 
     def _tensor(self, t: Tensor) -> int:
-        name, quant = self.b.CreateSharedString(t.name), None
+        name, quant = self.text(t.name), None
         shape = self.ints(t.type.shape if t.type else ())
         if t.type is not None and t.type.quant is not None:
             q = t.type.quant
@@ -241,7 +245,7 @@ class _Serializer:
 
     def _field(self, value: Any) -> Any:
         if isinstance(value, str):
-            return self.b.CreateString(value)
+            return self.text(value)
         if isinstance(value, np.ndarray):
             return int(self.b.CreateNumpyVector(value))
         return value
@@ -250,16 +254,16 @@ class _Serializer:
         inputs, outputs = (
             self.offsets([self._name(*pair) for pair in pairs]) for pairs in (s.inputs, s.outputs)
         )
-        key = self.b.CreateString(s.key)
+        key = self.text(s.key)
         fields = {"Inputs": inputs, "Outputs": outputs, "SignatureKey": key, "SubgraphIndex": 0}
         return self.table("SignatureDef", fields)
 
     def _name(self, name: str, tensor: int) -> int:
-        fields = {"Name": self.b.CreateString(name), "TensorIndex": tensor}
+        fields = {"Name": self.text(name), "TensorIndex": tensor}
         return self.table("TensorMap", fields)
 
     def _entry(self, name: str, key: bytes) -> int:
-        fields = {"Name": self.b.CreateString(name), "Buffer": self.numbers[key]}
+        fields = {"Name": self.text(name), "Buffer": self.numbers[key]}
         return self.table("Metadata", fields)
 
 

@@ -48,7 +48,8 @@ def with_labels(content: bytes, graph: Graph) -> bytes:
         return content
     buffer = io.BytesIO(content)
     with zipfile.ZipFile(buffer, "a") as archive:
-        archive.writestr(zipfile.ZipInfo(LABEL_FILE, TIME), "".join(f"{n}\n" for n in labels))
+        text = "".join(f"{n}\n" for n in labels).encode("utf-8", "backslashreplace")
+        archive.writestr(zipfile.ZipInfo(LABEL_FILE, TIME), text)
     return buffer.getvalue()
 
 
@@ -68,7 +69,9 @@ class _Builder:
         subgraph = self.table({slot: self.offsets(tables) for slot, tables in lists.items()})
         fields = {ModelMetadata.SUBGRAPH_METADATA: self.offsets([subgraph])}
         if found.get("description"):
-            fields[ModelMetadata.DESCRIPTION] = self.b.CreateString(str(found["description"]))
+            fields[ModelMetadata.DESCRIPTION] = self.b.CreateString(
+                str(found["description"]), errors="backslashreplace"
+            )
         self.b.Finish(self.table(fields), file_identifier=IDENTIFIER)
         return bytes(self.b.Output())
 
