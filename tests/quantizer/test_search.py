@@ -140,6 +140,45 @@ def test_what_is_left_between_restored_layers_is_looked_at_again() -> None:
     assert floats >= {"b", "c", "d"}
 
 
+class Entangled(Machine):
+    """``e`` in integers suffers where ``c`` computes with floats."""
+
+    def loss(self, choice: Choice) -> float:
+        return super().loss(choice) + 2 * (choice["c"] is FLOAT32 and choice["e"] is not FLOAT32)
+
+
+def test_more_is_restored_where_layers_given_back_for_speed_cost_points() -> None:
+    points = {(name, INT8): 3.0 for name in "bd"}
+    micros = {(name, INT16X8): 1000.0 for name in LAYERS} | {("c", INT8): 95.0}
+    result = found(Entangled(points, micros, border=15.0), max_drop=0.5)
+    assert result.met
+    floats = {name for name, precision in result.choice.items() if precision is FLOAT32}
+    assert floats >= {"b", "c", "d", "e"}
+    assert floats != set(LAYERS)
+
+
+def test_no_network_is_scored_twice() -> None:
+    machine = Machine({(name, INT8): 1.0 + i for i, name in enumerate(LAYERS)})
+    asked: list[frozenset[tuple[str, Precision]]] = []
+    usual = machine.score
+
+    def score(choice: Choice) -> float:
+        asked.append(frozenset(choice.items()))
+        return usual(choice)
+
+    machine.score = score  # type: ignore[method-assign]
+    assert found(machine, max_drop=5.0).met
+    assert len(asked) == len(set(asked)) > 4
+
+
+def test_trials_tell_no_more_layers_than_there_are() -> None:
+    points = {(name, p): 2.0 for name in LAYERS for p in (INT8, INT16X8)}
+    result = found(Machine(points), max_drop=0.0)
+    told = {trial.what for trial in result.trials}
+    assert "8 layers restored to int16x8" in told
+    assert not any(what.startswith("9 ") for what in told)
+
+
 def test_a_network_that_is_slower_throughout_stays_in_float32() -> None:
     slow = {(name, INT8): 101.0 for name in LAYERS}
     result = found(Machine({}, slow, border=40.0), max_drop=0.5)

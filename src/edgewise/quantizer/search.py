@@ -172,12 +172,13 @@ class _Search:
         self.noise: dict[str, float] = {}
         self.reasons: dict[tuple[str, Precision], str] = {}
         self.trials: list[Trial] = []
+        self.scores: dict[frozenset[tuple[str, Precision]], float] = {}
         self.told = 0
 
     def run(self) -> Found:
         self.tell("float32")
         (self.plain_seconds,) = self.measure.seconds(self.plain)
-        self.plain_score = self.measure.score(self.plain)
+        self.plain_score = self.score(self.plain)
         if not math.isfinite(self.plain_score):
             raise InputError(
                 f"score: float32 has {self.plain_score:g} points, and a drop is told from finite "
@@ -236,7 +237,7 @@ class _Search:
         def is_enough(count: int) -> bool:
             self.tell(f"{count} layers to {higher.value}")
             if self.budget.max_drop is not None:
-                score = self.measure.score(choice(count))
+                score = self.score(choice(count))
                 self.trials.append(Trial(f"{count} layers restored to {higher.value}", score))
                 return self.is_accurate(score)
             (seconds,) = self.seconds(choice(count))
@@ -247,12 +248,15 @@ class _Search:
         count = first_true(len(order), is_enough)
         if self.budget.max_drop is None:
             count -= 1
-        kept = choice(max(count, 0))
-        what = f"{max(count, 0)} layers restored to {higher.value}"
+        count = min(max(count, 0), len(order))
+        kept = choice(count)
+        what = f"{count} layers restored to {higher.value}"
         found = self.tried(what, kept)
         if (quick := self.faster(kept)) == kept:
             return found
         other = self.tried(f"{what}, none slower than float32", quick)
+        if not self.is_accurate(other.score):
+            return self.restored(quick, higher)
         return found if self.is_met(found) and not self.is_met(other) else other
 
     def faster(self, choice: Choice) -> dict[str, Precision]:
@@ -291,9 +295,16 @@ class _Search:
     def tried(self, what: str, choice: dict[str, Precision]) -> _Candidate:
         self.tell(what)
         (seconds,) = self.seconds(choice)
-        found = _Candidate(choice, self.measure.score(choice), seconds)
+        found = _Candidate(choice, self.score(choice), seconds)
         self.trials.append(Trial(what, found.score, found.seconds))
         return found
+
+    def score(self, choice: Choice) -> float:
+        """A network's points, measured once."""
+        key = frozenset(choice.items())
+        if key not in self.scores:
+            self.scores[key] = self.measure.score(choice)
+        return self.scores[key]
 
     def seconds(self, *choices: Choice) -> list[float]:
         """Of a call of each, where float32 takes what it took at the beginning."""
