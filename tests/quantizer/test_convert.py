@@ -19,16 +19,19 @@ from edgewise.errors import InputError
 from edgewise.graph import Graph, TensorType, Value, verify
 from edgewise.ops import (
     Activation,
+    Add,
     AveragePool2D,
     Concatenation,
     Conv2D,
     Cos,
     FullyConnected,
+    Less,
     Logistic,
     MaxPool2D,
     Mean,
     Quantize,
     Reshape,
+    Softmax,
 )
 from edgewise.quantizer import Precision, Range, convert
 from edgewise.quantizer.precision import SCHEMES, Weights, activation_parameters
@@ -151,6 +154,49 @@ def test_a_layer_whose_range_is_unknown_stays_in_float() -> None:
     assert set(found.left) == {"c", "d"}
     assert "'c' is not known" in found.left["c"]
     verify(found.graph)
+
+
+@pytest.mark.parametrize("mask", [-np.inf, np.finfo(np.float32).min, -1e9])
+@pytest.mark.parametrize("precision", INTEGER, ids=str)
+def test_masked_scores_stay_in_float(precision: Precision, mask: float) -> None:
+    net = RealNet()
+    x = net.real(1, 4, 4)
+    data = np.triu(np.full((4, 4), mask, np.float32), 1)
+    added = Value("mask", TensorType(data.shape, DType.FLOAT32), data)
+    a = net.add(FullyConnected(keep_num_dims=True), x, net.weights(4, 4), net.bias(4), name="a")
+    y = net.add(Add(), a, added, name="y")
+    graph = net.graph(net.add(Softmax(1.0), y, name="z"))
+    samples = [random_inputs(graph, seed) for seed in range(3)]
+    found = ew.quantize(graph, samples, recipe=precision.value)
+    assert set(found.left) == {"y", "z"}
+    assert "too wide a range" in found.left["z"]
+    (exact,), (near,) = outputs(graph), outputs(found.graph)
+    assert sqnr(near, exact) > 30
+
+
+@pytest.mark.parametrize("limit", [50.0, np.inf])
+def test_a_comparison_with_what_integers_do_not_hold_stays_in_float(limit: float) -> None:
+    net = RealNet()
+    x = net.real(1, 64)
+    bound = Value("bound", TensorType((), DType.FLOAT32), np.array(limit, np.float32))
+    state = state_of(net.graph(net.add(Less(), x, bound, name="y")))
+    found = convert(state)
+    assert "compares with 'bound'" in found.left["y"]
+    highest = np.full((1, 64), state.ranges["x"].high, np.float32)
+    assert reference(found.graph, [highest])[0].all()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_weights_that_are_no_numbers_stay_in_float(bad: float) -> None:
+    net = RealNet()
+    x = net.real(1, 64)
+    w = net.weights(32, 64)
+    assert w.data is not None
+    data = w.data.copy()
+    data[3, 4] = bad
+    w = Value("w", w.type, data)
+    found = convert(state_of(net.graph(net.add(FullyConnected(), x, w, name="y")), "dynamic_range"))
+    assert found.left == {"y": "its weights are NaN or infinite"}
 
 
 def test_what_moves_elements_keeps_scale_and_zero_point() -> None:

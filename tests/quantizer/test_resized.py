@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from float_nets import RealNet, classifier
-from tflite_networks import opened
 
 import edgewise as ew
 from edgewise import exporters
@@ -16,6 +15,7 @@ from edgewise.graph import Graph
 from edgewise.ops import Reshape
 from edgewise.tools.peers import LiteRT
 from networks import random_inputs
+from tflite_networks import opened
 
 BATCHES = (1, 2, 3, 5)
 INTEGER = ("int8", "uint8", "int16x8")

@@ -49,7 +49,7 @@ def calibrate(
 
     Raises:
         InputError: there is no such observer, an option is not the observer's or out of range, the
-            samples do not fit, or an activation is NaN or infinite, naming it and the sample.
+            samples do not fit, or an activation is NaN, naming it and the sample.
     """
     options = {"percentile": percentile, "averaging_constant": averaging_constant}
     given = {name: value for name, value in options.items() if value is not None}

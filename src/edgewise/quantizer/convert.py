@@ -12,7 +12,7 @@ from ..dtype import DType, QParams
 from ..errors import GraphError
 from ..exporters import TFLITE
 from ..exporters.requantize import FIXED, fixed_parameters, requantize_for_litert
-from ..graph import Graph, Node, TensorType, Value
+from ..graph import Array, Graph, Node, TensorType, Value
 from ..ops import (
     AveragePool2D,
     Concatenation,
@@ -59,6 +59,10 @@ SHARING: tuple[type[Op], ...] = (
 )
 """Operators whose operands and result have one scale and zero point."""
 
+WIDEST = 1e8
+"""The widest range of activations. What has a wider one holds infinities, or numbers that stand for
+them, such as masks, beside which integers would tell no others apart."""
+
 
 @dataclass(frozen=True)
 class Converted:
@@ -94,6 +98,7 @@ class Parameters:
                 first, *others = _shared(node)
                 for v in others:
                     self._join(first, v)
+        self._padded = {n.outputs[0] for n in state.graph.nodes if isinstance(n.op, Pad)}
         values = [*state.graph.sources, *(v for n in state.graph.nodes for v in n.outputs)]
         self._found = self._joined(values, state.ranges)
         self._extremes = self._joined(values, state.extremes)
@@ -115,20 +120,26 @@ class Parameters:
         if (fixed := self._fixed.get((root, scheme.activations))) is not None:
             return fixed
         if value.data is not None:
-            found = Range(float(min(value.data.min(), 0)), float(max(value.data.max(), 0)))
+            found = _range_of(value.data)
         elif scheme.centered and root in self._extremes:
             found = self._extremes[root]
         elif root in self._found:
             found = self._found[root]
         else:
             raise GraphError(f"the range of {value.name!r} is not known: it was not calibrated")
+        if not found.high - found.low <= WIDEST:
+            raise GraphError(f"{value.name!r} is {found.low:g} to {found.high:g}, too wide a range")
         return activation_parameters(scheme, found)
 
     def _joined(self, values: Iterable[Value], ranges: Mapping[str, Range]) -> dict[Value, Range]:
-        """The ranges of values that share parameters, by `_root`; infinite ones do not count."""
+        """The ranges of values that share parameters, by `_root`.
+
+        That of what PAD fills with an infinity does not count: the least integer will do.
+        """
         joined: dict[Value, Range] = {}
         for v in values:
-            if (found := ranges.get(v.name)) is not None and all(map(math.isfinite, found)):
+            found = ranges.get(v.name)
+            if found is not None and (v not in self._padded or all(map(math.isfinite, found))):
                 root = self._root(v)
                 joined[root] = joined[root].union(found) if root in joined else found
         return joined
@@ -156,6 +167,11 @@ def _shared(node: Node) -> list[Value]:
     """The computed floats of a layer, results first."""
     values = (*node.outputs, *node.inputs)
     return [v for v in values if v.type.dtype.is_float and not v.is_constant]
+
+
+def _range_of(data: Array) -> Range:
+    """What a constant spans."""
+    return Range(float(data.min(initial=0)), float(data.max(initial=0)))
 
 
 def _holds(quant: QParams, dtype: DType, found: Range) -> bool:
@@ -340,6 +356,9 @@ class _Converter:
         else:
             type = replace(self._integer_type(_shared(reader)[0], scheme), shape=value.type.shape)
         if value.data is not None:
+            compared = reader is not None and isinstance(reader.op, Comparison)
+            if compared and not _holds(_parameters(type), dtype, _range_of(value.data)):
+                raise GraphError(f"it compares with {value.name!r}, which {type} does not hold")
             (data,) = Quantize(dtype).reference([value.data], [value.type], [type])
             return _constant(value.name, Weights(np.asarray(data), _parameters(type)))
         return self._form(value, Quantize(dtype), type)

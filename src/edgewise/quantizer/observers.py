@@ -45,27 +45,32 @@ class Observer(ABC):
             where: what errors call the sample; if not given, its number.
 
         Raises:
-            InputError: a number is NaN or infinite.
+            InputError: a number is NaN.
         """
         self.samples += 1
         if not array.size:
             return
         low, high = float(array.min()), float(array.max())
-        if not (math.isfinite(low) and math.isfinite(high)):
-            wrong = int(array.size - np.count_nonzero(np.isfinite(array)))
+        if math.isnan(low):
+            wrong = int(np.count_nonzero(np.isnan(array)))
             raise InputError(
                 f"{where or f'sample {self.samples - 1}'}: activation {self.name!r}: {wrong} of "
-                f"{array.size} numbers are NaN or infinite; a range needs finite ones"
+                f"{array.size} numbers are NaN; a range needs numbers"
             )
-        self._observe(array, low, high)
+        if math.isfinite(low) and math.isfinite(high):
+            self._observe(array, low, high)
+        else:
+            self.low, self.high = min(self.low, low), max(self.high, high)
 
     def range(self, bits: int = 8) -> Range:
-        """The range for integers of so many bits: within `extremes`.
+        """The range for integers of so many bits: within `extremes`, or those if one is infinite.
 
         Raises:
             InputError: nothing was seen.
         """
         extremes = self.extremes
+        if not all(map(math.isfinite, extremes)):
+            return extremes
         low, high = self._range(bits)
         return Range(
             min(max(low, extremes.low), 0.0),

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..dtype import DType, QParams
+from ..errors import GraphError
 from ..graph import Array, Node, TensorType, Value
 from ..ops import BatchMatMul, Conv2D, DepthwiseConv2D, FullyConnected, Op, TransposeConv
 from .precision import NOTHING, Scheme, Weights, as_scale
@@ -88,7 +89,13 @@ def steps_of(
     scheme: Scheme,
     least_scale: npt.NDArray[np.float64] | float = 0.0,
 ) -> QParams:
-    """The steps of a constant, from its least and greatest values along an axis, or of all."""
+    """The steps of a constant, from its least and greatest values along an axis, or of all.
+
+    Raises:
+        GraphError: it is empty, or has NaN or infinities.
+    """
+    if not data.size or not np.isfinite(data).all():
+        raise GraphError("its weights are NaN or infinite" if data.size else "it has no weights")
     low, high = extremes(data, axis)
     least, greatest = scheme.weight_range
     if scheme.symmetric:
