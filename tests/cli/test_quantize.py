@@ -366,6 +366,19 @@ def test_what_is_given_wrong(
     assert list(out.parent.iterdir()) == []
 
 
+def test_nothing_takes_the_place_of_a_network(
+    edgewise: Edgewise, colours: Path, pictures: Path, out: Path
+) -> None:
+    content = colours.read_bytes()
+    same = colours.parent / "pictures" / ".." / colours.name
+    fails(edgewise("quantize", colours, "-o", same, "--data", pictures), "the float network is")
+    words = ("quantize", colours, "-o", out, "--data", pictures, "--report")
+    fails(edgewise(*words, out), f"{out}: cannot be written: the quantized network is there")
+    fails(edgewise(*words, colours), "the float network is there")
+    assert colours.read_bytes() == content
+    assert list(out.parent.iterdir()) == []
+
+
 def test_progress_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     with command._progress() as told:

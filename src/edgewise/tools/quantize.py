@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -115,8 +115,7 @@ def quantize(job: Job, progress: Progress) -> Facts:
         MissingExtraError: with ``verify``, LiteRT is not installed.
     """
     name = exporters.checked(job.output)
-    for path in (job.output, *filter(None, [job.report])):
-        _check_place(path)
+    _check_places(job)
     graph = job.loading.graph(job.model)
     data = _samples(job, graph)
     scorer = None if job.scoring is None else Scorer(job.scoring, graph, job.threads)
@@ -174,14 +173,24 @@ def quantize(job: Job, progress: Progress) -> Facts:
     return facts
 
 
-def _check_place(path: Path) -> None:
-    """Refuse a place that nothing can be written to, before the work."""
+def _check_places(job: Job) -> None:
+    """Refuse places where nothing can be written, or is to stay, before the work."""
+    taken = {os.path.realpath(path): "the float network" for path in [job.model] if path.exists()}
+    for path in (job.output, *filter(None, [job.report])):
+        if why := _refusal(path, taken):
+            raise InputError(f"{path}: cannot be written: {why}")
+        taken[os.path.realpath(path)] = "the quantized network"
+
+
+def _refusal(path: Path, taken: Mapping[str, str]) -> str | None:
     folder = path.parent
     if path.is_dir():
-        raise InputError(f"{path}: cannot be written: it is a folder")
-    if not os.access(folder, os.W_OK):
-        why = "no permission" if folder.is_dir() else f"there is no folder {folder}"
-        raise InputError(f"{path}: cannot be written: {why}")
+        return "it is a folder"
+    if what := taken.get(os.path.realpath(path)):
+        return f"{what} is there"
+    if os.access(folder, os.W_OK):
+        return None
+    return "no permission" if folder.is_dir() else f"there is no folder {folder}"
 
 
 def _samples(job: Job, graph: Graph) -> Samples | None:
