@@ -159,8 +159,15 @@ def test_pictures_and_their_maps(tmp_path: Path) -> None:
     assert [int(m[0, 0]) for m in maps] == [3, 4]
     assert levels(dataset, limit=1)[0][0] == 1
     Image.new("RGB", (8, 6)).save(tmp_path / "labels" / "0.png")
-    with pytest.raises(InputError, match="RGB; a label map is grey or has a palette"):
+    with pytest.raises(InputError, match="PNG of RGB; a label map is grey or has a palette"):
         list(dataset.chosen())
+    Image.new("L", (8, 6)).save(tmp_path / "labels" / "0.png", "jpeg")
+    with pytest.raises(InputError, match=r"JPEG of L; a label map .* no JPEG"):
+        list(dataset.chosen())
+    paint(tmp_path / "images" / "0.bmp", 1)
+    with pytest.raises(InputError, match=r"images/0\.png: of the same name as 0\.bmp"):
+        Dataset.of(tmp_path)
+    (tmp_path / "images" / "0.bmp").unlink()
     (tmp_path / "labels" / "0.png").unlink()
     with pytest.raises(InputError, match=r"0\.png: nothing of its name in .*labels"):
         Dataset.of(tmp_path)

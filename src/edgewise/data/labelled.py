@@ -182,11 +182,7 @@ def _plain(name: str) -> str:
 
 
 def _of_pairs(path: Path) -> Dataset:
-    pictures, maps = (
-        {Path(file).relative_to(path / name).with_suffix(""): Path(file) for file in files}
-        for name in PAIRED
-        for files in [files_of(path / name)]
-    )
+    pictures, maps = (_by_stem(path / name) for name in PAIRED)
     for one, other, name in ((pictures, maps, PAIRED[1]), (maps, pictures, PAIRED[0])):
         missing = [str(file) for stem, file in one.items() if stem not in other]
         if missing:
@@ -199,12 +195,25 @@ def _of_pairs(path: Path) -> Dataset:
     return Dataset(path, list(map(str, pictures.values())), Target.MAP, len(files), labels)
 
 
+def _by_stem(folder: Path) -> dict[Path, Path]:
+    """The files of a folder by their names without endings."""
+    found: dict[Path, Path] = {}
+    for file in map(Path, files_of(folder)):
+        other = found.setdefault(file.relative_to(folder).with_suffix(""), file)
+        if other != file:
+            raise InputError(f"{file}: of the same name as {other.name}")
+    return found
+
+
 def _label_map(file: Path) -> Array:
     """The classes [H, W] that a picture's grey levels, or numbers of its palette, are."""
     with images.reading(str(file)), Image.open(file) as opened:
-        if opened.mode in ("1", "L", "P", "I", "I;16"):
+        if opened.mode in ("1", "L", "P", "I", "I;16") and opened.format != "JPEG":
             return np.asarray(opened).astype(np.int64)
-    raise InputError(f"{file}: {opened.mode}; a label map is grey or has a palette")
+    raise InputError(
+        f"{file}: {opened.format} of {opened.mode}; a label map is grey or has a palette, and is "
+        "no JPEG, whose pixels are not exact"
+    )
 
 
 def _of_npz(path: Path) -> Dataset:
