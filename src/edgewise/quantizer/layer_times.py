@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..graph import Array, Graph, Node
-from ..profiling import Profile
 from ..runtime import compile_graph
 from .state import Progress
+
+if TYPE_CHECKING:
+    from ..profiling import Profile
 
 
 @dataclass(frozen=True)
@@ -69,18 +71,19 @@ def time_layers(floats: Timed, quantized: Timed, threads: int, progress: Progres
     profiles = []
     for i, timed in enumerate(pairs):
         progress("Timing", i, len(pairs))
-        with contextlib.closing(compile_graph(_tagged(timed), threads=threads)) as program:
+        graph = tagged(timed.graph, timed.numbers)
+        with contextlib.closing(compile_graph(graph, threads=threads)) as program:
             profiles.append(program.profile(*timed.arrays))
             isa = program.isa.name
     progress("Timing", len(pairs), len(pairs))
-    tables = [list(_steps(found)) for found in profiles]
+    tables = [list(steps(found)) for found in profiles]
     groups = _groups([step.layers for table in tables for step in table])
     taken = [dict.fromkeys(groups.values(), 0.0) for _ in pairs]
     slow: dict[int, list[str]] = {}
     for total, table in zip(taken, tables, strict=True):
         for step in table:
             if step.layers:
-                total[groups[step.layers[0]]] += step.ms
+                total[groups[step.layers[0]]] += step.seconds * 1e3
     for step in tables[1]:
         if step.layers and step.reference:
             slow.setdefault(groups[step.layers[0]], []).extend(step.reference)
@@ -92,7 +95,7 @@ def time_layers(floats: Timed, quantized: Timed, threads: int, progress: Progres
         threads=threads,
         float_ms=profiles[0].untimed * 1e3,
         quantized_ms=profiles[1].untimed * 1e3,
-        conversions_ms=sum(step.ms for step in tables[1] if not step.layers),
+        conversions_ms=sum(step.seconds * 1e3 for step in tables[1] if not step.layers),
         layers=tuple(
             Timing(tuple(numbers), taken[0][root], taken[1][root], tuple(slow.get(root, ())))
             for root, numbers in members.items()
@@ -100,33 +103,40 @@ def time_layers(floats: Timed, quantized: Timed, threads: int, progress: Progres
     )
 
 
-def _tagged(timed: Timed) -> Graph:
+def tagged(graph: Graph, numbers: Mapping[Node, int]) -> Graph:
     """The graph where a node's origin is its number, which passes hand on; others have none."""
-    graph, numbers, _ = timed
     return graph.with_nodes(
         [replace(n, origin=str(numbers[n]) if n in numbers else "") for n in graph.nodes]
     )
 
 
-class _Step(NamedTuple):
-    """A step, the layers that it computes, and its operators where their references run."""
+class Step(NamedTuple):
+    """A step of a tagged network, and what it computes.
 
+    Attributes:
+        nodes: its operators.
+        layers: the numbers of their layers; none where they only convert.
+        seconds: of one call of the network.
+        reference: the operators where their references run.
+    """
+
+    nodes: tuple[Node, ...]
     layers: list[int]
-    ms: float
+    seconds: float
     reference: tuple[str, ...]
 
 
-def _steps(profile: Profile) -> Iterator[_Step]:
+def steps(profile: Profile) -> Iterator[Step]:
     """The steps of a network's own graph; the time of nested graphs goes to what holds them."""
-    inner = 0.0
+    taken = 0.0
     for step in profile.steps:
-        inner += step.seconds * 1e3
+        taken += step.seconds
         if step.graph:
             continue
         tags = (tag for node in step.nodes for tag in node.origin.split("+"))
         names = () if step.kernel else tuple(node.op.name for node in step.nodes)
-        yield _Step([int(tag) for tag in dict.fromkeys(tags) if tag], inner, names)
-        inner = 0.0
+        yield Step(step.nodes, [int(tag) for tag in dict.fromkeys(tags) if tag], taken, names)
+        taken = 0.0
 
 
 def _groups(steps: Sequence[Sequence[int]]) -> dict[int, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, TypeAlias
@@ -14,12 +14,13 @@ import numpy as np
 
 from ..data import Samples
 from ..data.arrays import converted, dequantize
-from ..graph import Array, Graph, Node, Value
+from ..graph import Array, Graph, Value
 from ..ops import Dequantize, Quantize
 from ..runtime import Program, compile_graph
 from ..timing import calibrate, interleave, sample
 from .alone import beside
 from .convert import convert
+from .layer_times import steps, tagged
 from .precision import Precision
 from .search import Budget, Choice, Found, search
 from .state import Progress, State, layer_name, silent
@@ -79,10 +80,14 @@ class Measured:
         return call_seconds([self._program(choice) for choice in choices], self._first)
 
     def layer_seconds(self, choice: Choice) -> dict[str, float]:
-        state = replace(self.state, graph=_numbered(self.state.graph))
-        with _compiled(_converted(state, choice), self.threads) as program:
+        plain = self.state.graph
+        numbers = {node: i for i, node in enumerate(plain.nodes)}
+        whole = _converted(replace(self.state, graph=tagged(plain, numbers)), choice)
+        layers = [n for n in whole.nodes if not isinstance(n.op, Quantize | Dequantize)]
+        whole = tagged(whole, {n: int(n.origin) for n in layers})
+        with _compiled(whole, self.threads) as program:
             found = program.profile(*as_inputs(program.inputs, self._first))
-        return by_layer(found, self.state.graph)
+        return by_layer(found, plain)
 
     def _program(self, choice: Choice) -> Program:
         """A network's program; the last few are kept."""
@@ -152,57 +157,31 @@ def as_inputs(values: Sequence[Value], arrays: Sequence[Array]) -> list[Array]:
 def by_layer(profile: Profile, graph: Graph) -> dict[str, float]:
     """The seconds of a profile by the layers of ``graph``, the float network.
 
-    The network that was timed was made from it as `_numbered`. A step that computes several layers
-    counts for each alike. QUANTIZE counts for the layers that read its result, DEQUANTIZE for those
-    whose result it takes.
+    A step that computes several layers counts for each alike. QUANTIZE counts for the layers that
+    read its result, DEQUANTIZE for those whose result it takes.
+
+    Args:
+        profile: of a network made from ``graph``, `tagged` with the numbers of its layers.
     """
-    names = {str(i): layer_name(node) for i, node in enumerate(graph.nodes)}
-    steps = [(nodes, _layers_of(nodes, names), taken) for nodes, taken in _own_steps(profile)]
-    makers: dict[str, list[str]] = {}
-    readers: dict[str, list[str]] = {}
-    for nodes, layers, _ in steps:
-        for node in nodes:
+    names = [layer_name(node) for node in graph.nodes]
+    table = list(steps(profile))
+    makers: dict[str, list[int]] = {}
+    readers: dict[str, list[int]] = {}
+    for step in table:
+        for node in step.nodes:
             for found, values in ((makers, node.outputs), (readers, node.inputs)):
                 for value in values:
-                    found.setdefault(value.name, []).extend(layers)
-    seconds = dict.fromkeys(names.values(), 0.0)
-    for nodes, layers, taken in steps:
+                    found.setdefault(value.name, []).extend(step.layers)
+    seconds = dict.fromkeys(names, 0.0)
+    for nodes, layers, taken, _ in table:
         if not layers:
-            made = [name for n in nodes for v in n.inputs for name in makers.get(v.name, ())]
-            read = [name for n in nodes for v in n.outputs for name in readers.get(v.name, ())]
+            made = [i for n in nodes for v in n.inputs for i in makers.get(v.name, ())]
+            read = [i for n in nodes for v in n.outputs for i in readers.get(v.name, ())]
             is_before = any(isinstance(n.op, Quantize) for n in nodes)
             layers = (read or made) if is_before else (made or read)
-        for name in layers:
-            seconds[name] += taken / len(layers)
+        for i in layers:
+            seconds[names[i]] += taken / len(layers)
     return seconds
-
-
-def _own_steps(profile: Profile) -> Iterator[tuple[tuple[Node, ...], float]]:
-    """The steps of a network's own graph; the time of nested graphs goes to what holds them."""
-    taken = 0.0
-    for step in profile.steps:
-        taken += step.seconds
-        if not step.graph:
-            yield step.nodes, taken
-            taken = 0.0
-
-
-def _numbered(graph: Graph) -> Graph:
-    """The graph where a node's origin is its number, which passes hand on."""
-    return graph.with_nodes([replace(n, origin=str(i)) for i, n in enumerate(graph.nodes)])
-
-
-def _layers_of(nodes: Iterable[Node], names: Mapping[str, str]) -> list[str]:
-    """The layers that nodes of a compiled network compute; none where they only convert."""
-    return list(
-        dict.fromkeys(
-            names[number]
-            for node in nodes
-            if not isinstance(node.op, Quantize | Dequantize)
-            for number in node.origin.split("+")
-            if number in names
-        )
-    )
 
 
 def _converted(state: State, choice: Choice) -> Graph:
