@@ -277,6 +277,7 @@ def test_broken_csv(tmp_path: Path, text: str, message: str) -> None:
         (np.zeros((3, 2), np.int64), r"labels int64\[3, 2\]; they are classes \[N\]"),
         (np.array(["a", "b", "c"]), r"labels <U1\[3\]; they are classes"),
         (np.array([-1, 0, 0]), "label -1; classes are numbered from 0"),
+        (np.array([0, 10**6, 0]), "label 1000000; classes are numbered from 0, below a million"),
         (np.zeros(0, np.int64), "there are no labels"),
     ],
 )
@@ -342,12 +343,26 @@ def test_outputs_are_dequantized_and_chosen(tmp_path: Path) -> None:
         Judge([], outputs, dataset, output="x")
 
 
-def test_networks_that_give_the_best_class(tmp_path: Path) -> None:
+@pytest.mark.parametrize("best", [0, 3, 5000, 2**40, -1])
+def test_networks_that_give_the_best_class(tmp_path: Path, best: int) -> None:
     graph = network(TensorType((1,), DType.INT64))
-    judge = Judge([METRICS["top1"]], graph.outputs, classes(tmp_path, [3, 4]))
-    for label in (3, 4):
-        judge.add([np.array([3])], label)
-    assert judge.rows(METRICS["top1"]).tolist() == [[1.0], [0.0]]
+    metrics = [METRICS[name] for name in ("top1", "top5", "agreement")]
+    judge = Judge(metrics, graph.outputs, classes(tmp_path, [3, 0, 5000]))
+    for label in (3, 0, 5000):
+        judge.add([np.array([best])], label, [np.array([float(label)])])
+    expected = [[float(label == best)] for label in (3, 0, 5000)]
+    assert all(judge.rows(metric).tolist() == expected for metric in metrics)
+    assert judge.best == [best] * 3
+
+
+def test_agreement_is_of_the_output_of_classes(tmp_path: Path) -> None:
+    boxes = Value("boxes", TensorType((1, 5, 4), DType.FLOAT32))
+    outputs = (boxes, *SCORES.outputs)
+    judge = Judge([METRICS["agreement"]], outputs, classes(tmp_path, [1, 2]))
+    given, same = np.zeros((1, 5, 4)), np.eye(8)[None, 2]
+    judge.add([given, same], None, [given + 1, same])
+    judge.add([given, same], None, [given, np.eye(8)[None, 3]])
+    assert judge.rows(METRICS["agreement"]).tolist() == [[1.0], [0.0]]
 
 
 def test_the_score_of_a_network(tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ def test_not_a_number_is_no_class() -> None:
     scores = [np.array([math.nan, 1.0])]
     assert figure("top1", [scores], [1]) == figure("agreement", [scores], [scores]) == 1.0
     assert best_class(scores[0]) == 1
+    assert figure("top5", [scores], [0]) == 0.0
 
 
 def test_class_accuracy_weighs_classes_alike() -> None:
@@ -114,6 +115,8 @@ def test_cosine() -> None:
 def test_agreement() -> None:
     first, second = np.array([[3.0, 1.0]]), np.array([[0.0, 1.0]])
     assert figure("agreement", [[first], [first]], [[first], [second]]) == 0.5
+    one, two = np.array([1.0]), np.array([2.0])
+    assert figure("agreement", [[one], [one]], [[one], [two]]) == 0.5
 
 
 @pytest.mark.parametrize(
@@ -136,6 +139,7 @@ def test_agreement() -> None:
             r"outputs of shapes \[\[1, 4\]\]; .* reference .*\[\[3\]\]",
         ),
         ("agreement", (1, 4), [np.zeros(3)], "reference"),
+        ("agreement", (1, 1), [np.full(1, 0.5)], "agreement of one score, 0; it takes classes"),
     ],
 )
 def test_what_does_not_suit(name: str, shape: tuple[int, ...], target: Any, message: str) -> None:

@@ -88,16 +88,21 @@ class Judge:
         wanted = [self._label(label)] if self._is_labelled else reference
         if any(np.isnan(array).any() for array in wanted):
             raise InputError("the outputs to compare with have NaN")
+        at = self._measured.index(self._classes)
         for metric in self.metrics:
-            if metric.target is Target.OUTPUTS:
+            if metric.of_classes:
+                row = metric.row(of_classes, wanted[at : at + 1])
+            elif metric.target is Target.OUTPUTS:
                 row = metric.row([real[value] for value in self._measured], wanted)
             elif metric.target is Target.MAP:
                 row = metric.row(of_classes, label)
             else:
-                row = metric.row(self._scores(of_classes), int(label) + self.label_offset)
+                target = int(label) + self.label_offset
+                row = metric.row(self._scores(of_classes, target), target)
             self._rows[metric.name].append(row)
         if any(metric.target is Target.CLASS for metric in self.metrics):
-            best = best_class(class_scores(self._scores(of_classes)))
+            (output,) = of_classes
+            best = int(output.item()) if self._is_class else best_class(class_scores([output]))
             self.best.append(best - self.label_offset)
 
     @property
@@ -119,12 +124,15 @@ class Judge:
             )
         return label
 
-    def _scores(self, outputs: list[Array]) -> list[Array]:
-        """Scores of classes; of a network that gives the best class itself, those that say so."""
+    def _scores(self, outputs: list[Array], target: int) -> list[Array]:
+        """Scores of classes; of a network that gives the best class itself, of that one alone."""
         if not self._is_class:
             return outputs
-        (best,) = outputs[0].ravel().astype(np.int64)
-        return [(np.arange(max(int(best) + 1, IMAGENET)) == best).astype(np.float64)]
+        scores = np.full(max(target, 0) + 2, np.nan)
+        best = int(outputs[0].item())
+        if 0 <= best < scores.size:
+            scores[best] = 1.0
+        return [scores]
 
 
 def score(

@@ -25,6 +25,7 @@ CLASS_COLUMNS = ("class_index", "label", "class", "class_id")
 """Columns of a labels.csv: the first of these that it has."""
 
 MOST_DIGITS = 9
+MOST_CLASSES = 1_000_000
 
 PAIRED = ("images", "labels")
 """Folders of pictures and of their label maps, by the same names."""
@@ -250,8 +251,9 @@ def _of_encoded(path: Path, arrays: Mapping[str, Stored], split: str) -> Dataset
 def _classified(path: Path, source: Any, labels: Array) -> Dataset:
     if not labels.size:
         raise InputError(f"{path}: there are no labels")
-    if labels.min() < 0:
-        raise InputError(f"{path}: label {labels.min()}; classes are numbered from 0")
+    for label in (labels.min(), labels.max()):
+        if not 0 <= label < MOST_CLASSES:
+            raise InputError(f"{path}: label {label}; classes are numbered from 0, below a million")
 
     def read(indices: Iterable[int]) -> Iterator[Any]:
         return (int(labels[index]) for index in indices)

@@ -38,7 +38,7 @@ class Metric:
     ``row(outputs, target)`` measures one sample: outputs are real values (float64), the target is a
     class, a map of classes [H, W], or the reference's outputs. ``total(rows)`` is the figure of
     rows [N, ...], NaN where samples lack what it ``needs``. A ``proportion`` is the mean of rows
-    that are [0] or [1].
+    that are [0] or [1]; one ``of_classes`` compares the one output that classes are read from.
     """
 
     name: str
@@ -49,6 +49,7 @@ class Metric:
     unit: str = ""
     higher_is_better: bool = True
     proportion: bool = False
+    of_classes: bool = False
     needs: str = ""
 
     @property
@@ -90,7 +91,7 @@ def _among_first(k: int, outputs: Sequence[Array], target: int) -> Array:
     scores = class_scores(outputs)
     if scores.size == 1:
         raise InputError("the network has one score a sample, no list of them; auc takes one")
-    return np.array([rank(scores, target) < k], np.float64)
+    return np.array([rank(scores, target) < k and not np.isnan(scores[target])], np.float64)
 
 
 def _class_and_success(outputs: Sequence[Array], target: int) -> Array:
@@ -256,9 +257,12 @@ def _cosines(outputs: Sequence[Array], target: Sequence[Array]) -> Array:
 
 
 def _same_class(outputs: Sequence[Array], target: Sequence[Array]) -> Array:
-    _pairs(outputs, target)
-    best = best_class(class_scores(target))
-    return np.array([rank(class_scores(outputs), best) == 0], np.float64)
+    ((found, wanted),) = _pairs([class_scores(outputs)], [class_scores(target)])
+    if found.size > 1:
+        return np.array([rank(found, best_class(wanted)) == 0], np.float64)
+    if not (found == np.rint(found)).all() or not (wanted == np.rint(wanted)).all():
+        raise InputError(f"agreement of one score, {found[0]:g}; it takes classes, or their scores")
+    return np.array(found == wanted, np.float64)
 
 
 METRICS = {
@@ -324,6 +328,7 @@ METRICS = {
             _mean,
             "%",
             proportion=True,
+            of_classes=True,
         ),
         Metric(
             "sqnr",
