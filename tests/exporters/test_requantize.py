@@ -10,7 +10,7 @@ from small_graphs import Net, Q, assert_unchanged, evaluate
 
 from edgewise import exporters
 from edgewise.dtype import DType, QParams
-from edgewise.exporters.requantize import FIXED, requantize_for_litert, signed_for_litert
+from edgewise.exporters.requantize import EIGHT_BIT, FIXED, requantize_for_litert, signed_for_litert
 from edgewise.graph import Graph, verify
 from edgewise.ops import (
     AveragePool2D,
@@ -19,6 +19,7 @@ from edgewise.ops import (
     FullyConnected,
     Logistic,
     Op,
+    Quantize,
     Softmax,
     Tanh,
 )
@@ -65,6 +66,16 @@ def test_results_of_other_scales(op: Any, dtype: DType) -> None:
 def test_results_that_litert_gives(op: Op, quant: QParams) -> None:
     assert_unchanged(requantize_for_litert, one(op, I8, quant))
     assert_unchanged(requantize_for_litert, one(op, DType.FLOAT32, None))
+
+
+@pytest.mark.parametrize("after", [I8, U8, DType.INT16], ids=str)
+@pytest.mark.parametrize("before", [I8, U8, DType.INT16], ids=str)
+def test_integers_of_another_type(before: DType, after: DType) -> None:
+    net = Net()
+    zero = {U8: 100, I8: 3, DType.INT16: 0}
+    x = net.input(3, 80, dtype=before, quant=Q(0.05, zero[before]))
+    graph = net.graph(net(Quantize(after), x, quant=Q(0.11, zero[after]), name="y"))
+    agree(graph, 1 if before in EIGHT_BIT and after in EIGHT_BIT else 0)
 
 
 def test_joined_integers() -> None:

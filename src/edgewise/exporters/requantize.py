@@ -52,6 +52,14 @@ def requantize_for_litert(graph: Graph) -> Graph:
     Result:
         %q = QUANTIZE(%b) : int8[1x10] {0.1 * (q - 0)}
         %c = CONCATENATION(%a, %q) : int8[1x20] {0.1 * (q - 0)}
+
+    From int16 to uint8 there are two steps, of which the second loses nothing.
+
+    Given:
+        %b = QUANTIZE(%a) : uint8[1x10] {0.1 * (q - 128)}, and %a : int16[1x10]
+    Result:
+        %q = QUANTIZE(%a) : int8[1x10] {0.1 * (q - 0)}
+        %b = QUANTIZE(%q) : uint8[1x10] {0.1 * (q - 128)}
     """
     names = {v.name for v in graph.sources}
     names.update(v.name for node in graph.nodes for v in node.outputs)
@@ -82,7 +90,17 @@ def requantize_for_litert(graph: Graph) -> Graph:
             inputs.append(v)
         return replace(node, inputs=tuple(inputs))
 
-    return rewrite(rewrite(graph, tuple(FIXED), result), (Concatenation,), operands)
+    def signed_first(node: Node, sweep: Sweep) -> Node | None:
+        (x,), out = node.inputs, node.outputs[0].type
+        if (x.type.dtype, out.dtype) != (DType.INT16, DType.UINT8) or out.quant is None:
+            return None
+        zeros = tuple(z - 128 for z in out.quant.zero_point)
+        type = TensorType(out.shape, DType.INT8, replace(out.quant, zero_point=zeros))
+        return replace(node, inputs=(add(sweep, node, Quantize(DType.INT8), x, type),))
+
+    graph = rewrite(graph, tuple(FIXED), result)
+    graph = rewrite(graph, (Concatenation,), operands)
+    return rewrite(graph, (Quantize,), signed_first)
 
 
 def signed_for_litert(graph: Graph) -> Graph:
