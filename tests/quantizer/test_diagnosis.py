@@ -343,7 +343,8 @@ def test_the_limit_is_kept_and_progress_told() -> None:
 
 def test_errors_of_what_is_not_finite_and_of_nothing() -> None:
     errors = Errors()
-    errors.add(np.array([[1.0, np.nan, 2.0]]), np.array([[1.5, 2.0, np.inf]]))
+    inf = np.inf
+    errors.add(np.array([[1.0, np.nan, 2.0, -inf]]), np.array([[1.5, 2.0, inf, -inf]]))
     found = errors.result()
     assert found.sqnr == pytest.approx(10 * math.log10(1 / 0.25))
     errors = Errors()

@@ -44,7 +44,8 @@ class Errors:
 
     def add(self, real: Array, found: Array) -> None:
         x, q = _rows(real), _rows(found)
-        e = q - x
+        with np.errstate(invalid="ignore"):  # infinity less infinity
+            e = q - x
         if not np.isfinite(e).all():
             kept = np.isfinite(e) & np.isfinite(x)
             x, e = np.where(kept, x, 0), np.where(kept, e, 0)
