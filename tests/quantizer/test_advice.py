@@ -38,7 +38,7 @@ CASES = {
     "weight_channels": replace(
         POOR_LAYER, weights=replace(WEIGHTS, per_channel=False, spread=120.0)
     ),
-    "gain": replace(LAYER, accumulated=Error(25.0, 0.0, 0.0)),
+    "gain": replace(LAYER, accumulated=Error(24.0, 0.0, 0.0)),
     "activation_channels": replace(POOR_LAYER, activations=replace(ACTIVATIONS, spread=50.0)),
     "outlier": replace(POOR_LAYER, activations=replace(ACTIVATIONS, peak=30.0)),
     "unused_range": replace(POOR_LAYER, activations=replace(ACTIVATIONS, observed=Range(0, 0.2))),
@@ -105,6 +105,13 @@ def test_what_is_weak_depends_on_the_outputs() -> None:
     layer = replace(LAYER, isolated=Error(35.0, 0.1, 0.5))
     assert rules(layer) == []
     assert rules(layer, (Output("y", Error(20.0, 0.0, 0.0)),)) == ["shift"]
+
+
+def test_noise_that_is_amplified_counts_where_something_is_poor_for_it() -> None:
+    """As float16 has it: 8 dB are lost, and enough is left."""
+    layer = replace(LAYER, accumulated=Error(26.0, 0.0, 0.0))
+    assert rules(layer) == []
+    assert rules(layer, (Output("y", Error(20.0, 0.0, 0.0)),)) == ["gain", "gain_of_operands"]
 
 
 def overall(**fields: object) -> list[str]:

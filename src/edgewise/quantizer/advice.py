@@ -40,7 +40,8 @@ class Seen:
     Attributes:
         sqnr: in isolation, dB.
         is_weak: whether that is poor, or below the median of a network whose outputs are poor.
-        gain: how many dB more noise there is than what it adds to that of its operands.
+        gain: how many dB more noise there is than what it adds to that of its operands; 0 where
+            neither the layer nor an output of the network is poor for it.
     """
 
     layer: Layer
@@ -229,7 +230,7 @@ RULES: tuple[Rule, ...] = (
 
 TITLES: Mapping[str, str] = {
     "output": "Below is what to try first; then a higher precision",
-    "slower": "Leave in float32 what is slower quantized: --max-latency does so",
+    "slower": "Leave in float32 what is slower quantized: --max-drop and --max-latency do so",
     "reference": "Other operators in place of these, which have no kernel",
     "conversions": "Fewer borders between floats and integers",
     "few_samples": "More samples",
@@ -266,7 +267,8 @@ def _seen(diagnosis: Diagnosis) -> Iterator[Seen]:
         given = [decibels_of(layers[i].accumulated) for i in layer.inputs]
         expected = 10 ** (-sqnr / 10) + 10 ** (-min(given, default=math.inf) / 10)
         whole = 10 ** (-decibels_of(layer.accumulated) / 10)
-        gain = 10 * math.log10(whole / expected) if whole and expected else 0.0
+        matters = is_poor or decibels_of(layer.accumulated) < GOOD
+        gain = 10 * math.log10(whole / expected) if matters and whole and expected else 0.0
         yield Seen(layer, sqnr, sqnr < weak, gain)
 
 
