@@ -12,6 +12,7 @@ from edgewise.quantizer.layer_times import Times, Timing
 from edgewise.quantizer.precision import Range
 from edgewise.quantizer.recipe import STEPS
 from edgewise.quantizer.sums import Activations, Error
+from edgewise.timing import Ratio
 
 FINE = Error(40.0, 0.0, 0.0)
 POOR = Error(22.0, 0.0, 0.0)
@@ -120,7 +121,9 @@ def overall(**fields: object) -> list[str]:
 
 def times(float_ms: float, quantized_ms: float, conversions_ms: float = 0.0, **of: object) -> Times:
     timing = replace(Timing((1,), float_ms, quantized_ms, ()), **of)
-    return Times("avx2", 1, float_ms, quantized_ms, conversions_ms, (timing,))
+    ratio = float_ms / quantized_ms
+    ratios = Ratio(ratio, ratio * 0.98, ratio * 1.02)
+    return Times("avx2", 1, float_ms, quantized_ms, ratios, conversions_ms, (timing,))
 
 
 def test_the_network_as_a_whole() -> None:
@@ -130,5 +133,6 @@ def test_the_network_as_a_whole() -> None:
     assert overall(times=times(2.0, 1.0)) == []
     assert overall(times=times(1.0, 2.0)) == ["slower", "slower"]
     assert overall(times=times(1.0, 1.05)) == ["slower"]
+    assert overall(times=times(1.0, 1.01)) == []
     assert overall(times=times(2.0, 1.0, conversions_ms=0.5)) == ["conversions"]
     assert overall(times=times(2.0, 1.0, reference=("COS",))) == ["reference"]

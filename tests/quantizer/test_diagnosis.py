@@ -285,6 +285,9 @@ def test_times_of_layers() -> None:
     assert set(numbers) <= set(range(1, len(found.layers)))
     assert found.times.float_ms > 0
     assert found.times.quantized_ms > 0
+    ratio = found.times.ratio
+    assert ratio.value == pytest.approx(found.times.float_ms / found.times.quantized_ms)
+    assert ratio.low <= ratio.value <= ratio.high
     assert found.times.conversions_ms > 0
     assert all(t.float_ms > 0 and t.quantized_ms > 0 for t in found.times.layers)
 

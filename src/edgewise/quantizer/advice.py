@@ -284,7 +284,7 @@ def _overall(found: Diagnosis) -> list[Advice]:
         advice.append(Advice("few_samples", text))
     if found.times is not None:
         times = found.times
-        if times.quantized_ms > times.float_ms:
+        if times.ratio.verdict == "slower":
             text = (
                 f"the quantized network takes {times.quantized_ms:.3f} ms, the float one "
                 f"{times.float_ms:.3f} ms"
@@ -306,5 +306,5 @@ def _of_time(timing: Timing, found: Diagnosis) -> list[Advice]:
         return [Advice("reference", text)]
     if not timing.is_slower:
         return []
-    text = f"{names}: {timing.quantized_ms:.3f} ms quantized, {timing.float_ms:.3f} ms as float32"
+    text = f"{names}: slower, {timing.quantized_ms:.3f} ms; {timing.float_ms:.3f} ms as float32"
     return [Advice("slower", text)]

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..graph import Array, Graph, Node
-from ..runtime import compile_graph
+from ..runtime import Program, compile_graph
+from ..timing import Ratio, measure, speed_ratio
 from .state import Progress
 
 if TYPE_CHECKING:
     from ..profiling import Profile
+
+
+ROUNDS = 15
+"""In how many turns the float network and the quantized one are timed."""
 
 
 @dataclass(frozen=True)
@@ -39,20 +45,31 @@ class Timing:
 
 
 @dataclass(frozen=True)
-class Times:
-    """Where the time of a call goes, in both networks.
+class Calls:
+    """What a call of both networks takes.
 
     Attributes:
         isa, threads: what they ran on.
-        float_ms, quantized_ms: of a whole call, milliseconds.
-        conversions_ms: of it, what converts between floats and integers.
-        layers: in order.
+        float_ms, quantized_ms: medians, milliseconds.
+        ratio: how many times as fast the quantized network is.
     """
 
     isa: str
     threads: int
     float_ms: float
     quantized_ms: float
+    ratio: Ratio
+
+
+@dataclass(frozen=True)
+class Times(Calls):
+    """Where the time of a call goes, in both networks, one after the other.
+
+    Attributes:
+        conversions_ms: what converts between floats and integers, milliseconds.
+        layers: in order.
+    """
+
     conversions_ms: float
     layers: tuple[Timing, ...]
 
@@ -65,16 +82,35 @@ class Timed(NamedTuple):
     arrays: Sequence[Array]
 
 
+def time_calls(
+    floats: Program,
+    quantized: Program,
+    given: tuple[Sequence[Array], Sequence[Array]],
+    threads: int,
+) -> Calls:
+    """Time calls of both networks in turns; ``given`` are the inputs of each."""
+    pairs = zip(("float", "quantized"), (floats, quantized), given, strict=True)
+    contestants = {name: functools.partial(program, *arrays) for name, program, arrays in pairs}
+    before, after = measure(contestants, ROUNDS)
+    ratio = speed_ratio(after.samples, before.samples)
+    return Calls(floats.isa.name, threads, before.median * 1e3, after.median * 1e3, ratio)
+
+
 def time_layers(floats: Timed, quantized: Timed, threads: int, progress: Progress) -> Times:
-    """Time both networks step by step. Layers of one number are compared."""
+    """Time both networks step by step, and calls in turns. Layers of one number are compared."""
     pairs = (floats, quantized)
     profiles = []
-    for i, timed in enumerate(pairs):
-        progress("Timing", i, len(pairs))
-        graph = tagged(timed.graph, timed.numbers)
-        with contextlib.closing(compile_graph(graph, threads=threads)) as program:
+    with contextlib.ExitStack() as stack:
+        before, after = (
+            stack.enter_context(
+                contextlib.closing(compile_graph(tagged(p.graph, p.numbers), threads=threads))
+            )
+            for p in pairs
+        )
+        for i, (timed, program) in enumerate(zip(pairs, (before, after), strict=True)):
+            progress("Timing", i, len(pairs))
             profiles.append(program.profile(*timed.arrays))
-            isa = program.isa.name
+        calls = time_calls(before, after, (floats.arrays, quantized.arrays), threads)
     progress("Timing", len(pairs), len(pairs))
     tables = [list(steps(found)) for found in profiles]
     groups = _groups([step.layers for table in tables for step in table])
@@ -91,10 +127,7 @@ def time_layers(floats: Timed, quantized: Timed, threads: int, progress: Progres
     for number in sorted(groups):
         members.setdefault(groups[number], []).append(number)
     return Times(
-        isa=isa,
-        threads=threads,
-        float_ms=profiles[0].untimed * 1e3,
-        quantized_ms=profiles[1].untimed * 1e3,
+        **vars(calls),
         conversions_ms=sum(step.seconds * 1e3 for step in tables[1] if not step.layers),
         layers=tuple(
             Timing(tuple(numbers), taken[0][root], taken[1][root], tuple(slow.get(root, ())))

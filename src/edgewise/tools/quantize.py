@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -20,10 +19,10 @@ from ..graph import Array, Graph
 from ..importers import format_of
 from ..quantizer import Budget, Converted, Precision, Quantized, Recipe
 from ..quantizer.diagnosis import SAMPLES, diagnose
+from ..quantizer.layer_times import Calls, time_calls
 from ..quantizer.measure import as_inputs, outputs_of
 from ..quantizer.recipe import INTEGERS
 from ..quantizer.report import save_report
-from ..timing import measure, speed_ratio
 from .convert import has_litert, in_litert, share, tolerance_of
 from .differences import random_inputs
 from .facts import AS_IT_IS, DEFAULT, Facts, Loading, as_list, finite, value_facts
@@ -40,9 +39,6 @@ VERIFIED = 3
 
 TOLD = 16
 """Samples on which the error is measured, where no report is asked for."""
-
-ROUNDS = 15
-"""In how many turns the float network and the quantized one are timed."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +155,7 @@ def quantize(job: Job, progress: Progress) -> Facts:
         "inputs": [value_facts(v) for v in found.graph.inputs],
         "outputs": _outputs(found.graph, diagnosis),
         "diagnosis": diagnosis.facts(),
-        "time": _times(job, graph, content, next(iter(given))),
+        "time": _times(diagnosis.times or _calls(job, graph, content, next(iter(given)))),
         "metric": None if scorer is None else scorer.facts(found.graph),
         "search": None if found.search is None else _search(found.search),
         "verified": verified,
@@ -246,25 +242,19 @@ def _outputs(graph: Graph, diagnosis: Diagnosis) -> list[Facts]:
     ]
 
 
-def _times(job: Job, graph: Graph, content: bytes, arrays: Sequence[Array]) -> Facts:
-    """A call of the float network and of the written one, timed in turns."""
+def _calls(job: Job, graph: Graph, content: bytes, arrays: Sequence[Array]) -> Calls:
+    """Calls of the float network and of the written one, timed in turns."""
     with (
         _program(graph, job.threads) as plain,
         _program(ew.load(content), job.threads) as quantized,
     ):
-        contestants = {
-            "float": functools.partial(plain, *arrays),
-            "quantized": functools.partial(quantized, *as_inputs(quantized.inputs, arrays)),
-        }
-        before, after = measure(contestants, ROUNDS)
-        ratio = speed_ratio(after.samples, before.samples)
-        return {
-            "isa": plain.isa.name,
-            "threads": job.threads,
-            "float_ms": before.median * 1e3,
-            "quantized_ms": after.median * 1e3,
-            "ratio": asdict(ratio) | {"verdict": ratio.verdict},
-        }
+        given = (arrays, as_inputs(quantized.inputs, arrays))
+        return time_calls(plain, quantized, given, job.threads)
+
+
+def _times(calls: Calls) -> Facts:
+    facts = {key: getattr(calls, key) for key in ("isa", "threads", "float_ms", "quantized_ms")}
+    return {**facts, "ratio": asdict(calls.ratio) | {"verdict": calls.ratio.verdict}}
 
 
 def _search(found: Found) -> Facts:

@@ -280,12 +280,13 @@ function tiles() {
     found.push(tile(`${times.toFixed(2)}× ${times < 1 ? "larger" : "smaller"}`, `${bytes(facts.float_bytes)} → ${bytes(facts.quantized_bytes)}`));
   }
   if (facts.times) {
-    const t = facts.times, times = t.float_ms / t.quantized_ms;
-    found.push(tile(times < 1 ? `${(1 / times).toFixed(2)}× slower` : `${times.toFixed(2)}× faster`,
-      `${ms(t.float_ms)} → ${ms(t.quantized_ms)} on ${t.isa}, ${counted(t.threads, "thread")}`, times < 1 ? "bad" : null));
+    const t = facts.times, { value, low, high } = t.ratio;
+    const slower = high < 1;
+    const told = slower ? `${(1 / value).toFixed(2)}× slower` : low > 1 ? `${value.toFixed(2)}× faster` : "as fast as float32";
+    found.push(tile(told, `${ms(t.float_ms)} → ${ms(t.quantized_ms)} on ${t.isa}, ${counted(t.threads, "thread")}; ${low.toFixed(2)} to ${high.toFixed(2)} times as fast (95 % interval)`, slower ? "bad" : null));
   }
   const left = layers.filter((l) => l.left !== null).length;
-  found.push(tile(String(left), "layers left in float that were not to be", left ? "bad" : null));
+  found.push(tile(String(left), "layers that could not be quantized as asked", left ? "bad" : null));
   return html("div", { class: "tiles" }, found);
 }
 
@@ -364,7 +365,7 @@ function plots() {
     pair.push(plot({
       id: "times", title: "Time", format: (v) => `${figure(v)} ms`,
       slots: groups.map((t) => ({ label: t.layers[t.layers.length - 1], name: t.layers.map((i) => byLayer[i].name).join(" + ") })),
-      note: `Milliseconds of a call; layers that run as one step stand together. Conversions between floats and integers take ${ms(facts.times.conversions_ms)}.`,
+      note: `Milliseconds of a call; layers that run as one step stand together. One network was timed after the other, so that small differences may be chance. Conversions between floats and integers take ${ms(facts.times.conversions_ms)}.`,
       series: [
         { name: "float", mark: "bars", values: groups.map((t) => t.float_ms), color: TWO },
         { name: "quantized", mark: "bars", values: groups.map((t) => t.quantized_ms), color: ONE },
