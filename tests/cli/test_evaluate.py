@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
 import shutil
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from PIL import Image
 from typer.testing import Result
 
 import edgewise as ew
+from edgewise.cli.tables import number
 from edgewise.data import Samples
 from edgewise.dtype import DType, QParams
 from edgewise.errors import InputError
@@ -408,3 +410,9 @@ def test_outputs_with_nan_are_told(facts: Facts, edgewise: Edgewise, tmp_path: P
     assert found["notes"] == ["log.tflite in Edgewise: outputs have NaN for 1 of 2 samples"]
     assert found["results"][0]["figures"]["sqnr"]["value"] is None
     assert "- dB" in edgewise(*words).stdout
+
+
+def test_numbers_in_tables() -> None:
+    found = [number(each) for each in (None, math.inf, -math.inf, math.nan, 12.0)]
+    assert found == ["infinite", "infinite", "-infinite", "-", "12"]
+    assert number(1.0, "+.2f") == "+1.00"

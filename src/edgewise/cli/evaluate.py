@@ -30,7 +30,7 @@ from .options import (
     parse_pixels,
     parse_threads,
 )
-from .tables import counted, escape, print_table, size_of, threads_of
+from .tables import counted, escape, number, print_table, size_of, threads_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -230,8 +230,4 @@ def _interval(found: Facts, unit: str) -> str:
 
 
 def _figure(value: float, unit: str, sign: str = "") -> str:
-    if math.isnan(value):
-        return "-"
-    if math.isinf(value):
-        return "infinite" if value > 0 else "-infinite"
-    return f"{value:{sign}.2f}" if unit else f"{value:{sign}.5g}"
+    return number(value, f"{sign}.2f" if unit else f"{sign}.5g")

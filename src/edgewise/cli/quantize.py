@@ -315,11 +315,11 @@ def _show_outputs(out: Console, facts: Facts) -> None:
 
 def _show_metric(out: Console, m: Facts, precision: str) -> None:
     before, after, change = (m[key] for key in ("float", "quantized", "difference"))
+    less, low, high = (number(change[key], "+.4g") for key in ("value", "low", "high"))
     out.print(
         f"{m['name']} on {escape(m['dataset'])}, {counted(m['samples'], 'sample')}: "
         f"{number(before['value'])} {m['unit']} float32, {number(after['value'])} {m['unit']} "
-        f"{precision}: {_signed(change['value'])} "
-        f"(95 % interval {_signed(change['low'])} to {_signed(change['high'])})"
+        f"{precision}: {less} (95 % interval {low} to {high})"
     )
 
 
@@ -375,7 +375,3 @@ def _show_verified(out: Console, v: Facts) -> None:
         f"verified in {litert['runtime']}: outputs differ by at most {number(litert['share'])} of "
         f"their range, {within} the tolerance of {number(litert['tolerance'])}"
     )
-
-
-def _signed(figure: float | None) -> str:
-    return "infinite" if figure is None else f"{figure:+.4g}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
 from collections.abc import Sequence
@@ -135,5 +136,7 @@ def size_of(count: int) -> str:
     return f"{count / 1024:.1f} KiB" if count < 2**20 else f"{count / 2**20:.2f} MiB"
 
 
-def number(figure: float | None) -> str:
-    return "infinite" if figure is None else f"{figure:.4g}"
+def number(figure: float | None, form: str = ".4g") -> str:
+    if figure is None or math.isinf(figure):
+        return "-infinite" if figure == -math.inf else "infinite"
+    return "-" if math.isnan(figure) else format(figure, form)

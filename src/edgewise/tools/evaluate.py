@@ -282,7 +282,7 @@ class Evaluation:
             "label_offset": contestant.judge.label_offset,
             "median_ms": float(median),
             "quartiles_ms": [float(low), float(high)],
-            "figures": {m.name: _interval(m, figure(m, rows[m])) for m in self.metrics},
+            "figures": {m.name: in_points(m, figure(m, rows[m])) for m in self.metrics},
         }
         if contestant is not first:
             facts["differences"] = {
@@ -368,7 +368,8 @@ def _peer(name: str, model: Path, graph: Graph, job: Job) -> peers.Peer:
         raise InputError(f"--engine {name}: {model}: {told}") from None
 
 
-def _interval(m: Metric, found: Interval) -> Facts:
+def in_points(m: Metric, found: Interval) -> Facts:
+    """A figure and its interval in the metric's unit."""
     return {name: value * m.points for name, value in found._asdict().items()}
 
 
@@ -377,7 +378,7 @@ def _difference(m: Metric, first: Array, other: Array) -> Facts:
     found = difference(m, first, other)
     better = found.low > 0 if m.higher_is_better else found.high < 0
     worse = found.high < 0 if m.higher_is_better else found.low > 0
-    return _interval(m, found) | {
+    return in_points(m, found) | {
         "verdict": "better" if better else "worse" if worse else "even",
         "p_value": p_value(first, other) if m.proportion else None,
     }

@@ -12,13 +12,13 @@ from typing import Any
 
 from ..data import Dataset
 from ..data.arrays import dequantize
-from ..data.intervals import Interval, difference, figure
+from ..data.intervals import difference, figure
 from ..data.judge import Judge, check_target
 from ..data.metrics import Metric, metric
 from ..errors import InputError
 from ..graph import Array, Graph
-from .evaluate import DEFAULTS
-from .facts import DEFAULT, Facts, as_list, finite
+from .evaluate import DEFAULTS, in_points
+from .facts import DEFAULT, Facts, as_list
 from .results import read_labels
 
 
@@ -75,13 +75,10 @@ class Scorer:
             "unit": self.metric.unit,
             "dataset": str(self.scoring.dataset),
             "samples": len(after),
-            "float": self._interval(figure(self.metric, before)),
-            "quantized": self._interval(figure(self.metric, after)),
-            "difference": self._interval(difference(self.metric, before, after)),
+            "float": in_points(self.metric, figure(self.metric, before)),
+            "quantized": in_points(self.metric, figure(self.metric, after)),
+            "difference": in_points(self.metric, difference(self.metric, before, after)),
         }
-
-    def _interval(self, found: Interval) -> Facts:
-        return {key: finite(v * self.metric.points) for key, v in found._asdict().items()}
 
     def _rows(self, graph: Graph) -> Array:
         """The metric's rows of a network, one a sample."""
