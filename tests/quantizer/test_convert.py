@@ -186,6 +186,25 @@ def test_a_comparison_with_what_integers_do_not_hold_stays_in_float(limit: float
     assert reference(found.graph, [highest])[0].all()
 
 
+def test_sums_of_16_bits_that_leave_int64_stay_in_float() -> None:
+    net = RealNet()
+    ones = Value("ones", TensorType((2, 20_000), DType.FLOAT32), np.ones((2, 20_000), np.float32))
+    x = net.real(1, 20_000)
+    graph = net.graph(net.add(FullyConnected(), x, ones, net.bias(2), name="y"))
+    samples = [[np.full((1, 20_000), n, np.float32)] for n in (-1.0, 0.5, 1.0)]
+    state = replace(state_of(graph, "int16x8"), ranges=ranges_of(graph, samples))
+    found = convert(state)
+    assert set(found.left) == {"y"}
+    for arrays in samples:
+        (exact,), (near,) = reference(graph, arrays), reference(found.graph, arrays)
+        np.testing.assert_allclose(near, exact, rtol=1e-3)
+    few = net.weights(2, 20_000, scale=0.1)
+    graph = net.graph(net.add(FullyConnected(), x, few, net.bias(2), name="z"))
+    samples = [random_inputs(graph, seed) for seed in range(3)]
+    state = replace(state_of(graph, "int16x8"), ranges=ranges_of(graph, samples))
+    assert "z" not in convert(state).left
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_weights_that_are_no_numbers_stay_in_float(bad: float) -> None:
     net = RealNet()

@@ -71,6 +71,7 @@ from ..ops import (
     Unary,
     accumulator_bound,
 )
+from ..ops.fixed_point import multiply_once_rounded
 from ..ops.product import Product
 from ..ops.requant import INT32_MAX
 from ..ops.tables import raw_values
@@ -118,7 +119,25 @@ def product(op: Op, operands: Sequence[Value], out: TensorType) -> Found:
             return None
         found.append(bias)
     op.requantization([v.type for v in found], out)
+    is_once = is_wide and op.multiplication(is_wide=True) is multiply_once_rounded
+    if is_once and not _leaves_room(found, out):
+        return None
     return op, tuple(found)
+
+
+def _leaves_room(operands: Sequence[Value], out: TensorType) -> bool:
+    """Whether int64 holds the sums of all results, and twice as great ones, times 31 bits.
+
+    What channels cannot sum up to does not count.
+    """
+    x, w, bias = operands
+    if w.data is None or bias.data is None or x.type.quant is None or w.type.quant is None:
+        return False
+    assert out.quant is not None
+    rows = np.abs(w.data.astype(np.float64)).reshape(len(w.data), -1).sum(1)
+    most = rows * 2**15 + np.abs(bias.data.astype(np.float64))
+    real = x.type.quant.scale[0] * np.array(w.type.quant.scale) / out.quant.scale[0]
+    return bool(np.all(np.minimum(most, 2**16 / real) < 2**32))
 
 
 def _bias(op: Op, x: TensorType, w: TensorType, bias: Value, out: TensorType) -> Value | None:
