@@ -23,6 +23,7 @@ from edgewise import profiling, timing
 from edgewise.cli import quantize as command
 from edgewise.dtype import DType
 from edgewise.errors import InputError
+from edgewise.quantizer import layer_times
 from edgewise.quantizer.measure import Measured
 from edgewise.quantizer.precision import Precision
 from edgewise.quantizer.search import Choice
@@ -276,7 +277,7 @@ def test_a_network_that_is_slower_is_told(
     def slow(*_: object) -> list[timing.Timing]:
         return [timing.Timing("a", (1e-3,) * 5, 1), timing.Timing("b", (2e-3,) * 5, 1)]
 
-    monkeypatch.setattr(quantize, "measure", slow)
+    monkeypatch.setattr(layer_times, "measure", slow)
     text = edgewise("quantize", colours, "-o", out, "--data", pictures, "--no-verify").stdout
     assert "1.000 ms float32, 2.000 ms int8" in text
     assert "int8 is slower than float32 on this machine, as measured; --max-drop keeps" in text
