@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,10 +11,19 @@ import pytest
 from float_nets import RealNet, classifier, sqnr
 
 from edgewise.data import Samples
+from edgewise.dtype import DType
 from edgewise.errors import InputError
-from edgewise.graph import Array, Graph
+from edgewise.graph import Array, Graph, Node, TensorType, Value
 from edgewise.graph import State as Variable
-from edgewise.ops import Activation, Add, AveragePool2D, Conv2D, DepthwiseConv2D, FullyConnected
+from edgewise.ops import (
+    Activation,
+    Add,
+    AveragePool2D,
+    Conv2D,
+    DepthwiseConv2D,
+    FullyConnected,
+    Interpreted,
+)
 from edgewise.quantizer import Recipe, State, convert, layerwise, quantize
 from edgewise.quantizer.adaround import adaround
 from edgewise.quantizer.bias_correction import bias_correction
@@ -195,6 +204,37 @@ def test_products_of_constants_stay() -> None:
     assert set(found.weights) == {"b"}
     assert not convert(found).left
     assert quality(found, graph) > 30
+
+
+@pytest.mark.parametrize("recipe", ["int8", "dynamic_range"])
+def test_what_comes_after_the_last_product_is_not_run(recipe: str) -> None:
+    """Of outputs whose size only a call tells there is no array of all samples."""
+    graph = classifier()
+    found = TensorType((-1, 2), DType.INT64)
+    calls: list[Array] = []
+
+    def evaluate(arrays: Sequence[Array], limit: int) -> list[Array]:
+        calls.append(arrays[0])
+        return [np.argwhere(arrays[0] > 0.5)]
+
+    places = Value("places", found)
+    last = Node(Interpreted((found,), ("WHERE",), evaluate), graph.outputs, (places,))
+    graph = replace(graph, nodes=(*graph.nodes, last), outputs=(places,))
+    steps = ["equalize", "calibrate", "clipping", "bias_correction", "gptq"]
+    given = quantize(graph, pictures(3), recipe={"precision": recipe, "steps": steps})
+    assert set(given.state.weights) == {"a", "b", "c", "f"}
+    assert len(calls) == 0
+
+
+def test_products_of_nothing_stay() -> None:
+    net = RealNet(1)
+    a = net.add(FullyConnected(), net.real(0, 3), net.weights(4, 3), name="a")
+    graph = net.graph(net.add(FullyConnected(), a, net.weights(2, 4), name="b"))
+    data = [np.zeros((0, 3), np.float32)] * 2
+    for precision in ("int8", "dynamic_range"):
+        steps = ["equalize", "calibrate", "gptq"]
+        found = quantize(graph, data, recipe={"precision": precision, "steps": steps})
+        assert set(found.left) == {"a", "b"}
 
 
 def test_adaround_at_a_high_rate() -> None:

@@ -16,8 +16,8 @@ from edgewise import profiling, timing
 from edgewise.data import Samples
 from edgewise.dtype import DType, QParams
 from edgewise.errors import InputError
-from edgewise.graph import Array, Graph, TensorType, Value
-from edgewise.ops import FullyConnected, Softmax
+from edgewise.graph import Array, Graph, Node, TensorType, Value
+from edgewise.ops import FullyConnected, Interpreted, Softmax
 from edgewise.plan.work import NO_WORK
 from edgewise.quantizer import Precision, State, convert
 from edgewise.quantizer.measure import Measured, as_inputs, by_layer, call_seconds
@@ -196,6 +196,29 @@ def test_the_sensitive_layer_is_found_and_restored(inputs: Array) -> None:
         "b:float32",
         "d",
     ]
+
+
+@pytest.mark.usefixtures("made_up")
+def test_outputs_of_a_size_that_only_a_call_tells(inputs: Array) -> None:
+    """The noise is that of what they are made from; a score sees them."""
+    graph = one_sensitive_layer()
+    found = TensorType((-1, 2), DType.INT64)
+    op = Interpreted((found,), ("WHERE",), lambda arrays, limit: [np.argwhere(arrays[0] > 0)])
+    places = Value("places", found)
+    node = Node(op, graph.outputs, (places,))
+    graph = replace(graph, nodes=(*graph.nodes, node), outputs=(places,))
+    scored: list[Graph] = []
+
+    def score(graph: Graph) -> float:
+        scored.append(graph)
+        return 50.0
+
+    plain = {"steps": ["calibrate"]}
+    search = ew.quantize(graph, inputs, recipe=plain, max_drop=2.0).search
+    assert search is not None
+    assert search.choice == {"a": INT8, "b": INT8, "c": FLOAT32, "d": INT8}
+    assert ew.quantize(graph, inputs, recipe=plain, max_drop=2.0, score=score).search is not None
+    assert {graph.outputs[0].name for graph in scored} == {"places"}
 
 
 @pytest.mark.usefixtures("made_up")

@@ -81,6 +81,7 @@ def links(graph: Graph) -> list[Link]:
         sinks = tuple(dict.fromkeys(n for n, _ in read if not carries(n)))
         whole = not any(v in ends for v in ordered) and None not in made
         whole = whole and len({v.type.shape[-1:] for v in ordered}) == 1
+        whole = whole and all(v.type.size for v in ordered)
         whole = whole and all(is_source(n) for n in sources)
         whole = whole and all(is_sink(n, v) for n, v in read if not carries(n))
         if whole and sources and sinks:

@@ -30,6 +30,7 @@ from ..ops import (
     Relu6,
     ResizeNearestNeighbor,
 )
+from ..passes.rewrite import drop_dead
 from ..runtime import compile_graph
 from .channels import CEILING, Link, by_input, by_output, links, scaled_inputs, scaled_outputs
 from .layerwise import SAMPLES, constant, require, spread
@@ -126,7 +127,7 @@ def measure(
     nodes = [n for link in found for n in (*link.sources, *link.sinks)]
     wanted = [v for link in found for v in link.values] + [n.inputs[0] for n in nodes]
     values = tuple(v for v in dict.fromkeys(wanted) if v not in graph.inputs)
-    program = compile_graph(replace(graph, outputs=values), tuned=False)
+    program = compile_graph(drop_dead(replace(graph, outputs=values)), tuned=False)
     sums: dict[Value, Spans] = {}
 
     def add(value: Value, data: Array) -> None:

@@ -127,16 +127,20 @@ def fit_layers(
     have their initial values in every sample.
 
     Raises:
-        InputError: integers of activations are wanted, and none has a range yet.
+        InputError: products are to read integers, and no activation has a range yet.
     """
     graph, parameters = state.graph, Parameters(state)
-    if not state.ranges and any(state.scheme(n).activations is not None for n in graph.nodes):
+    wanted = [n for n in graph.nodes if scope.includes(n) and has_integers(n, state)]
+    if not wanted:
+        return state
+    if not state.ranges and any(state.scheme(n).activations is not None for n in wanted):
         raise InputError(f"{what}: no activation has a range yet; the step comes after calibrate")
+    nodes = graph.nodes[: graph.nodes.index(wanted[-1]) + 1]
     taken = list(spread(samples, min(limit, affordable(graph))))
     streams = _Streams(graph, taken, parameters)
     weights, biases = dict(state.weights), dict(state.biases)
-    for i, node in enumerate(graph.nodes):
-        progress(what, i, len(graph.nodes))
+    for i, node in enumerate(nodes):
+        progress(what, i, len(nodes))
         layer = streams.layer(node, state)
         if layer is None:
             streams.run(node, node, state.scheme(node))
@@ -154,8 +158,15 @@ def fit_layers(
         if name in biases:
             quantized = with_bias(quantized, biases[name])
         streams.run(node, quantized, layer.scheme)
-    progress(what, len(graph.nodes), len(graph.nodes))
+    progress(what, len(nodes), len(nodes))
     return replace(state, weights=weights, biases=biases)
+
+
+def has_integers(node: Node, state: State) -> bool:
+    """Whether a node is a product of computed data with constant weights that are quantized."""
+    weights = state.scheme(node).weights
+    is_quantized = is_matrix(node) and weights is not None and not weights.is_float
+    return is_quantized and not node.inputs[0].is_constant and node.outputs[0].type.size > 0
 
 
 def require(step: str, **bounds: tuple[float, float]) -> None:
@@ -230,13 +241,10 @@ class _Streams:
         self._quant: dict[Value, Steps | None] = {}
 
     def layer(self, node: Node, state: State) -> Layer | None:
-        """A product of computed data with constant weights that are quantized; else None."""
-        scheme = state.scheme(node)
-        if scheme.weights is None or scheme.weights.is_float or not is_matrix(node):
+        """A product that `has_integers`, where the range of its operand is known; else None."""
+        if not has_integers(node, state):
             return None
-        x, w = node.inputs[0], weights_of(node)
-        if x.is_constant:
-            return None
+        scheme, x, w = state.scheme(node), node.inputs[0], weights_of(node)
         assert w is not None
         assert w.data is not None
         weights = state.weights.get(layer_name(node))

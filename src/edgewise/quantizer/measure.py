@@ -15,7 +15,7 @@ import numpy as np
 from ..data import Samples
 from ..data.arrays import converted, dequantize
 from ..graph import Array, Graph, Value
-from ..ops import Dequantize, Quantize
+from ..ops import Dequantize, Interpreted, Quantize
 from ..runtime import Program, compile_graph
 from ..timing import calibrate, interleave, sample
 from .alone import beside
@@ -48,7 +48,8 @@ class Measured:
     """A `search.Measure`: networks of one state but for their precisions, on this machine.
 
     Args:
-        score: of a network; if not given, `fidelity`.
+        score: of a network; if not given, 100 less the noise of the worst output, in percent of its
+            power: 99 are 20 dB.
         threads: that networks are timed on.
     """
 
@@ -56,28 +57,29 @@ class Measured:
         self, state: State, samples: Samples, score: Score | None = None, threads: int = 1
     ) -> None:
         self.state, self.samples, self.threads = state, samples, threads
-        self._score = score or self.fidelity
+        self._score = score
         self._first = next(iter(samples))
-        self._plain = compile_graph(state.graph, threads=threads)
-        self._programs: OrderedDict[frozenset[tuple[str, Precision]], Program] = OrderedDict()
+        self._whole, self._compared = state.graph, compared(state.graph)
+        self._plain = compile_graph(self._compared, threads=threads)
+        self._programs: OrderedDict[tuple[Graph, frozenset[tuple[str, Precision]]], Program] = (
+            OrderedDict()
+        )
 
     def close(self) -> None:
         for program in (self._plain, *self._programs.values()):
             program.close()
 
     def score(self, choice: Choice) -> float:
-        return self._score(self._program(choice).graph)
-
-    def fidelity(self, graph: Graph) -> float:
-        """100 less the noise of the worst output, in percent of its power: 99 are 20 dB."""
-        with _compiled(graph, self.threads) as program:
-            return 100.0 * (1.0 - self._noise(program, self.samples))
+        if self._score is not None:
+            return self._score(self._program(choice, self._whole).graph)
+        return 100.0 * (1.0 - self._noise(choice, self.samples))
 
     def noise(self, choice: Choice) -> float:
-        return self._noise(self._program(choice), islice(self.samples, NOISE_SAMPLES))
+        return self._noise(choice, islice(self.samples, NOISE_SAMPLES))
 
     def seconds(self, *choices: Choice) -> list[float]:
-        return call_seconds([self._program(choice) for choice in choices], self._first)
+        programs = [self._program(choice, self._whole) for choice in choices]
+        return call_seconds(programs, self._first)
 
     def layer_seconds(self, choice: Choice) -> dict[str, float]:
         plain = self.state.graph
@@ -89,19 +91,20 @@ class Measured:
             found = program.profile(*as_inputs(program.inputs, self._first))
         return by_layer(found, plain)
 
-    def _program(self, choice: Choice) -> Program:
+    def _program(self, choice: Choice, graph: Graph) -> Program:
         """A network's program; the last few are kept."""
-        key = frozenset(choice.items())
+        key = graph, frozenset(choice.items())
         if key not in self._programs:
-            graph = _converted(self.state, choice)
-            self._programs[key] = compile_graph(graph, threads=self.threads)
+            found = _converted(replace(self.state, graph=graph), choice)
+            self._programs[key] = compile_graph(found, threads=self.threads)
         self._programs.move_to_end(key)
         while len(self._programs) > KEPT:
             self._programs.popitem(last=False)[1].close()
         return self._programs[key]
 
-    def _noise(self, program: Program, samples: Iterable[Sequence[Array]]) -> float:
-        """Power of the error of a program's worst output over that of the float network's."""
+    def _noise(self, choice: Choice, samples: Iterable[Sequence[Array]]) -> float:
+        """Power of the error of a network's worst output over that of the float network's."""
+        program = self._program(choice, self._compared)
         noise, power = np.zeros((2, len(program.outputs)))
         for arrays in samples:
             results = outputs_of(self._plain, arrays), outputs_of(program, arrays)
@@ -109,6 +112,18 @@ class Measured:
                 noise[i] += np.square(found - expected).sum()
                 power[i] += np.square(expected).sum()
         return float((noise / np.maximum(power, LEAST)).max(initial=0.0))
+
+
+def compared(graph: Graph) -> Graph:
+    """The network whose outputs tell noise: what gives arrays of a size that only a call tells is
+    left out, and what it reads are outputs in its place."""
+    last = [node for node in graph.nodes if isinstance(node.op, Interpreted)]
+    if not last:
+        return graph
+    gone = {v for node in last for v in node.outputs}
+    read = [v for node in last for v in node.inputs if not v.is_constant]
+    outputs = tuple(v for v in dict.fromkeys((*graph.outputs, *read)) if v not in gone)
+    return replace(graph.with_nodes([n for n in graph.nodes if n not in last]), outputs=outputs)
 
 
 def within(
