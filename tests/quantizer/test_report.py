@@ -243,6 +243,40 @@ def test_names_are_text(tmp_path: Path) -> None:
         )
 
 
+def test_figures_and_names_that_are_odd(found: Diagnosis, tmp_path: Path) -> None:
+    """Weights of zeros, empty ranges, long names and reasons: no fault, nothing too wide."""
+    long = "層/" + "a_name_without_a_break" * 40
+    none = Range(0.0, 0.0)
+    layers = tuple(
+        replace(
+            x,
+            name=f"{long}{i}",
+            left=long,
+            activations=x.activations and replace(x.activations, observed=none, chosen=none),
+            weights=x.weights and replace(x.weights, channels=(0.0,) * 5, spread=1.0),
+        )
+        for i, x in enumerate(found.layers)
+    )
+    histograms = tuple(
+        replace(x, low=0.0, high=0.0, chosen=none, counts=(0,) * 120) for x in found.histograms
+    )
+    path = tmp_path / "report.html"
+    save_report(replace(found, layers=layers, histograms=histograms), path)
+    with opened(path, tmp_path / "profile", 390, 800) as page:
+        assert page.complaints == []
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert "NaN" not in page.evaluate("document.getElementById('page').innerHTML")
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_few_layers(found: Diagnosis, tmp_path: Path, count: int) -> None:
+    path = tmp_path / "report.html"
+    save_report(replace(found, layers=found.layers[:count], times=None, histograms=()), path)
+    with opened(path, tmp_path / "profile") as page:
+        assert page.complaints == []
+        assert page.evaluate("document.querySelectorAll('tbody tr').length") == count
+
+
 def test_a_script_that_is_not_the_pages_own_does_not_run(report: Path, tmp_path: Path) -> None:
     """So would an exception be found, and what a page asks for."""
     text = report.read_text("utf-8")

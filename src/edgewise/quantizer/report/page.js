@@ -339,7 +339,7 @@ function plots() {
     const channels = weighty.map((i) => layers[i].weights.channels);
     const used = channels.flat().filter((c) => c > 0);
     pair.push(plot({
-      id: "channels", title: "Weights’ channel ranges", log: true, least: Math.max(Math.min(...used), Math.max(...used) * 1e-6), slots: weighty.map((i) => byLayer[i]),
+      id: "channels", title: "Weights’ channel ranges", log: true, least: used.length ? Math.max(Math.min(...used), Math.max(...used) * 1e-6) : 1, slots: weighty.map((i) => byLayer[i]),
       note: "Largest magnitude of each output channel: least, quartiles, greatest.",
       series: [{ name: "channels", mark: "boxes", values: channels, color: TWO }],
       tell: (i) => {
