@@ -71,9 +71,10 @@ def links(graph: Graph) -> list[Link]:
         for v in carried(node):
             both = group.setdefault(v, {v}) | group[node.outputs[0]]
             group.update(dict.fromkeys(both, both))
+    order = {v: i for i, v in enumerate(group)}
     found = []
     for values in dict.fromkeys(map(frozenset[Value], group.values())):
-        ordered = tuple(v for v in group if v in values)
+        ordered = tuple(sorted(values, key=order.__getitem__))
         made = [producers.get(v) for v in ordered]
         read = [(n, v) for v in ordered for n in users.get(v, ())]
         nodes = list(dict.fromkeys(n for n in made if n is not None))

@@ -55,7 +55,8 @@ def gptq(
     def fit(layer: Layer) -> Fitted:
         exact, given = layer.columns(positions)
         moments = Moments.of(exact, given) if exact.shape[2] <= MOST_TERMS else None
-        if moments is None or not np.isfinite(moments.cross).all():
+        squares = () if moments is None else (moments.given, moments.cross)
+        if moments is None or not all(np.isfinite(m).all() for m in squares):
             means = (found.mean(1, dtype=np.float64) for found in (exact, given))
             return Fitted(bias=corrected(layer, layer.rounded, *means))
         few = exact.shape[2] / exact.shape[1]

@@ -7,7 +7,8 @@ The search starts from the precisions that were asked for, and
 2. measures each layer's error: the noise in the network's outputs where no other is quantized;
 3. restores layers to a higher precision, those first that take away most noise for the time that
    they cost: as few as keep the score (``max_drop``), or as many as the time allows;
-4. does the first again, since what is left between restored layers may be slower now.
+4. does the first again, since what is left between restored layers may be slower now; where that
+   loses the score, the third goes on from there.
 
 How many are restored is found by bisection, for each higher precision. Of the results, the fastest
 that keeps the budget's score counts, or the most accurate within its time. Whole networks decide,
