@@ -34,7 +34,7 @@ from edgewise.ops import (
 from edgewise.quantizer import Range, Recipe, State, convert
 from edgewise.quantizer.calibrate import calibrate
 from edgewise.quantizer.channels import links
-from edgewise.quantizer.equalize import equalize
+from edgewise.quantizer.equalize import _Network, equalize, measure
 from edgewise.quantizer.state import Scope, float_network, silent
 from networks import reference
 
@@ -280,6 +280,25 @@ def test_numbers_whose_squares_leave_float32() -> None:
     found = equalize(start(graph), Samples.of(inputs, graph), silent)
     (before,), (after,) = reference(graph, [inputs[0]]), reference(found.graph, [inputs[0]])
     np.testing.assert_allclose(after, before, rtol=1e-4, atol=1e-4 * np.abs(before).max())
+
+
+def test_noise_of_depthwise_weights_grows_with_the_channel_that_they_read() -> None:
+    """Each channel of the input has two of the output, next to each other."""
+    noise = []
+    for read in ([1, 1, 0, 0], [0, 0, 1, 1]):
+        net = RealNet(3)
+        x = net.real(1, 6, 6, 2)
+        made = {"dtype": x.type.dtype, "quant": None}
+        ones = np.ones((1, 3, 3, 4), np.float32)
+        row = np.array(read, np.float32).reshape(1, 1, 1, 4)
+        a = net.add(DepthwiseConv2D(), x, net.constant(1, 3, 3, 4, data=ones, **made))
+        b = net.add(Conv2D(), a, net.constant(1, 1, 1, 4, data=row, **made))
+        state = start(net.graph(b), "uint8")
+        (link,) = links(state.graph)
+        inputs = [p[..., :2] * np.float32([30, 1]) for p in pictures()]
+        spans = measure(state.graph, [link], Samples.of(inputs, state.graph), 8, silent)
+        noise.append(_Network(state, [link], spans).noise(link, np.ones(4)))
+    assert noise[0] > 1.01 * noise[1]
 
 
 def test_progress_is_told() -> None:
