@@ -23,6 +23,9 @@ from edgewise.ops import (
     DepthwiseConv2D,
     FullyConnected,
     Interpreted,
+    Mul,
+    Relu,
+    Reshape,
 )
 from edgewise.quantizer import Recipe, State, convert, layerwise, quantize
 from edgewise.quantizer.adaround import adaround
@@ -329,3 +332,17 @@ def test_options_out_of_range(name: str, option: str) -> None:
         told = re.escape(f"{name}: {option} is {bad!r}; it is at least")
         with pytest.raises(InputError, match=told):
             METHODS[name](state, data, silent, **{option: bad})
+
+
+def test_activations_without_dimensions() -> None:
+    net = RealNet()
+    a = net.add(Relu(), net.real(), name="a")
+    b = net.add(Reshape((1, 1)), net.add(Mul(), a, a, name="b"), name="c")
+    graph = net.graph(net.add(FullyConnected(), b, net.weights(4, 1), net.bias(4), name="y"))
+    samples = [np.array(n, np.float32) for n in (-1.0, 0.5, 2.0)]
+    found = quantize(graph, samples)
+    assert not found.left
+    for x in samples:
+        np.testing.assert_allclose(
+            reference(found.graph, [x])[0], reference(graph, [x])[0], atol=0.1
+        )

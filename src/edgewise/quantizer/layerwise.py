@@ -279,8 +279,8 @@ class _Streams:
         if steps is None or self._quant.get(value) == steps:
             return data
         data = np.array(data)
-        for sample in data:
-            simulate(sample, steps)
+        for i in range(len(data)):
+            simulate(data[i : i + 1], steps)
         return data
 
     def _steps(self, value: Value, scheme: Scheme) -> Steps | None:
@@ -325,7 +325,7 @@ class _Layer:
             if self._program is None:
                 found = self._node.reference(self._constants)
             else:
-                results = self._program(*(values[v][i] for v in self.operands))
+                results = self._program(*(np.asarray(values[v][i]) for v in self.operands))
                 found = list(results) if isinstance(results, tuple) else [results]
             for array, to, step in zip(found, stacked.values(), steps, strict=True):
                 to[i] = array
