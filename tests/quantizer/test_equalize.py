@@ -232,6 +232,17 @@ def test_other_inputs_have_room(headroom: float) -> None:
         assert (new[grown] <= old.max() / headroom * 1.001).all()
 
 
+def test_channels_that_the_samples_leave_quiet_are_scaled_as_others_are() -> None:
+    """However far a channel is below the median range, it is scaled alike."""
+    grown = []
+    for quiet in (0.02, 0.1):
+        graph = chain(gains=np.array([1, 1, 1, 1, 1, 1, 1, quiet]))
+        found = equalize(start(graph), data(graph), silent)
+        before, after = (np.abs(g.nodes[0].inputs[1].data) for g in (graph, found.graph))
+        grown.append((after / before).max((1, 2, 3))[-1])
+    assert grown[0] == pytest.approx(grown[1], rel=0.2)
+
+
 def test_scopes_and_precisions_choose_links() -> None:
     graph = chain(gains=GAINS)
     state = start(graph)

@@ -42,6 +42,11 @@ Floats = npt.NDArray[np.float64]
 EXPONENTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Of the ranges of activations and of weights, whose powers are the scales that are tried."""
 
+FLOOR = 0.5
+"""Of the median range of an activation's channels: those that are quieter in the samples are taken
+to be as loud as that, since other inputs may make them so.
+"""
+
 WIDEST = 2.0**6
 """The greatest scale of a channel over the least one."""
 
@@ -201,6 +206,7 @@ class _Network:
         """Scales to try; the first leaves all as it is, and none widens the range of all."""
         ranges = np.max([self.spans[v].high - self.spans[v].low for v in link.values], axis=0)
         activations = _shares(ranges)
+        activations = np.maximum(activations, FLOOR * np.median(activations))
         columns = [
             np.abs(by_input(n.op, self.weights[n], link.channels)).max((0, 1)) for n in link.sinks
         ]
