@@ -99,6 +99,8 @@ def test_reasons_state_the_figures() -> None:
     found = advise(replace(NETWORK, layers=(GIVEN, CASES["weight_channels"])))
     (advice,) = found.layers[1].advice
     assert "120.0 times" in advice.text
+    found = advise(replace(NETWORK, layers=(GIVEN, CASES["gain"])))
+    assert "the error of layer 0 by" in found.layers[1].advice[1].text
 
 
 def test_what_is_weak_depends_on_the_outputs() -> None:

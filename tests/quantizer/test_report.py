@@ -277,6 +277,21 @@ def test_few_layers(found: Diagnosis, tmp_path: Path, count: int) -> None:
         assert page.evaluate("document.querySelectorAll('tbody tr').length") == count
 
 
+def test_labels_of_the_axes_are_inside_of_the_plots(found: Diagnosis, tmp_path: Path) -> None:
+    """Milliseconds have the longest ones."""
+    times = found.times
+    assert times is not None
+    layers = tuple(replace(x, float_ms=0.01, quantized_ms=0.02) for x in times.layers)
+    path = tmp_path / "report.html"
+    save_report(replace(found, times=replace(times, layers=layers)), path)
+    with opened(path, tmp_path / "profile") as page:
+        assert page.evaluate(
+            "[...document.querySelectorAll('svg text')].every(text =>"
+            " text.getBoundingClientRect().left"
+            " >= text.closest('svg').getBoundingClientRect().left)"
+        )
+
+
 def test_a_script_that_is_not_the_pages_own_does_not_run(report: Path, tmp_path: Path) -> None:
     """So would an exception be found, and what a page asks for."""
     text = report.read_text("utf-8")

@@ -117,8 +117,9 @@ class Rule:
     reason: Callable[[Seen], str]
 
 
-def _numbers(x: Seen) -> str:
-    return ", ".join(map(str, x.layer.inputs))
+def _operands(x: Seen) -> str:
+    numbers = x.layer.inputs
+    return f"layer{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
 
 
 def _is_sensitive(x: Seen) -> bool:
@@ -167,7 +168,7 @@ RULES: tuple[Rule, ...] = (
         "A higher precision for the layers that these read",
         (),
         lambda x: x.gain > MUCH,
-        lambda x: f"it amplifies the error of {_numbers(x)} by {x.gain:.1f} dB",
+        lambda x: f"it amplifies the error of {_operands(x)} by {x.gain:.1f} dB",
     ),
     Rule(
         "activation_channels",

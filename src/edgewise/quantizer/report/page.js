@@ -36,7 +36,7 @@ const clipped = (a) => (a.below + a.above) / Math.max(a.elements, 1);
 
 /* Plots: series over slots (layers, or groups of them), each a row of marks. */
 
-const MARGIN = { left: 60, right: 10, top: 10, bottom: 30 };
+const MARGIN = { left: 74, right: 10, top: 10, bottom: 30 };
 
 function ticks(low, high, count) {
   const rough = (high - low) / count || 1;
