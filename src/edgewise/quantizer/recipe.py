@@ -186,7 +186,11 @@ def _read(path: str) -> Mapping[str, Any]:
             content = file.read().decode("utf-8")
         found = json.loads(content)
     except OSError as error:
-        raise InputError(f"{path}: the recipe cannot be read: {error.strerror or error}") from None
+        known = ", ".join(p.value for p in Precision)
+        raise InputError(
+            f"{path}: the recipe cannot be read: {error.strerror or error}; it is a file, or one of "
+            f"{known}"
+        ) from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not a recipe: {error}") from None
     if not isinstance(found, Mapping):
