@@ -218,6 +218,23 @@ def test_weights_that_are_no_numbers_stay_in_float(bad: float) -> None:
     assert found.left == {"y": "its weights are NaN or infinite"}
 
 
+@pytest.mark.parametrize("mode", ["int8", "int16x8", "uint8"])
+def test_steps_leave_weights_that_are_no_numbers(mode: str) -> None:
+    """Results are numbers nonetheless, by the ReLU6."""
+    net = RealNet()
+    x = net.real(1, 64)
+    w = net.weights(32, 64)
+    assert w.data is not None
+    data = w.data.copy()
+    data[3, 4] = -np.inf
+    w = Value("w", w.type, data)
+    y = net.add(FullyConnected(activation=Activation.RELU6), x, w, net.bias(32), name="y")
+    z = net.add(FullyConnected(), y, net.weights(8, 32), net.bias(8), name="z")
+    samples = [np.abs(np.random.default_rng(i).normal(size=(1, 64))) for i in range(4)]
+    found = ew.quantize(net.graph(z), [s.astype(np.float32) for s in samples], recipe=mode)
+    assert found.left == {"y": "its weights are NaN or infinite"}
+
+
 def test_what_moves_elements_keeps_scale_and_zero_point() -> None:
     net = RealNet()
     x = net.real(1, 8, 8, 4)

@@ -36,6 +36,7 @@ from .channels import CEILING, Link, by_input, by_output, links, scaled_inputs, 
 from .layerwise import SAMPLES, constant, require, spread
 from .precision import Scheme
 from .state import EVERYTHING, Progress, Scope, State, layer_name
+from .weights import weights_of
 
 Floats = npt.NDArray[np.float64]
 
@@ -122,7 +123,12 @@ def _is_quantized(link: Link, state: State, scope: Scope) -> bool:
     nodes = (*link.sources, *link.sinks)
     schemes = [state.scheme(n) for n in nodes]
     integers = all(s.activations is not None and s.weights is not None for s in schemes)
-    return integers and all(map(scope.includes, nodes))
+    return integers and all(map(scope.includes, nodes)) and all(map(_is_finite, nodes))
+
+
+def _is_finite(node: Node) -> bool:
+    w = weights_of(node)
+    return w is None or w.data is None or bool(np.isfinite(w.data).all())
 
 
 def measure(

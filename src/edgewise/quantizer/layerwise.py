@@ -241,7 +241,7 @@ class _Streams:
         self._quant: dict[Value, Steps | None] = {}
 
     def layer(self, node: Node, state: State) -> Layer | None:
-        """A product that `has_integers`, where the range of its operand is known; else None."""
+        """A product that `has_integers`, where its operand and weights have steps; else None."""
         if not has_integers(node, state):
             return None
         scheme, x, w = state.scheme(node), node.inputs[0], weights_of(node)
@@ -249,13 +249,12 @@ class _Streams:
         assert w.data is not None
         weights = state.weights.get(layer_name(node))
         if weights is None:
-            scale = None
-            if scheme.activations is not None:
-                try:
-                    scale = self._parameters.of(x, scheme).scale[0]
-                except GraphError:
-                    return None
-            weights = nearest(w.data, weight_parameters(node, scheme, scale), scheme)
+            try:
+                is_float = scheme.activations is None
+                scale = None if is_float else self._parameters.of(x, scheme).scale[0]
+                weights = nearest(w.data, weight_parameters(node, scheme, scale), scheme)
+            except GraphError:
+                return None
         return Layer(node, scheme, weights, self._exact[x], self.rounded(x, scheme))
 
     def run(self, exact: Node, given: Node, scheme: Scheme) -> None:
