@@ -25,6 +25,7 @@ from edgewise.dtype import DType
 from edgewise.errors import InputError
 from edgewise.quantizer import layer_times
 from edgewise.quantizer.measure import Measured
+from edgewise.quantizer.observers import OBSERVERS
 from edgewise.quantizer.precision import Precision
 from edgewise.quantizer.search import Choice
 from edgewise.tools import quantize
@@ -378,6 +379,13 @@ def test_nothing_takes_the_place_of_a_network(
     fails(edgewise(*words, colours), "the float network is there")
     assert colours.read_bytes() == content
     assert list(out.parent.iterdir()) == []
+
+
+def test_help_names_every_observer(edgewise: Edgewise) -> None:
+    """So does that of modes."""
+    text = " ".join(edgewise("quantize", "--help").stdout.split())
+    for name in (*OBSERVERS, *(p.value for p in Precision if p is not Precision.FLOAT32)):
+        assert name in text, name
 
 
 def test_progress_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

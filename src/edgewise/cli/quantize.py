@@ -79,7 +79,12 @@ def quantize(
     ] = None,
     observer: Annotated[
         str | None,
-        typer.Option("--observer", metavar="NAME", help="How calibration finds ranges."),
+        typer.Option(
+            "--observer",
+            metavar="NAME",
+            help="How calibration finds ranges: minmax, moving_average, percentile, mse, entropy "
+            "or aciq. Default: as the recipe says.",
+        ),
     ] = None,
     inputs: Annotated[
         str | None,
