@@ -214,8 +214,11 @@ def test_weights_that_are_no_numbers_stay_in_float(bad: float) -> None:
     data = w.data.copy()
     data[3, 4] = bad
     w = Value("w", w.type, data)
-    found = convert(state_of(net.graph(net.add(FullyConnected(), x, w, name="y")), "dynamic_range"))
+    graph = net.graph(net.add(FullyConnected(), x, w, name="y"))
+    found = convert(state_of(graph, "dynamic_range"))
     assert found.left == {"y": "its weights are NaN or infinite"}
+    found = convert(state_of(graph, "float16"))
+    assert found.left == {"y": f"'w' holds {bad}; float16 holds 65504.0"}
 
 
 @pytest.mark.parametrize("mode", ["int8", "int16x8", "uint8"])

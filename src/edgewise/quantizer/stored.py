@@ -143,7 +143,7 @@ def _halves(node: Node, names: set[str]) -> list[Node]:
         if value.data is None or value.type.size < LEAST_HALVES or not _is_real_constant(value):
             continue
         greatest = float(np.abs(value.data).max())
-        if greatest > GREATEST_HALF:
+        if not greatest <= GREATEST_HALF:  # NaN included
             raise GraphError(f"{value.name!r} holds {greatest}; float16 holds {GREATEST_HALF}")
         stored[i] = _constant(value.name, value.data.astype(np.float16))
     return _dequantized(node, stored, names)
