@@ -145,7 +145,7 @@ def test_broken_files(content: bytes, message: str, tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="the recipe cannot be read: No such file.*one of float32, int8"):
+    with pytest.raises(InputError, match=r"cannot be read: No such file.*one of float32, int8"):
         Recipe.of(tmp_path / "none.json")
 
 

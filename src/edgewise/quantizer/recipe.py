@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 from ..dtype import DType
 from ..errors import InputError
 from ..graph import Graph
+from .outputs import joins_of_outputs
 from .precision import SCHEMES, Precision
 from .state import EVERYTHING, Scope, State, layer_name
 
@@ -73,7 +74,8 @@ class Recipe:
     """How a network is quantized.
 
     Attributes:
-        precision: of every layer for which ``layers`` has no other.
+        precision: of every layer for which ``layers`` has no other; but where outputs are float32,
+            layers of integers do not join them (`outputs`).
         steps: run in order.
         layers: precisions of some layers; of several rules for one layer the last counts.
         inputs, outputs: the element types that the caller sees; None is float32.
@@ -158,10 +160,13 @@ class Recipe:
             _check_scope(spec.scope, graph, f"step {i + 1} ({spec.step})")
         for i, rule in enumerate(self.layers):
             _check_scope(rule.scope, graph, f"entry {i + 1} of layers")
+        joins = set(joins_of_outputs(graph)) if self.outputs is None else set()
+        is_integer = SCHEMES[self.precision].activations is not None
         precisions = {}
         for node in graph.nodes:
             of_rules = [rule.precision for rule in self.layers if rule.scope.includes(node)]
-            precisions[layer_name(node)] = of_rules[-1] if of_rules else self.precision
+            own = Precision.FLOAT32 if is_integer and node in joins else self.precision
+            precisions[layer_name(node)] = of_rules[-1] if of_rules else own
         return State(graph, precisions, inputs=self.inputs, outputs=self.outputs)
 
     def to_dict(self) -> dict[str, Any]:
@@ -188,8 +193,8 @@ def _read(path: str) -> Mapping[str, Any]:
     except OSError as error:
         known = ", ".join(p.value for p in Precision)
         raise InputError(
-            f"{path}: the recipe cannot be read: {error.strerror or error}; it is a file, or one of "
-            f"{known}"
+            f"{path}: the recipe cannot be read: {error.strerror or error}; it is a file, or one "
+            f"of {known}"
         ) from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not a recipe: {error}") from None
