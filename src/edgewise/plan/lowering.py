@@ -107,6 +107,7 @@ FIXED_POINT: tuple[type[ops.Op], ...] = (
     ops.DepthwiseConv2D,
     ops.FullyConnected,
     ops.Mul,
+    ops.Softmax,
     ops.Sub,
     ops.TransposeConv,
 )

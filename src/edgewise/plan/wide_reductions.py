@@ -7,7 +7,7 @@ import numpy as np
 from ..dtype import DType
 from ..graph import Node
 from ..kernels.wsoftmax import WSoftmax
-from ..ops import Mean, Softmax, Sum
+from ..ops import Mean, Rounding, Softmax, Sum
 from ..ops.fixed_point import multiplier
 from ..ops.requant import per_tensor
 from .context import Context
@@ -29,10 +29,12 @@ def lower_sum(ctx: Context, node: Node) -> None:
 
 
 def lower_softmax(ctx: Context, node: Node) -> None:
-    """SOFTMAX of any type."""
+    """SOFTMAX of any type; how sums are rounded changes results of 8 bits alone."""
+    assert isinstance(node.op, Softmax)
     if node.input_types[0].dtype is DType.INT16:
         _lower_softmax(ctx, node)
     else:
+        ctx.require(node.op.rounding is Rounding.FLOAT)
         lower_normalization(ctx, node)
 
 
