@@ -404,7 +404,7 @@ def test_an_interrupted_run_leaves_no_file(
     if before is not None:
         out.write_bytes(before)
     code = (
-        "import contextlib, time\n"
+        "import contextlib, signal, time\n"
         "from edgewise import exporters\n"
         "from edgewise.cli import app\n"
         "class Slow:\n"
@@ -417,23 +417,22 @@ def test_an_interrupted_run_leaves_no_file(
         "def slow(path):\n"
         "    with usual(path) as file: yield Slow(file)\n"
         "exporters.written_whole = slow\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs ignore it\n"
         "app()\n"
     )
     values = np.random.default_rng(0).normal(size=(8, 8, 8, 3)).astype(np.float32)
     data = array(tmp_path, values)
     words = ["quantize", str(colours), "-o", str(out), "--data", str(data), "--no-verify"]
-    child = subprocess.Popen(
-        [sys.executable, "-c", code, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    try:
-        assert child.stdout is not None
-        assert child.stdout.readline() == b"writing\n"
-        assert len(list(out.parent.iterdir())) == (1 if before is None else 2)
-        child.send_signal(signal.SIGINT)
-        child.communicate(timeout=30)
-    finally:
-        child.kill()
-        child.wait()
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", code, *words], stdout=pipe, stderr=pipe) as child:
+        try:
+            assert child.stdout is not None
+            assert child.stdout.readline() == b"writing\n"
+            assert len(list(out.parent.iterdir())) == (1 if before is None else 2)
+            child.send_signal(signal.SIGINT)
+            child.communicate(timeout=30)
+        finally:
+            child.kill()
     assert child.returncode == 130
     assert [p.name for p in out.parent.iterdir()] == ([] if before is None else [out.name])
     assert before is None or out.read_bytes() == before
