@@ -144,7 +144,8 @@ def test_empty_activations_are_left_out() -> None:
     net = RealNet()
     x = net.real(2, 4)
     none = net.real(0, 4, name="none")
-    state = start(net.graph(net.add(Concatenation(0), x, none, name="y")))
+    joined = net.add(Concatenation(0), x, none, name="y")
+    state = start(net.graph(joined), {"layers": [{"names": "y", "precision": "int8"}]})
     assert [v.name for v in activations(state)] == ["x", "y"]
 
 
@@ -247,7 +248,8 @@ def test_values_of_one_scale_are_each_looked_at() -> None:
     x = net.real(1, 4)
     a = net.add(Relu(), x, name="a")
     b = net.add(Concatenation(1), x, a, name="b")
-    state = start(net.graph(net.add(Reshape((2, 4)), b, name="y")))
+    graph = net.graph(net.add(Reshape((2, 4)), b, name="y"))
+    state = start(graph, {"layers": [{"names": ["b", "y"], "precision": "int8"}]})
     found = calibrate(state, Samples.of([np.array([[-1.0, 0, 1, 2]])] * 2, state.graph))
     assert found.ranges.keys() == {"x", "a", "b", "y"}
     assert {v.type.quant for v in convert(found).graph.nodes[0].outputs} == {
