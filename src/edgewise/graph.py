@@ -70,6 +70,16 @@ class Value:
                 f"its type says {self.type}"
             )
 
+    @classmethod
+    def constant(cls, name: str, data: Array, quant: QParams | None = None) -> Value:
+        """A constant of an array's shape and element type; the array becomes read-only.
+
+        Raises:
+            ValueError: its type is no `DType`.
+        """
+        data.setflags(write=False)
+        return cls(name, TensorType(data.shape, DType.of(data), quant), data)
+
     @property
     def is_constant(self) -> bool:
         return self.data is not None

@@ -21,7 +21,7 @@ import numpy as np
 
 from .. import ops
 from ..dtype import DType
-from ..graph import Array, Graph, Node, TensorType, Value
+from ..graph import Array, Graph, Node, Value
 from ..ops import Op
 from ..ops import functions as f
 from ..passes.rewrite import fresh_name
@@ -52,10 +52,8 @@ class _Node:
         return outputs
 
     def constant(self, data: Array | float) -> Value:
-        array = np.array(data, np.float32)
-        array.setflags(write=False)
         name = fresh_name(f"{self.node.outputs[0].name}/constant", self.names)
-        return Value(name, TensorType(array.shape, DType.FLOAT32), array)
+        return Value.constant(name, np.array(data, np.float32))
 
     def end(self, *results: Value) -> list[Node]:
         """The nodes, of which the last give the results the names of the node's outputs."""

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..dtype import DType
-from ..graph import Graph, Node, TensorType, Value
+from ..graph import Graph, Node, Value
 from ..ops import (
     Abs,
     Activation,
@@ -155,11 +155,9 @@ def add_biases(graph: Graph) -> Graph:
         x, w = node.input_types
         dtypes = {DType.FLOAT32: DType.FLOAT32, DType.INT16: DType.INT64}
         channels = w.shape[3] if isinstance(node.op, DepthwiseConv2D) else w.shape[0]
-        type = TensorType((channels,), dtypes.get(x.dtype, DType.INT32))
-        zeros = np.zeros(type.shape, type.dtype.numpy)
-        zeros.setflags(write=False)
+        zeros = np.zeros(channels, dtypes.get(x.dtype, DType.INT32).numpy)
         name = fresh_name(f"{node.outputs[0].name}/bias", names)
-        return replace(node, inputs=(*node.inputs, Value(name, type, zeros)))
+        return replace(node, inputs=(*node.inputs, Value.constant(name, zeros)))
 
     return rewrite(graph, (Conv2D, DepthwiseConv2D), add)
 
@@ -298,9 +296,8 @@ class _Rules:
         pooled = self.before(sweep, node, replace(whole, activation=Activation.NONE), [padded])
         ratio = math.prod(op.filter) / op.counts(x.shape)
         factors = np.asarray(ratio if isinstance(op, AveragePool2D) else np.sqrt(ratio), np.float32)
-        factors.setflags(write=False)
         name = fresh_name(f"{node.outputs[0].name}/counts", self.names)
-        counts = Value(name, TensorType(factors.shape, DType.FLOAT32), factors)
+        counts = Value.constant(name, factors)
         return replace(node, op=Mul(op.activation), inputs=(pooled, counts))
 
     def cut(self, node: Node, sweep: Sweep) -> Replacement:

@@ -78,7 +78,7 @@ def pairs(values: Sequence[Sequence[int]]) -> Value:
 
 def constant(data: Any, quant: QParams | None = None) -> Value:
     """A constant without a name; equal ones are one tensor of the file."""
-    return Value("", TensorType(data.shape, DType.of(data), quant), data)
+    return Value.constant("", data, quant)
 
 
 def activation(given: Activation) -> int:

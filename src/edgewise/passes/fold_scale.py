@@ -112,5 +112,4 @@ def _scale(op: Op, constant: Value, operand: int, out: TensorType) -> Scale | No
 
 
 def _constant(value: Value, data: npt.NDArray[np.float32], taken: set[str]) -> Value:
-    data.setflags(write=False)
-    return Value(fresh_name(value.name, taken), TensorType(data.shape, DType.FLOAT32), data)
+    return Value.constant(fresh_name(value.name, taken), data)

@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 
 from ..dtype import DType, QParams
-from ..graph import Array, TensorType, Value
+from ..graph import TensorType, Value
 from ..ops import (
     Abs,
     Activation,
@@ -113,7 +113,7 @@ def product(op: Op, operands: Sequence[Value], out: TensorType) -> Found:
         return None
     found = [x, w]
     if extra or (is_wide and not op.wide_sums):
-        given = extra[0] if extra else _constant(np.zeros(out.shape[-1], np.float32), "zeros")
+        given = extra[0] if extra else Value.constant("zeros", np.zeros(out.shape[-1], np.float32))
         bias = _bias(op, x.type, w.type, given, out)
         if bias is None:
             return None
@@ -155,7 +155,7 @@ def _bias(op: Op, x: TensorType, w: TensorType, bias: Value, out: TensorType) ->
     terms = op.macs([x, w, bias.type], [out]) // max(out.size, 1)
     if not np.all(np.abs(steps) <= greatest - accumulator_bound(x, w, terms)):
         return None
-    return _constant(steps.astype(dtype.numpy), bias.name)
+    return Value.constant(bias.name, steps.astype(dtype.numpy))
 
 
 def alike(op: Op, operands: Sequence[Value], out: TensorType) -> Found:
@@ -239,7 +239,7 @@ def square(op: Op, operands: Sequence[Value], out: TensorType) -> Found:
 def negative(op: Op, operands: Sequence[Value], out: TensorType) -> Found:
     """NEG as a product by -1: TensorFlow Lite's of integers negates raw values."""
     (x,) = operands
-    return alike(Mul(), (x, _constant(np.array(-1, np.float32), "minus_one")), out)
+    return alike(Mul(), (x, Value.constant("minus_one", np.array(-1, np.float32))), out)
 
 
 def mean_of_windows(op: Op, operands: Sequence[Value], out: TensorType) -> Found:
@@ -259,7 +259,7 @@ def mean_of_windows(op: Op, operands: Sequence[Value], out: TensorType) -> Found
         return alike(Mean((1, 2), True), [x], out)
     h, w = op.filter
     ones = np.ones((1, h, w, x.type.shape[3]), np.int8)
-    weights = _constant(ones, "share", QParams.per_tensor(1 / (h * w), 0))
+    weights = Value.constant("share", ones, QParams.per_tensor(1 / (h * w), 0))
     return product(DepthwiseConv2D(op.stride, activation=op.activation), [x, weights], out)
 
 
@@ -288,7 +288,7 @@ def _as(value: Value, dtype: DType) -> Value:
     zero = quant.zero_point[0]
     step = -zero if dtype is DType.INT16 else dtype.range[0] - value.type.dtype.range[0]
     moved = (data.astype(np.int16) + step).astype(dtype.numpy)
-    return _constant(moved, value.name, QParams(quant.scale, (zero + step,)))
+    return Value.constant(value.name, moved, QParams(quant.scale, (zero + step,)))
 
 
 def _exactly(value: Value, number: float, dtype: DType) -> Value:
@@ -296,12 +296,7 @@ def _exactly(value: Value, number: float, dtype: DType) -> Value:
     sign = 1 if number > 0 else -1
     zero = 0 if dtype.range[0] < 0 else max(-sign, 0)
     data = np.full(value.type.shape, zero + sign, dtype.numpy)
-    return _constant(data, value.name, QParams.per_tensor(abs(number), zero))
-
-
-def _constant(data: Array, name: str, quant: QParams | None = None) -> Value:
-    data.setflags(write=False)
-    return Value(name, TensorType(data.shape, DType.of(data), quant), data)
+    return Value.constant(value.name, data, QParams.per_tensor(abs(number), zero))
 
 
 INTEGER: dict[type[Op], Rule] = {

@@ -213,9 +213,8 @@ class _Unrolled:
 
     def constant(self, data: Array, quant: QParams | None = None) -> Value:
         data = np.ascontiguousarray(data, np.float32 if quant is None else np.int8)
-        data.setflags(write=False)
         name = fresh_name(f"{self.node.outputs[0].name}:constant", self.names)
-        return Value(name, TensorType(data.shape, DType.of(data), quant), data)
+        return Value.constant(name, data, quant)
 
     def activated(self, x: Value, activation: Nonlinearity) -> Value:
         function = ACTIVATIONS[activation]

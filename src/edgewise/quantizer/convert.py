@@ -33,7 +33,7 @@ from ..passes.fuse_qdq import MOVES
 from ..passes.qdq_rules import INTEGER
 from ..passes.rewrite import drop_dead, fresh_name
 from .litert import LACKING
-from .precision import SCHEMES, Precision, Range, Scheme, Weights, activation_parameters
+from .precision import SCHEMES, Precision, Range, Scheme, activation_parameters
 from .state import State, layer_name
 from .stored import store_weights, stores
 from .weights import (
@@ -326,7 +326,7 @@ class _Converter:
         found = self.state.weights.get(layer_name(node))
         if found is None:
             found = nearest(old.data, weight_parameters(node, scheme, x_scale), scheme)
-        return _constant("weights", found)
+        return Value.constant("weights", found.data, found.quant)
 
     def _store_weights(self, node: Node, scheme: Scheme) -> None:
         """Weights of fewer bits, activations of floats."""
@@ -360,7 +360,7 @@ class _Converter:
             if compared and not _holds(_parameters(type), dtype, _range_of(value.data)):
                 raise GraphError(f"it compares with {value.name!r}, which {type} does not hold")
             (data,) = Quantize(dtype).reference([value.data], [value.type], [type])
-            return _constant(value.name, Weights(np.asarray(data), _parameters(type)))
+            return Value.constant(value.name, np.asarray(data), type.quant)
         return self._form(value, Quantize(dtype), type)
 
     def _real(self, value: Value) -> Value:
@@ -408,12 +408,6 @@ def _scheme_of(dtype: DType | None) -> Scheme | None:
     """The scheme of activations of a type."""
     integer = (Precision.INT8, Precision.UINT8, Precision.INT16X8)
     return next((SCHEMES[p] for p in integer if SCHEMES[p].activations is dtype), None)
-
-
-def _constant(name: str, weights: Weights) -> Value:
-    data = weights.data
-    data.setflags(write=False)
-    return Value(name, TensorType(data.shape, DType.of(data), weights.quant), data)
 
 
 def _parameters(type: TensorType) -> QParams:

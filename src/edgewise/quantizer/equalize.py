@@ -33,7 +33,7 @@ from ..ops import (
 from ..passes.rewrite import drop_dead
 from ..runtime import compile_graph
 from .channels import CEILING, Link, by_input, by_output, links, scaled_inputs, scaled_outputs
-from .layerwise import SAMPLES, constant, require, spread
+from .layerwise import SAMPLES, require, spread
 from .precision import Scheme
 from .state import EVERYTHING, Progress, Scope, State, layer_name
 from .weights import weights_of
@@ -270,7 +270,7 @@ class _Network:
         if node in self.weights:
             found = [self.weights[node], *([self.bias[node]] if node in self.bias else [])]
             made = [
-                constant(v.name, a.astype(np.float32))
+                Value.constant(v.name, a.astype(np.float32))
                 for v, a in zip(node.inputs[1:], found, strict=True)
             ]
             node = replace(node, inputs=(node.inputs[0], *made), op=self._op(node))

@@ -18,7 +18,7 @@ import numpy as np
 from ..data import Samples
 from ..dtype import DType
 from ..errors import GraphError, InputError
-from ..graph import Array, Graph, Node, TensorType, Value
+from ..graph import Array, Graph, Node, Value
 from ..runtime import Program, compile_graph
 from .columns import Floats, columns, from_rows, is_matrix, positions, rows
 from .convert import Parameters
@@ -208,13 +208,8 @@ def with_weights(node: Node, data: Array) -> Node:
     """A layer with other weights of the same name."""
     old = weights_of(node)
     assert old is not None
-    new = constant(old.name, data)
+    new = Value.constant(old.name, data)
     return replace(node, inputs=tuple(new if v is old else v for v in node.inputs))
-
-
-def constant(name: str, data: Array) -> Value:
-    data.setflags(write=False)
-    return Value(name, TensorType(data.shape, DType.of(data)), data)
 
 
 class Steps(NamedTuple):

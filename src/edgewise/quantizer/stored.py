@@ -13,7 +13,7 @@ import numpy as np
 
 from ..dtype import DType
 from ..errors import GraphError
-from ..graph import Array, Node, TensorType, Value
+from ..graph import Node, TensorType, Value
 from ..ops import (
     BatchMatMul,
     Conv2D,
@@ -107,7 +107,7 @@ def _integers(node: Node, place: int, scheme: Scheme, chosen: Weights | None) ->
         chosen = nearest(
             value.data, steps_of(value.data, _axis(node, value, scheme), scheme), scheme
         )
-    return _constant(value.name, chosen.data, chosen)
+    return Value.constant(value.name, chosen.data, chosen.quant)
 
 
 def _axis(node: Node, value: Value, scheme: Scheme) -> int | None:
@@ -145,7 +145,7 @@ def _halves(node: Node, names: set[str]) -> list[Node]:
         greatest = float(np.abs(value.data).max())
         if not greatest <= GREATEST_HALF:  # NaN included
             raise GraphError(f"{value.name!r} holds {greatest}; float16 holds {GREATEST_HALF}")
-        stored[i] = _constant(value.name, value.data.astype(np.float16))
+        stored[i] = Value.constant(value.name, value.data.astype(np.float16))
     return _dequantized(node, stored, names)
 
 
@@ -157,9 +157,3 @@ def _dequantized(node: Node, stored: Mapping[int, Value], names: set[str]) -> li
         inputs[i] = Value(name, TensorType(value.type.shape, DType.FLOAT32))
         nodes.append(Node(Dequantize(), (value,), (inputs[i],), value.name))
     return [*nodes, replace(node, inputs=tuple(inputs))]
-
-
-def _constant(name: str, data: Array, weights: Weights | None = None) -> Value:
-    data.setflags(write=False)
-    quant = None if weights is None else weights.quant
-    return Value(name, TensorType(data.shape, DType.of(data), quant), data)

@@ -57,7 +57,7 @@ def with_bias(node: Node, bias: Array) -> Node:
     """A layer with another bias, float32 [channels]."""
     old = bias_of(node)
     name = f"{node.outputs[0].name}_bias" if old is None else old.name
-    value = Value(name, TensorType(bias.shape, DType.FLOAT32), bias)
+    value = Value.constant(name, bias)
     return replace(node, inputs=(*node.inputs[:BIAS], value, *node.inputs[BIAS + 1 :]))
 
 
@@ -117,9 +117,8 @@ def integer_bias(bias: Value, x: TensorType, w: TensorType) -> Value:
     assert w.quant is not None
     dtype = DType.INT64 if x.dtype is DType.INT16 else DType.INT32
     scale = x.quant.scale[0] * np.array(w.quant.scale, np.float64)
-    data = np.rint(bias.data.astype(np.float64) / scale).astype(dtype.numpy)
-    data.setflags(write=False)
-    return Value("bias", TensorType(data.shape, dtype), data)
+    data = np.rint(bias.data.astype(np.float64) / scale)
+    return Value.constant("bias", data.astype(dtype.numpy))
 
 
 def extremes(
