@@ -64,8 +64,8 @@ def adaround(
     )
 
     def fit(layer: Layer) -> Fitted:
-        exact, given = layer.columns(positions)
-        goal = exact @ layer.rows.swapaxes(1, 2).astype(np.float32)
+        columns = layer.columns(positions)
+        goal = columns.exact @ layer.rows.swapaxes(1, 2).astype(np.float32)
         offset = layer.bias.reshape(goal.shape[0], 1, goal.shape[2])
         low, high = clamp(layer)
         scale = layer.grid.scale
@@ -74,7 +74,7 @@ def adaround(
             (below * scale).astype(np.float32),
             scale.astype(np.float32),
             (layer.rows / scale - below).astype(np.float32),
-            given,
+            columns.given,
             goal,
             (low - offset, high - offset),
             iterations,
@@ -82,8 +82,7 @@ def adaround(
             strength,
         )
         found = layer.grid.nearest(scale * (below + (share > 0.5)))
-        means = (columns.mean(1, dtype=np.float64) for columns in (exact, given))
-        return Fitted(layer.integers(found), corrected(layer, found, *means))
+        return Fitted(layer.integers(found), corrected(layer, found, columns))
 
     return fit_layers(state, samples, progress, "adaround", fit, scope, limit)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..data import Samples
-from .columns import Floats
+from .columns import Columns, Floats
 from .layerwise import POSITIONS, SAMPLES, Fitted, Layer, fit_layers, require
 from .state import EVERYTHING, Progress, Scope, State
 
@@ -37,19 +37,18 @@ def bias_correction(
     require("bias_correction", limit=(limit, 1), positions=(positions, 1))
 
     def fit(layer: Layer) -> Fitted:
-        exact, given = (found.mean(1, dtype=np.float64) for found in layer.columns(positions))
-        return Fitted(bias=corrected(layer, layer.rounded, exact, given))
+        return Fitted(bias=corrected(layer, layer.rounded, layer.columns(positions)))
 
     return fit_layers(state, samples, progress, "bias correction", fit, scope, limit)
 
 
-def corrected(layer: Layer, weights: Floats, exact: Floats, given: Floats) -> Floats:
-    """The bias with which ``weights`` give the mean that the float layer has.
+def corrected(layer: Layer, weights: Floats, columns: Columns) -> Floats:
+    """The bias with which ``weights`` give the mean that the float layer has over ``columns``.
 
     Args:
         weights: of the quantized layer, as rows [groups, rows, terms].
-        exact, given: means of the columns of both networks, [groups, terms].
     """
+    exact, given = columns.means
     before = np.einsum("grk,gk->gr", layer.rows, exact)
     after = np.einsum("grk,gk->gr", weights, given)
     return np.asarray(layer.bias + (before - after).ravel())

@@ -79,7 +79,7 @@ def costs(layer: Layer, ranges: list[Range], positions: int) -> npt.NDArray[np.f
     """
     assert layer.scheme.activations is not None
     least, greatest = layer.scheme.activations.range
-    exact, _ = layer.columns(positions)
+    exact = layer.columns(positions).exact
     weights = layer.rows.swapaxes(1, 2).astype(np.float32)
     power = float((exact @ weights).var(1).sum())
     found = []

@@ -7,7 +7,7 @@ bias. Channels are counted group by group, which is the order of the output's la
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,21 @@ from ..ops import Conv2D, DepthwiseConv2D, FullyConnected, Op, TransposeConv
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Positions: TypeAlias = npt.NDArray[np.int64]
+
+
+class Columns(NamedTuple):
+    """What enters a product in the float and in the quantized network, at the same positions.
+
+    Both are float32 [groups, positions, terms].
+    """
+
+    exact: Array
+    given: Array
+
+    @property
+    def means(self) -> tuple[Floats, Floats]:
+        """Of each term, [groups, terms]."""
+        return self.exact.mean(1, dtype=np.float64), self.given.mean(1, dtype=np.float64)
 
 
 def is_matrix(node: Node) -> bool:

@@ -53,17 +53,15 @@ def gptq(
     )
 
     def fit(layer: Layer) -> Fitted:
-        exact, given = layer.columns(positions)
-        moments = Moments.of(exact, given) if exact.shape[2] <= MOST_TERMS else None
-        squares = () if moments is None else (moments.given, moments.cross)
-        if moments is None or not all(np.isfinite(m).all() for m in squares):
-            means = (found.mean(1, dtype=np.float64) for found in (exact, given))
-            return Fitted(bias=corrected(layer, layer.rounded, *means))
-        few = exact.shape[2] / exact.shape[1]
+        columns = layer.columns(positions)
+        _, count, terms = columns.given.shape
+        moments = Moments.of(columns) if terms <= MOST_TERMS else None
+        if moments is None or not all(np.isfinite(m).all() for m in moments):
+            return Fitted(bias=corrected(layer, layer.rounded, columns))
+        few = terms / count
         goal = compensated(layer.rows, moments, restraint * (1 + few))
         metric = damped(moments.given, damping + few)
         found = descended(carried(goal, metric, layer.grid), goal, metric, layer.grid)
-        bias = corrected(layer, found, moments.exact_mean, moments.given_mean)
-        return Fitted(layer.integers(found), bias)
+        return Fitted(layer.integers(found), corrected(layer, found, columns))
 
     return fit_layers(state, samples, progress, "rounding weights", fit, scope, limit)

@@ -20,7 +20,7 @@ from ..dtype import DType
 from ..errors import GraphError, InputError
 from ..graph import Array, Graph, Node, Value
 from ..runtime import Program, compile_graph
-from .columns import Floats, columns, from_rows, is_matrix, positions, rows
+from .columns import Columns, Floats, columns, from_rows, is_matrix, positions, rows
 from .convert import Parameters
 from .precision import Scheme, Weights
 from .rounding import Grid
@@ -95,10 +95,10 @@ class Layer:
     def _of_rows(self, values: Floats) -> Floats:
         return rows(self.node, np.broadcast_to(values, self.weights.data.shape))[:, :, :1]
 
-    def columns(self, limit: int) -> tuple[Array, Array]:
-        """At most ``limit`` columns of ``exact`` and ``given``, at the same positions."""
+    def columns(self, limit: int) -> Columns:
+        """At most ``limit`` columns of ``exact`` and ``given``."""
         at = positions(self.node, len(self.exact), limit)
-        return columns(self.node, self.exact, at), columns(self.node, self.given, at)
+        return Columns(*(columns(self.node, x, at) for x in (self.exact, self.given)))
 
 
 @dataclass(frozen=True, eq=False)

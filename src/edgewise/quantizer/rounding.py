@@ -10,9 +10,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from .columns import Columns, Floats
 
 BLOCK = 64
 """Terms that are rounded before the error is carried to all that follow."""
@@ -34,32 +33,24 @@ class Grid(NamedTuple):
 
 
 class Moments(NamedTuple):
-    """Means and second moments of what enters a layer in the float and the quantized network.
+    """Second moments, about the means, of what enters a layer in both networks.
 
     Attributes:
-        exact_mean, given_mean: [groups, terms].
-        given: of the quantized network's inputs about their mean, [groups, terms, terms].
+        given: of the quantized network's inputs, [groups, terms, terms].
         cross: of the float network's with the quantized one's, likewise: E[x y^T].
     """
 
-    exact_mean: Floats
-    given_mean: Floats
     given: Floats
     cross: Floats
 
     @classmethod
-    def of(cls, exact: npt.NDArray[np.float32], given: npt.NDArray[np.float32]) -> Moments:
-        """From columns [groups, positions, terms] at the same positions.
-
-        Moments that leave float32 are not finite.
-        """
-        a, b = exact.mean(1, dtype=np.float64), given.mean(1, dtype=np.float64)
-        x = exact - a[:, None].astype(np.float32)
-        y = given - b[:, None].astype(np.float32)
-        count = exact.shape[1]
+    def of(cls, columns: Columns) -> Moments:
+        """Moments of columns; those that leave float32 are not finite."""
+        centred = zip(columns, columns.means, strict=True)
+        x, y = (found - mean[:, None].astype(np.float32) for found, mean in centred)
+        count = y.shape[1]
         with np.errstate(all="ignore"):
-            squares = [(z.swapaxes(1, 2) @ y).astype(np.float64) / count for z in (y, x)]
-        return cls(a, b, *squares)
+            return cls(*((z.swapaxes(1, 2) @ y).astype(np.float64) / count for z in (y, x)))
 
 
 def damped(moments: Floats, damping: float) -> Floats:
