@@ -1,4 +1,4 @@
-"""ADD, SUB and MUL kernels against the operators' references."""
+"""ADD, SUB, MUL and PRELU kernels against the operators' references."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ import pytest
 from edgewise.dtype import DType, QParams
 from edgewise.graph import TensorType
 from edgewise.kernels import views
-from edgewise.kernels.elementwise import QAdd, QMul
+from edgewise.kernels.elementwise import Binary, QAdd, QMul, QPRelu
 from edgewise.kernels.isa import Isa
-from edgewise.ops import Add, Mul, Sub
+from edgewise.ops import Add, Mul, PRelu, Sub
 from edgewise.ops.base import Activation
+from edgewise.plan.slopes import slopes_of
 
 from .harness import Array, isas, run, view
 
-OPS = {"ADD": Add, "SUB": Sub, "MUL": Mul}
+ACTIVATED = {"ADD": Add, "SUB": Sub, "MUL": Mul}
+OPS = {**ACTIVATED, "PRELU": PRelu}
 
 
 def tensor(isa: Isa, shape: tuple[int, ...], scale: float, zero: int) -> TensorType:
@@ -28,7 +30,7 @@ def tensor(isa: Isa, shape: tuple[int, ...], scale: float, zero: int) -> TensorT
 
 def check(
     isa: Isa,
-    op: Add | Sub | Mul,
+    op: Add | Sub | Mul | PRelu,
     shapes: tuple[tuple[int, ...], tuple[int, ...]],
     scales: tuple[float, float, float] = (0.02, 0.03, 0.05),
     zeros: tuple[int, int, int] = (120, 131, 125),
@@ -50,7 +52,12 @@ def check(
     scalar = shapes[1][-1:] != out.shape[-1:]
     fields: dict[str, object] = {"d1": outer[1], "d2": outer[2], "n": n, "block": block}
     buffers = []
-    for name, array in (("a", arrays[0]), ("b", arrays[1]), ("c", np.zeros_like(expected))):
+    second = arrays[1]
+    if isinstance(op, PRelu):
+        slopes = slopes_of(op, types[0], types[1], out, second)
+        assert slopes is not None
+        second = slopes.below
+    for name, array in (("a", arrays[0]), ("b", second), ("c", np.zeros_like(expected))):
         if name == "c" and in_place:
             buffer, strides = buffers[0]
         else:
@@ -58,8 +65,15 @@ def check(
             buffers.append((buffer, strides))
         fields[name] = buffer
         fields |= {f"{name}_{i}": s for i, s in enumerate(strides)}
-    if isinstance(op, Mul):
-        variant: QAdd | QMul = QMul(isa, scalar)
+    variant: Binary
+    if isinstance(op, PRelu):
+        variant = QPRelu(isa, scalar)
+        names = ("above", "up", "away", "down", "shift")
+        fields |= {name: getattr(slopes, name) for name in names}
+        fields |= {"a_zero": types[0].quant.zero_point[0], "zero_point": out.quant.zero_point[0]}
+        fields |= {"lo": low, "hi": high}
+    elif isinstance(op, Mul):
+        variant = QMul(isa, scalar)
         rule = op.requant(types, [out])
         fields |= {"scale": float(rule.scale[0]), "zero_point": rule.zero_point}
         fields |= {"lo": rule.lo, "hi": rule.hi}
@@ -82,18 +96,18 @@ def test_every_run_length(isa: Isa, name: str) -> None:
 
 
 @isas
-@pytest.mark.parametrize("name", OPS)
+@pytest.mark.parametrize("name", ACTIVATED)
 @pytest.mark.parametrize("activation", [Activation.RELU, Activation.RELU6])
 def test_zero_points_and_scales(isa: Isa, name: str, activation: Activation) -> None:
     rng = np.random.default_rng(1)
     for seed, zeros in enumerate([(0, 0, 0), (255, 255, 255), (0, 255, 128), (255, 0, 1)]):
         scales = tuple(float(s) for s in np.float32(10 ** rng.uniform(-3, 1, 3)))
         shape = (3, 97)
-        check(isa, OPS[name](activation), (shape, shape), scales, zeros, seed=seed)
+        check(isa, ACTIVATED[name](activation), (shape, shape), scales, zeros, seed=seed)
 
 
 @isas
-@pytest.mark.parametrize("name", OPS)
+@pytest.mark.parametrize("name", ACTIVATED)
 def test_results_far_out_of_range(isa: Isa, name: str) -> None:
     for scales in (
         (100.0, 1.0, 0.001),
@@ -101,7 +115,7 @@ def test_results_far_out_of_range(isa: Isa, name: str) -> None:
         (1.0, 1e-9, 1e-5),
         (500.0, 500.0, 1e-3),
     ):
-        check(isa, OPS[name](), ((130,), (130,)), scales)
+        check(isa, ACTIVATED[name](), ((130,), (130,)), scales)
 
 
 @isas
@@ -129,3 +143,19 @@ def test_blocks(isa: Isa, name: str, block: int) -> None:
 @pytest.mark.parametrize("name", OPS)
 def test_in_place(isa: Isa, name: str) -> None:
     check(isa, OPS[name](), ((2, 2, 99), (2, 2, 99)), block=70, in_place=True)
+
+
+@isas
+def test_slopes(isa: Isa) -> None:
+    """Ratios whose products are rounded twice, zero points at both ends, halves."""
+    rng = np.random.default_rng(2)
+    for seed, zeros in enumerate([(0, 0, 0), (255, 255, 255), (0, 255, 128), (255, 0, 1)]):
+        x, alpha, out = (float(s) for s in np.float32(10 ** rng.uniform(-2, 0, 3)))
+        check(isa, PRelu(), ((3, 97), (97,)), (x, alpha, out), zeros, seed=seed)
+        check(isa, PRelu(), ((3, 97), (97,)), (2.0**-4, 2.0**-seed, 2.0**-6), zeros, seed=seed)
+
+
+@isas
+def test_slopes_far_out_of_range(isa: Isa) -> None:
+    for scales in ((100.0, 1e-3, 0.001), (1e-6, 1e-6, 10.0), (1.0, 1e-9, 1e-3)):
+        check(isa, PRelu(), ((130,), (130,)), scales)

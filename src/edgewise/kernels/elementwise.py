@@ -1,9 +1,10 @@
-"""Quantized ADD, SUB and MUL of 8-bit operands.
+"""Quantized ADD, SUB, MUL, PRELU and SQUARED_DIFFERENCE of 8-bit operands.
 
-The operands and the result are views (see ``views``) of ``isa.activation``. A unit is one block of
-one run; a vector of it takes as many elements as fit in a register. The result may be one of the
-operands, in place. SUB is ``QAdd`` with a negative multiplier. Where an operand is broadcast along
-the run, it is ``b``: exchange the operands and their constants.
+The operands and the result are views (see ``views``) of ``isa.activation``, but for the factors
+of ``QPRelu``. A unit is one block of one run; a vector of it takes as many elements as fit in a
+register. The result may be one of the operands, in place. SUB is ``QAdd`` with a negative
+multiplier. Where an operand is broadcast along the run, it is ``b``: exchange the operands and
+their constants.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from typing import ClassVar
 from . import views
 from .ir import Kernel, Type, Value, f32, i32
 from .isa import Clamp, Isa
+from .shuffles import joined
 
 
 @dataclass(frozen=True)
-class _Binary:
+class Binary:
     """Base of the variants.
 
     Attributes:
@@ -45,33 +47,50 @@ class _Binary:
     def fields(self) -> dict[str, Type]:
         return {**views.fields("a", "b", "c"), **self.constants, **Clamp.FIELDS}
 
+    @property
+    def rest(self) -> int:
+        """Elements of a vector where fewer than ``width`` are left of a run."""
+        return self.width
+
+    @property
+    def b_type(self) -> Type:
+        return self.isa.activation
+
     def build(self) -> str:
         k = Kernel(self.symbol, self.fields)
         clamp = Clamp(k)
-        act, isa, width = self.isa.activation, self.isa, self.width
-        with views.blocks(k, {"a": 1, "b": 0 if self.scalar else 1, "c": 1}) as unit:
+        act, isa, width, rest = self.isa.activation, self.isa, self.width, self.rest
+        step = 0 if self.scalar else self.b_type.nbytes
+        with views.blocks(k, {"a": 1, "b": step, "c": 1}) as unit:
             a, b, c = (unit.at[name] for name in "abc")
             if self.scalar:
-                fixed = [self.prepare_b(k, b.load(act).to(i32).splat(isa.lanes))]
+                fixed = [self.prepare_b(k, self.splat_b(b))]
 
-            def result(offset: Value) -> Value:
-                xs = isa.unpack((a + offset).load(act[width]))
+            def result(i: Value, n: int) -> Value:
+                xs = isa.unpack((a + i).load(act[n]))
                 if self.scalar:
                     ys = fixed * len(xs)
                 else:
-                    ys = [self.prepare_b(k, y) for y in isa.unpack((b + offset).load(act[width]))]
+                    ys = [self.prepare_b(k, y) for y in self.load_b(b + i * step, n)]
                 return self.combine(k, xs, ys, clamp)
 
             whole = unit.count & -width
             with k.loop(0, whole, width) as i:
-                (c + i).store(result(i))
-            rest = unit.count - whole
-            with k.when(rest.compare("ne", 0)):
-                (c + whole).store_partial(result(whole), rest)
+                (c + i).store(result(i, width))
+            with k.loop(whole, unit.count, rest) as i:
+                (c + i).store_partial(result(i, rest), (unit.count - i).min(rest))
         return k.text()
 
+    def splat_b(self, b: Value) -> Value:
+        """The element at ``b`` in all of int32 lanes."""
+        return b.load(self.b_type).to(i32).splat(self.isa.lanes)
+
+    def load_b(self, b: Value, n: int) -> list[Value]:
+        """``n`` elements from ``b`` on as int32 lanes, in ``Isa.order``."""
+        return self.isa.unpack(b.load(self.b_type[n]))
+
     def prepare_b(self, k: Kernel, b: Value) -> Value:
-        """What ``combine`` needs of int32 lanes of ``b``."""
+        """What ``combine`` needs of lanes of ``b``."""
         raise NotImplementedError
 
     def combine(self, k: Kernel, a: Sequence[Value], b: Sequence[Value], clamp: Clamp) -> Value:
@@ -80,7 +99,7 @@ class _Binary:
 
 
 @dataclass(frozen=True)
-class QAdd(_Binary):
+class QAdd(Binary):
     """c = clamp(((bias + a * a_multiplier + b * b_multiplier) >> shift) + zero_point, lo, hi)
 
     in int32 that must not overflow; the shift, 0 to 31, is arithmetic.
@@ -102,7 +121,7 @@ class QAdd(_Binary):
 
 
 @dataclass(frozen=True)
-class QMul(_Binary):
+class QMul(Binary):
     """c = clamp(round((a - a_zero) * (b - b_zero) * scale) + zero_point, lo, hi)
 
     The product is exact; it is scaled by one float32 multiplication and rounded to even.
@@ -120,4 +139,50 @@ class QMul(_Binary):
         return self.isa.quantize(products, [scale] * len(products), clamp)
 
 
-__all__ = ["QAdd", "QMul"]
+@dataclass(frozen=True)
+class QPRelu(Binary):
+    """c = clamp((t + rounding >> shift) + zero_point, lo, hi), t = (a - a_zero) * factor
+
+    The factor is ``above`` where a >= a_zero, else ``b``, of int32; so is the rounding: ``up``, or
+    ``away`` where a < a_zero, but ``down`` where t < 0. Nothing may overflow int32.
+    """
+
+    op: ClassVar[str] = "prelu"
+    constants: ClassVar[dict[str, Type]] = dict.fromkeys(
+        ("a_zero", "above", "up", "away", "down", "shift"), i32
+    )
+
+    @property
+    def rest(self) -> int:
+        return self.isa.lanes
+
+    @property
+    def b_type(self) -> Type:
+        return i32
+
+    def load_b(self, b: Value, n: int) -> list[Value]:
+        lanes = self.isa.lanes
+        order = self.isa.order(n // lanes)
+        return [
+            joined([(b + 4 * column).load(i32[4]) for column in order[i : i + lanes : 4]])
+            for i in range(0, n, lanes)
+        ]
+
+    def prepare_b(self, k: Kernel, b: Value) -> Value:
+        return b
+
+    def combine(self, k: Kernel, a: Sequence[Value], b: Sequence[Value], clamp: Clamp) -> Value:
+        zero, above, up, away, down, shift = (
+            k[name].splat(self.isa.lanes) for name in self.constants
+        )
+        scaled = []
+        for x, y in zip(a, b, strict=True):
+            value = x - zero
+            is_below = value < 0
+            product = value * is_below.select(y, above)
+            rounding = (product < 0).select(down, is_below.select(away, up))
+            scaled.append((product + rounding) >> shift)
+        return self.isa.pack(scaled, clamp)
+
+
+__all__ = ["Binary", "QAdd", "QMul", "QPRelu"]

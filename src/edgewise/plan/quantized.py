@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,8 +10,9 @@ import numpy as np
 from ..dtype import DType
 from ..graph import Array, Node, TensorType
 from ..kernels import elementwise, lookup
-from ..ops import Add, FakeQuant, Mul, Quantize, Rounding, Sub, Unary
+from ..ops import Add, FakeQuant, Mul, PRelu, Quantize, Rounding, Sub, Unary
 from ..ops.checks import EIGHT_BIT
+from ..ops.requant import per_tensor
 from ..ops.tables import has_shifted_rule, scale_ratio, shift_factor
 from ..passes.requantization import rounding_of
 from .context import Context, constant, node_seconds
@@ -20,6 +21,7 @@ from .model import Params, View
 from .movement import emit_copy
 from .program import Program
 from .repeat import lengthen
+from .slopes import Slopes, slopes_of
 from .strided import Strides, broadcast, emit_table, runs, walk
 
 
@@ -34,6 +36,8 @@ def lower(ctx: Context, node: Node) -> None:
         lower_mul(ctx, node)
     elif isinstance(node.op, Unary):
         lower_table(ctx, node)
+    elif isinstance(node.op, PRelu) and (slopes := _slopes(ctx, node)) is not None:
+        lower_prelu(ctx, node, slopes)
     else:
         lower_pairs(ctx, node)
 
@@ -77,30 +81,76 @@ def _binary(
     constants: Params,
 ) -> None:
     """``each``: the constant of each input, called a_``name`` and b_``name``."""
-    out = node.outputs[0].type
-    c = ctx.view(node.outputs[0])
-    operands = []
-    for value, own in zip(node.inputs, each, strict=True):
-        view = ctx.view(value)
-        operands.append((view, broadcast(view.shape, view.strides, out.shape), own))
-    last = next((i for i in reversed(range(len(out.shape))) if out.shape[i] > 1), None)
-    scalars = [last is not None and strides[last] == 0 for _, strides, _ in operands]
-    if scalars[0] and not scalars[1]:
+    views = [ctx.view(value) for value in node.inputs]
+    operands = list(zip(views, each, strict=True))
+    if _stands(views[0], node) and not _stands(views[1], node):
         operands.reverse()
-        scalars.reverse()
-    ctx.require(not scalars[0])
+    ctx.require(not _stands(operands[0][0], node))
     data = {ctx.view(v): v.data for v in node.inputs if v.data is not None}
-    pairs = [*((view, strides) for view, strides, _ in operands), (c, c.strides)]
-    shape, pairs = lengthen(ctx, out.shape, pairs, data)
-    a_own, b_own = (own for _, _, own in operands)
+    (a, a_own), (b, b_own) = operands
+    own: Params = {f"a_{name}": a_own, f"b_{name}": b_own}
+    _walk_both(ctx, node, kernel, (a, b), data, {**constants, **own})
+
+
+def _stands(view: View, node: Node) -> bool:
+    """Whether one element of an operand stands for whole runs of the result."""
+    shape = node.output_types[0].shape
+    strides = broadcast(view.shape, view.strides, shape)
+    last = next((s for s, n in zip(reversed(strides), reversed(shape), strict=True) if n > 1), None)
+    return last == 0
+
+
+def _walk_both(
+    ctx: Context,
+    node: Node,
+    kernel: type[elementwise.Binary],
+    operands: tuple[View, View],
+    data: Mapping[View, Array],
+    constants: Params,
+) -> None:
+    """A kernel of two operands; ``data`` of those that are constants."""
+    shape, c = node.output_types[0].shape, ctx.view(node.outputs[0])
+    pairs = [(v, broadcast(v.shape, v.strides, shape)) for v in operands]
+    shape, pairs = lengthen(ctx, shape, [*pairs, (c, c.strides)], data)
+    _, _, (_, within, _) = runs(shape, pairs)
     walk(
         ctx,
-        kernel(ctx.isa, scalar=scalars[1]),
+        kernel(ctx.isa, scalar=within[-1] == 0),
         dict(zip("abc", pairs, strict=True)),
         shape,
-        {**constants, f"a_{name}": a_own, f"b_{name}": b_own},
+        constants,
         node_seconds(node),
     )
+
+
+def _slopes(ctx: Context, node: Node) -> Slopes | None:
+    """Those of a PRELU of 8 bits, where its kernel gives the reference's results."""
+    assert isinstance(node.op, PRelu)
+    (x, alpha), (out,) = node.input_types, node.output_types
+    data = node.inputs[1].data
+    if data is None or {x.dtype, out.dtype} != {ctx.activation} or alpha.dtype not in EIGHT_BIT:
+        return None
+    return slopes_of(node.op, x, alpha, out, data)
+
+
+def lower_prelu(ctx: Context, node: Node, slopes: Slopes) -> None:
+    """PRELU of a constant alpha."""
+    (x, _), (out,) = node.input_types, node.output_types
+    lo, hi = out.dtype.range
+    constants: Params = {
+        "a_zero": per_tensor(x, node.op.name)[1],
+        "above": slopes.above,
+        "up": slopes.up,
+        "away": slopes.away,
+        "down": slopes.down,
+        "shift": slopes.shift,
+        "zero_point": per_tensor(out, node.op.name)[1],
+        "lo": lo,
+        "hi": hi,
+    }
+    below = ctx.constant(slopes.below)
+    operands = (ctx.view(node.inputs[0]), below)
+    _walk_both(ctx, node, elementwise.QPRelu, operands, {below: slopes.below}, constants)
 
 
 def lower_table(ctx: Context, node: Node) -> None:
