@@ -22,6 +22,7 @@ def softmax(
     scale: float = 0.1,
     beta: float = 1.0,
     out: tuple[float, int] = (1 / 256, 0),
+    few: bool = False,
 ) -> None:
     dtype = activation(isa)
     shift = 0 if isa.activation.kind == "u" else -128
@@ -33,7 +34,7 @@ def softmax(
     a, c = View.around(x, tight), View.empty(x.shape, dtype.numpy, tight)
     low, high = dtype.range
     run(
-        Softmax(isa),
+        Softmax(isa, channels if few else 0),
         n * h,
         {
             **a.values("a"),
@@ -58,6 +59,18 @@ def test_channels(isa: Isa) -> None:
     for channels in (*range(1, 36), 63, 64, 65, 1001):
         x = pixels(rng, (2, 1, 3, channels), activation(isa))
         softmax(isa, x, tight=channels % 2 == 0)
+
+
+@isas
+@pytest.mark.parametrize("channels", [2, 3, 5, 8])
+def test_few_channels(isa: Isa, channels: int) -> None:
+    rng = np.random.default_rng(3)
+    for width in range(1, 2 * isa.lanes + 2):
+        x = pixels(rng, (2, 2, width, channels), activation(isa))
+        softmax(isa, x, tight=True, few=True)
+    for scale, out in ((0.03, (0.01, 100)), (0.5, (1e-6, 255)), (20.0, (1e-6, 0))):
+        x = pixels(rng, (1, 3, 37, channels), activation(isa))
+        softmax(isa, x, tight=True, scale=scale, beta=1.5, out=out, few=True)
 
 
 @isas

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
-from .image import pixels, to_activation, view
+from .image import pixels, row_address, to_activation, view
 from .ir import Kernel, Type, Value, f32, i32, index, ptr, u8
 from .isa import Clamp, Isa
+from .normalize import interleaved
 
 
 @dataclass(frozen=True)
@@ -15,15 +17,21 @@ class Softmax:
 
     ``table`` is int32[256], exponentials by the distance from the pixel's greatest value, each at
     most 2**23; ``factor`` is the float32 that makes 1 in steps of the output. See
-    ``ops.reduce.Softmax`` for the rule.
+    ``ops.normalization.Softmax`` for the rule.
+
+    Attributes:
+        few: pixels have so many channels and lie side by side in both operands: a lane does a
+            pixel. 0: a lane does a channel.
     """
 
     isa: Isa
+    few: int = 0
 
     @property
     def symbol(self) -> str:
         act = self.isa.activation
-        return f"softmax_{act}{act}_{self.block}__{self.isa.name}"
+        form = f"few{self.few}_" if self.few else ""
+        return f"softmax_{form}{act}{act}_{self.block}__{self.isa.name}"
 
     @property
     def block(self) -> int:
@@ -46,9 +54,41 @@ class _Builder:
 
     def build(self) -> str:
         k = self.k
+        if self.v.few:
+            self.side_by_side()
+            return k.text()
         with pixels(k) as (source, target):
             self.pixel(source, target)
         return k.text()
+
+    def side_by_side(self) -> None:
+        """Vectors of pixels, apart by channels; then pixel by pixel."""
+        k, n, lanes = self.k, self.v.few, self.v.block
+        whole = k["width"] & -lanes
+        with k.loop(k.begin, k.end) as unit:
+            image, y = unit // k["height"], unit % k["height"]
+            source, target = row_address(k, "a", image, y), row_address(k, "c", image, y)
+            with k.loop(0, whole, lanes) as x:
+                self.vector(source + x * n, target + x * n)
+            with k.loop(whole, k["width"]) as x:
+                self.pixel(source + x * n, target + x * n)
+
+    def vector(self, source: Value, target: Value) -> None:
+        k, n, lanes = self.k, self.v.few, self.v.block
+        block = source.load(self.act[lanes * n])
+        channels = [block.shuffle(range(i, lanes * n, n)) for i in range(n)]
+        greatest = functools.reduce(Value.max, channels)
+        powers = []
+        for channel in channels:
+            distances = (greatest - channel).to(u8[lanes])
+            entries = [distances.lane(i).to(index) for i in range(lanes)]
+            powers.append(k.gather([(k["table"] + 4 * entry).load(i32, 4) for entry in entries]))
+        total = functools.reduce(Value.__add__, powers)
+        ratio = k["factor"].splat(lanes) / total.to(f32[lanes])
+        results = [
+            to_activation(self.v.isa, power.to(f32[lanes]) * ratio, Clamp(k)) for power in powers
+        ]
+        target.store(interleaved(results))
 
     def pixel(self, source: Value, target: Value) -> None:
         k, lanes = self.k, self.v.block

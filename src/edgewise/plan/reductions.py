@@ -54,8 +54,8 @@ MAX_SCRATCH = 32768
 """Bytes of stack that a kernel may take."""
 MANY = 256
 """Rows from which those of few elements are set apart before they are reduced."""
-FEW = 4
-"""Channels of pixels that are normalised in vectors of pixels."""
+FEW, FEW_BYTES = 4, 8
+"""Channels of pixels, of floats and of 8 bits, that are normalised in vectors of pixels."""
 PARTS = 16
 """Work units, at least, of a large reduction."""
 
@@ -375,6 +375,9 @@ def lower_normalization(ctx: Context, node: Node) -> None:
     a, c = ctx.view(node.inputs[0]), ctx.view(node.outputs[0])
     params, rows = pixels(ctx, a, c, len(x.shape) - 1)
     params["channels"] = x.shape[-1]
+    dense = params["a_x"] == params["c_x"] == x.shape[-1] * x.dtype.itemsize
+    most = FEW if x.dtype is DType.FLOAT32 else FEW_BYTES
+    few = x.shape[-1] if dense and 2 <= x.shape[-1] <= most else 0
     variant: Variant
     each = 1e-9
     if x.dtype is DType.FLOAT32 and isinstance(op, LocalResponseNormalization):
@@ -385,8 +388,6 @@ def lower_normalization(ctx: Context, node: Node) -> None:
         params |= {"radius": radius, "bias": op.bias, "alpha": op.alpha, "beta": op.beta}
         each = 3e-9
     elif x.dtype is DType.FLOAT32:
-        dense = params["a_x"] == params["c_x"] == x.shape[-1] * x.dtype.itemsize
-        few = x.shape[-1] if dense and 2 <= x.shape[-1] <= FEW else 0
         variant = normalize.Normalize(ctx.isa, NORMALIZATIONS[type(op)], few)
         if isinstance(op, Softmax):
             params["beta"] = op.beta
@@ -399,6 +400,6 @@ def lower_normalization(ctx: Context, node: Node) -> None:
         table, factor = ctx.constants.add(op.table(x)), float(op.factor(out))
         params |= {"table": table, "factor": factor, "lo": lo, "hi": hi}
         params["zero_point"] = out.quant.zero_point[0]
-        variant = softmax.Softmax(ctx.isa)
+        variant = softmax.Softmax(ctx.isa, few)
         each = 2e-9
     ctx.emit(variant, params, rows, seconds=x.size * each, reads=(a,), writes=(c,))
