@@ -288,6 +288,8 @@ CASES: dict[str, Make] = {
     "prelu elements": eight_bits(ops.PRelu(), U8, SHAPE, SHAPE[1:], constant=True),
     "prelu rows": eight_bits(ops.PRelu(), I8, SHAPE, (7, 1), constant=True),
     "prelu narrow": eight_bits(ops.PRelu(), U8, (2, 20, 21, 3), (1, 1, 3), constant=True),
+    "square rows": eight_bits(ops.SquaredDifference(), U8, (7, 1), SHAPE),
+    "square mean": eight_bits(ops.SquaredDifference(), I8, (2, 20, 21, 3), (2, 1, 1, 3)),
     "pow": mixed(ops.Pow(), TensorType(SHAPE, F32), np.float32(2.0)),
     "quantize int16": mixed(
         ops.Quantize(I16), TensorType(SHAPE, F32), quant=QParams.per_tensor(1e-4, 0)

@@ -1,4 +1,4 @@
-"""ADD, SUB, MUL and PRELU kernels against the operators' references."""
+"""ADD, SUB, MUL, PRELU and SQUARED_DIFFERENCE kernels against the operators' references."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ import pytest
 from edgewise.dtype import DType, QParams
 from edgewise.graph import TensorType
 from edgewise.kernels import views
-from edgewise.kernels.elementwise import Binary, QAdd, QMul, QPRelu
+from edgewise.kernels.elementwise import Binary, QAdd, QMul, QPRelu, QSquaredDifference
 from edgewise.kernels.isa import Isa
-from edgewise.ops import Add, Mul, PRelu, Sub
+from edgewise.ops import Add, Mul, PRelu, SquaredDifference, Sub
 from edgewise.ops.base import Activation
-from edgewise.plan.slopes import slopes_of
+from edgewise.ops.binary import Aligned
+from edgewise.ops.fixed_point import multiplier
+from edgewise.ops.tables import raw_values
+from edgewise.plan.scaling import scaling_of, slopes_of
 
 from .harness import Array, isas, run, view
 
 ACTIVATED = {"ADD": Add, "SUB": Sub, "MUL": Mul}
-OPS = {**ACTIVATED, "PRELU": PRelu}
+OPS = {**ACTIVATED, "PRELU": PRelu, "SQUARED_DIFFERENCE": SquaredDifference}
 
 
 def tensor(isa: Isa, shape: tuple[int, ...], scale: float, zero: int) -> TensorType:
@@ -30,7 +33,7 @@ def tensor(isa: Isa, shape: tuple[int, ...], scale: float, zero: int) -> TensorT
 
 def check(
     isa: Isa,
-    op: Add | Sub | Mul | PRelu,
+    op: Add | Sub | Mul | PRelu | SquaredDifference,
     shapes: tuple[tuple[int, ...], tuple[int, ...]],
     scales: tuple[float, float, float] = (0.02, 0.03, 0.05),
     zeros: tuple[int, int, int] = (120, 131, 125),
@@ -72,6 +75,17 @@ def check(
         fields |= {name: getattr(slopes, name) for name in names}
         fields |= {"a_zero": types[0].quant.zero_point[0], "zero_point": out.quant.zero_point[0]}
         fields |= {"lo": low, "hi": high}
+    elif isinstance(op, SquaredDifference):
+        variant, aligned = QSquaredDifference(isa, scalar), Aligned.of(op, types, 7)
+        for prefix, t, zero, ratio in zip("ab", types, aligned.zeros, aligned.ratios, strict=True):
+            scaling = scaling_of(raw_values(t) - zero, 7, ratio)
+            assert scaling is not None
+            own = {"zero": zero, **asdict(scaling)}
+            fields |= {f"{prefix}_{name}": value for name, value in own.items()}
+        factor, exponent = multiplier(aligned.unit**2 / scales[2])
+        fields |= {"factor": factor, "shift": 31 - exponent, "lo": low, "hi": high}
+        fields |= {"rounding": 2**30 + (2 ** (30 - exponent) if exponent else 0)}
+        fields |= {"zero_point": out.quant.zero_point[0]}
     elif isinstance(op, Mul):
         variant = QMul(isa, scalar)
         rule = op.requant(types, [out])
@@ -159,3 +173,11 @@ def test_slopes(isa: Isa) -> None:
 def test_slopes_far_out_of_range(isa: Isa) -> None:
     for scales in ((100.0, 1e-3, 0.001), (1e-6, 1e-6, 10.0), (1.0, 1e-9, 1e-3)):
         check(isa, PRelu(), ((130,), (130,)), scales)
+
+
+@isas
+def test_squares(isa: Isa) -> None:
+    """Zero points at both ends, either operand of the greater scale, halves, results of 1 and 0."""
+    for seed, zeros in enumerate([(0, 0, 0), (255, 255, 255), (0, 255, 128), (255, 0, 1)]):
+        for scales in ((0.02, 0.03, 0.07), (1.0, 0.25, 512.0), (0.5, 0.5, 9.0), (0.1, 1e-9, 1e-5)):
+            check(isa, SquaredDifference(), ((3, 97), (97,)), scales, zeros, seed=seed)

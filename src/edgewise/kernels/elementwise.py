@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from . import views
-from .ir import Kernel, Type, Value, f32, i32
+from .ir import Kernel, Type, Value, f32, i32, u32, u64
 from .isa import Clamp, Isa
 from .shuffles import joined
 
@@ -185,4 +185,45 @@ class QPRelu(Binary):
         return self.isa.pack(scaled, clamp)
 
 
-__all__ = ["Binary", "QAdd", "QMul", "QPRelu"]
+@dataclass(frozen=True)
+class QSquaredDifference(Binary):
+    """c = clamp(((a' - b')**2 * factor + rounding >> shift) + zero_point, lo, hi)
+
+    a' = t + rounding >> a_shift, t = (a - a_zero) * a_factor, where rounding is ``a_down`` where
+    t < 0, else ``a_up``; b' alike. These are less than 2**14 in magnitude and t fits int32; the
+    square is multiplied in 64 bits, of which ``shift`` leaves 31.
+    """
+
+    op: ClassVar[str] = "squared_difference"
+    constants: ClassVar[dict[str, Type]] = {
+        **{f"{x}_{name}": i32 for x in "ab" for name in ("zero", "factor", "up", "down", "shift")},
+        "factor": u32,
+        "rounding": u64,
+        "shift": u64,
+    }
+
+    def scaled(self, k: Kernel, x: Value, prefix: str) -> Value:
+        zero, factor, up, down, shift = (
+            k[f"{prefix}_{name}"].splat(self.isa.lanes)
+            for name in ("zero", "factor", "up", "down", "shift")
+        )
+        product = (x - zero) * factor
+        return (product + (product < 0).select(down, up)) >> shift
+
+    def prepare_b(self, k: Kernel, b: Value) -> Value:
+        return self.scaled(k, b, "b")
+
+    def combine(self, k: Kernel, a: Sequence[Value], b: Sequence[Value], clamp: Clamp) -> Value:
+        lanes = self.isa.lanes
+        factor, rounding, shift = (
+            k[name].to(u64).splat(lanes) for name in ("factor", "rounding", "shift")
+        )
+        squares = []
+        for x, y in zip(a, b, strict=True):
+            difference = self.scaled(k, x, "a") - y
+            square = (difference * difference).to(u32[lanes]).to(u64[lanes])
+            squares.append(((square * factor + rounding) >> shift).to(i32[lanes]))
+        return self.isa.pack(squares, clamp)
+
+
+__all__ = ["Binary", "QAdd", "QMul", "QPRelu", "QSquaredDifference"]

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 
 from ..dtype import DType
 from ..graph import Array, Node, TensorType
 from ..kernels import elementwise, lookup
-from ..ops import Add, FakeQuant, Mul, PRelu, Quantize, Rounding, Sub, Unary
+from ..ops import Add, FakeQuant, Mul, PRelu, Quantize, Rounding, SquaredDifference, Sub, Unary
+from ..ops.binary import Aligned
 from ..ops.checks import EIGHT_BIT
+from ..ops.fixed_point import multiplier
 from ..ops.requant import per_tensor
-from ..ops.tables import has_shifted_rule, scale_ratio, shift_factor
+from ..ops.tables import has_shifted_rule, raw_values, scale_ratio, shift_factor
 from ..passes.requantization import rounding_of
 from .context import Context, constant, node_seconds
 from .fixed import lower_fixed, lower_int32
@@ -21,7 +23,7 @@ from .model import Params, View
 from .movement import emit_copy
 from .program import Program
 from .repeat import lengthen
-from .slopes import Slopes, slopes_of
+from .scaling import Slopes, scaling_of, slopes_of
 from .strided import Strides, broadcast, emit_table, runs, walk
 
 
@@ -38,6 +40,8 @@ def lower(ctx: Context, node: Node) -> None:
         lower_table(ctx, node)
     elif isinstance(node.op, PRelu) and (slopes := _slopes(ctx, node)) is not None:
         lower_prelu(ctx, node, slopes)
+    elif isinstance(node.op, SquaredDifference) and (rule := _squares(ctx, node)) is not None:
+        _binary(ctx, node, elementwise.QSquaredDifference, *rule)
     else:
         lower_pairs(ctx, node)
 
@@ -47,7 +51,7 @@ def lower_add(ctx: Context, node: Node) -> None:
     assert isinstance(node.op, Add | Sub)
     ctx.activations(*node.input_types, *node.output_types)
     rule = node.op.fixed_point(node.input_types, node.output_types)
-    multipliers = [rule.a_multiplier, rule.b_multiplier]
+    each: list[Params] = [{"multiplier": m} for m in (rule.a_multiplier, rule.b_multiplier)]
     constants: Params = {
         "bias": rule.bias,
         "shift": rule.shift,
@@ -55,32 +59,31 @@ def lower_add(ctx: Context, node: Node) -> None:
         "lo": rule.lo,
         "hi": rule.hi,
     }
-    _binary(ctx, node, elementwise.QAdd, "multiplier", multipliers, constants)
+    _binary(ctx, node, elementwise.QAdd, each, constants)
 
 
 def lower_mul(ctx: Context, node: Node) -> None:
     assert isinstance(node.op, Mul)
     ctx.activations(*node.input_types, *node.output_types)
     rule = node.op.requant(node.input_types, node.output_types)
-    zeros = [t.quant.zero_point[0] for t in node.input_types if t.quant is not None]
+    each: list[Params] = [{"zero": per_tensor(t, "MUL")[1]} for t in node.input_types]
     constants: Params = {
         "scale": float(rule.scale[0]),
         "zero_point": rule.zero_point,
         "lo": rule.lo,
         "hi": rule.hi,
     }
-    _binary(ctx, node, elementwise.QMul, "zero", zeros, constants)
+    _binary(ctx, node, elementwise.QMul, each, constants)
 
 
 def _binary(
     ctx: Context,
     node: Node,
-    kernel: type[elementwise.QAdd] | type[elementwise.QMul],
-    name: str,
-    each: Sequence[int],
+    kernel: type[elementwise.Binary],
+    each: Sequence[Params],
     constants: Params,
 ) -> None:
-    """``each``: the constant of each input, called a_``name`` and b_``name``."""
+    """``each``: the constants of each input, in fields whose names begin with a_ and b_."""
     views = [ctx.view(value) for value in node.inputs]
     operands = list(zip(views, each, strict=True))
     if _stands(views[0], node) and not _stands(views[1], node):
@@ -88,7 +91,8 @@ def _binary(
     ctx.require(not _stands(operands[0][0], node))
     data = {ctx.view(v): v.data for v in node.inputs if v.data is not None}
     (a, a_own), (b, b_own) = operands
-    own: Params = {f"a_{name}": a_own, f"b_{name}": b_own}
+    own = {f"a_{name}": x for name, x in a_own.items()}
+    own |= {f"b_{name}": x for name, x in b_own.items()}
     _walk_both(ctx, node, kernel, (a, b), data, {**constants, **own})
 
 
@@ -151,6 +155,37 @@ def lower_prelu(ctx: Context, node: Node, slopes: Slopes) -> None:
     below = ctx.constant(slopes.below)
     operands = (ctx.view(node.inputs[0]), below)
     _walk_both(ctx, node, elementwise.QPRelu, operands, {below: slopes.below}, constants)
+
+
+def _squares(ctx: Context, node: Node) -> tuple[list[Params], Params] | None:
+    """The constants of a SQUARED_DIFFERENCE of 8 bits, where its kernel has its arithmetic."""
+    types, out = node.input_types, node.output_types[0]
+    if {t.dtype for t in (*types, out)} != {ctx.activation}:
+        return None
+    rule = Aligned.of(node.op, types, 7)
+    scale, zero = per_tensor(out, node.op.name)
+    factor, exponent = multiplier(rule.unit**2 / float(scale))
+    scalings = [
+        scaling_of(raw_values(t) - zero, rule.shift, ratio)
+        for t, zero, ratio in zip(types, rule.zeros, rule.ratios, strict=True)
+    ]
+    each: list[Params] = [
+        {"zero": zero, **asdict(scaling)}
+        for scaling, zero in zip(scalings, rule.zeros, strict=True)
+        if scaling is not None
+    ]
+    if exponent > 0 or len(each) < len(types):
+        return None
+    lo, hi = out.dtype.range
+    constants: Params = {
+        "factor": factor,
+        "rounding": (1 << 30) + (1 << 30 - exponent if exponent else 0),
+        "shift": 31 - exponent,
+        "zero_point": zero,
+        "lo": lo,
+        "hi": hi,
+    }
+    return each, constants
 
 
 def lower_table(ctx: Context, node: Node) -> None:
