@@ -165,8 +165,8 @@ def test_recipes_and_observers(
     assert precisions["CONV_2D"] == "int8"
     assert {"step": "calibrate", "observer": "minmax"} in found["recipe"]["steps"]
     fails(edgewise(*words, "--recipe", recipe, "--mode", "int8"), "--mode int8", "one of the two")
-    fails(edgewise(*words, "--mode", "int7"), "'int7'", "int16x8")
-    fails(edgewise(*words, "--observer", "best"), "best", "minmax")
+    fails(edgewise(*words, "--mode", "int7"), "--mode int7: unknown; known are", "int16x8")
+    fails(edgewise(*words, "--observer", "best"), "--observer best: unknown; known are minmax")
     fails(edgewise(*words, "--mode", "float16", "--observer", "mse"), "no step that calibrates")
     fails(edgewise(*words, "--inputs", "int4"), "--inputs int4", "uint8")
     fails(edgewise(*words, "--recipe", out), "small.tflite", "recipe")

@@ -6,25 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from . import words
 from .base import app, finish, progress
-from .options import (
-    Affinity,
-    Dims,
-    InputShapes,
-    IsaName,
-    Json,
-    Model,
-    Power,
-    Precision,
-    Requantization,
-    Seed,
-    Signature,
-    Strict,
-    Weights,
-    loading,
-    parse_threads,
-)
+from .groups import Reading, Running, grouped
+from .options import Json, Model, Seed
 from .tables import escape, show_fallbacks, show_threading, threads_of
+from .words import completing
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,8 +20,10 @@ if TYPE_CHECKING:
 
 
 @app.command(short_help="Time a network, alone or against other runtimes.")
+@grouped
 def bench(
     model: Model,
+    *,
     threads: Annotated[
         str, typer.Option("--threads", metavar="N,...", help="Numbers of threads to time.")
     ] = "1",
@@ -44,20 +33,13 @@ def bench(
             "--against",
             metavar="PEER",
             help="Another runtime: litert, openvino or openvino-default; may be repeated.",
+            autocompletion=completing(words.peers),
         ),
     ] = None,
     rounds: Annotated[int, typer.Option("--rounds", metavar="N", help="Interleaved rounds.")] = 40,
     seed: Seed = 0,
-    affinity: Affinity = None,
-    power: Power = "balanced",
-    isa: IsaName = None,
-    strict: Strict = False,
-    requantization: Requantization = "float",
-    precision: Precision = None,
-    signature: Signature = None,
-    shape: InputShapes = None,
-    dim: Dims = None,
-    weights: Weights = None,
+    computing: Running,
+    reading: Reading,
     json: Json = False,
 ) -> None:
     """Time a network, alone or against other runtimes, in interleaved rounds.
@@ -73,21 +55,20 @@ def bench(
       edgewise bench mobilenet.tflite --rounds 100 --json
     """
     from ..tools import bench as benching
-    from ..tools.facts import Compiling
 
-    counts = [parse_threads(part, affinity, power) for part in threads.split(",")]
+    counts = [computing.threads(part) for part in threads.split(",")]
     with progress("Timing", rounds * len(counts)) as step:
         facts = benching.bench(
-            loading(signature, shape, dim, weights).graph(model),
+            reading.loading.graph(model),
             model,
             counts,
             against or [],
             rounds,
             seed,
-            Compiling(isa, strict, requantization, precision, affinity, power),
+            computing.compiling,
             step,
-            signature=signature,
-            weights=weights,
+            signature=reading.signature,
+            weights=reading.weights,
         )
     finish("bench", facts, show, json)
 

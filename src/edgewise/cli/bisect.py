@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import InputError
+from . import words
 from .base import app, finish, progress
-from .options import (
-    Dims,
-    InputShapes,
-    IsaName,
-    Json,
-    Model,
-    Precision,
-    Requantization,
-    Seed,
-    Signature,
-    Threads,
-    Weights,
-    loading,
-    parse_threads,
-)
+from .groups import Computing, Reading, grouped
+from .options import InputFiles, Json, Model, Seed, Threads, Tolerance, parse_threads
 from .tables import counted, escape, number, print_table, short
+from .words import completing
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,8 +22,10 @@ if TYPE_CHECKING:
 
 
 @app.command(short_help="Find the first operator that departs from another runtime.")
+@grouped
 def bisect(
     model: Model,
+    *,
     against: Annotated[
         str | None,
         typer.Option(
@@ -44,31 +34,19 @@ def bisect(
             help="A runtime that shows its tensors: litert, onnxruntime, ncnn, opencv or torch; or "
             "reference: the program against Edgewise's references. Default: the runtime of the "
             "file's format.",
+            autocompletion=completing(words.suspects),
         ),
     ] = None,
-    inputs: Annotated[
-        list[Path] | None,
-        typer.Option("--inputs", metavar="FILE", help="A picture, .npy or .npz; may be repeated."),
-    ] = None,
+    inputs: InputFiles = None,
     random: Annotated[
         int | None,
         typer.Option("--random", metavar="N", min=1, help="N random inputs. Default: 1."),
     ] = None,
     seed: Seed = 0,
-    tolerance: Annotated[
-        float,
-        typer.Option(
-            "--tolerance", metavar="STEPS", min=0.0, help="Quantization steps that may differ."
-        ),
-    ] = 1.0,
+    tolerance: Tolerance = 1.0,
     threads: Threads = "1",
-    isa: IsaName = None,
-    requantization: Requantization = "float",
-    precision: Precision = None,
-    signature: Signature = None,
-    shape: InputShapes = None,
-    dim: Dims = None,
-    weights: Weights = None,
+    computing: Computing,
+    reading: Reading,
     json: Json = False,
 ) -> None:
     """Name the first operator whose output departs, and the likely cause.
@@ -87,12 +65,11 @@ def bisect(
     """
     from ..tools import bisect as bisecting
     from ..tools.compare import comparison_inputs
-    from ..tools.facts import Compiling
     from ..tools.peers import native_peer
 
     if inputs and random:
         raise InputError("--inputs and --random: give one of them")
-    graph = loading(signature, shape, dim, weights).graph(model)
+    graph = reading.loading.graph(model)
     chosen = against or native_peer(model)
     sets = comparison_inputs(graph, inputs or [], random or 1, seed)
     count = len(sets)
@@ -106,10 +83,10 @@ def bisect(
             sets,
             tolerance=tolerance,
             threads=parse_threads(threads),
-            compiling=Compiling(isa, False, requantization, precision),
+            compiling=computing.compiling,
             progress=step,
-            signature=signature,
-            weights=weights,
+            signature=reading.signature,
+            weights=reading.weights,
         )
     finish("bisect", facts, show, json)
     if facts["departure"]:

@@ -4,29 +4,17 @@ from __future__ import annotations
 
 import functools
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import InputError
+from . import words
 from .base import app, finish, progress
-from .options import (
-    Dims,
-    InputShapes,
-    IsaName,
-    Json,
-    Model,
-    Precision,
-    Requantization,
-    Seed,
-    Signature,
-    Threads,
-    Weights,
-    loading,
-    parse_threads,
-)
+from .groups import Computing, Reading, grouped
+from .options import InputFiles, Json, Model, Seed, Threads, Tolerance, parse_threads
 from .tables import counted, escape, number, print_table, short
+from .words import completing
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,8 +27,10 @@ MOST_NAMES = 8
 
 
 @app.command(short_help="Compare every tensor with another runtime's.")
+@grouped
 def compare(
     model: Model,
+    *,
     against: Annotated[
         str | None,
         typer.Option(
@@ -48,23 +38,16 @@ def compare(
             metavar="PEER",
             help="The other runtime: litert, onnxruntime, ncnn, opencv, torch or openvino. "
             "Default: that of the file's format.",
+            autocompletion=completing(words.peers),
         ),
     ] = None,
-    inputs: Annotated[
-        list[Path] | None,
-        typer.Option("--inputs", metavar="FILE", help="A picture, .npy or .npz; may be repeated."),
-    ] = None,
+    inputs: InputFiles = None,
     random: Annotated[
         int | None,
         typer.Option("--random", metavar="N", min=1, help="N random inputs. Default: 3."),
     ] = None,
     seed: Seed = 0,
-    tolerance: Annotated[
-        float,
-        typer.Option(
-            "--tolerance", metavar="STEPS", min=0.0, help="Quantization steps that may differ."
-        ),
-    ] = 1.0,
+    tolerance: Tolerance = 1.0,
     alone: Annotated[
         bool,
         typer.Option(
@@ -77,13 +60,8 @@ def compare(
         bool, typer.Option("--all", help="Show every tensor, not only those that differ.")
     ] = False,
     threads: Threads = "1",
-    isa: IsaName = None,
-    requantization: Requantization = "float",
-    precision: Precision = None,
-    signature: Signature = None,
-    shape: InputShapes = None,
-    dim: Dims = None,
-    weights: Weights = None,
+    computing: Computing,
+    reading: Reading,
     json: Json = False,
 ) -> None:
     """Compare every output and intermediate tensor with another runtime's.
@@ -97,12 +75,11 @@ def compare(
       edgewise compare mobilenet.tflite --random 10 --alone --json
     """
     from ..tools import compare as comparing
-    from ..tools.facts import Compiling
     from ..tools.peers import native_peer
 
     if inputs and random:
         raise InputError("--inputs and --random: give one of them")
-    graph = loading(signature, shape, dim, weights).graph(model)
+    graph = reading.loading.graph(model)
     sets = comparing.comparison_inputs(graph, inputs or [], random or 3, seed)
     with progress("Comparing", len(sets)) as step:
         facts = comparing.compare(
@@ -113,10 +90,10 @@ def compare(
             tolerance=tolerance,
             alone=alone,
             threads=parse_threads(threads),
-            compiling=Compiling(isa, False, requantization, precision),
+            compiling=computing.compiling,
             progress=step,
-            signature=signature,
-            weights=weights,
+            signature=reading.signature,
+            weights=reading.weights,
         )
     finish("compare", facts, functools.partial(show, everything=everything), json)
     if not facts["within_tolerance"]:

@@ -8,16 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .base import app, finish, progress
-from .options import (
-    ChannelsLast,
-    Dims,
-    InputShapes,
-    Json,
-    Seed,
-    Signature,
-    Weights,
-    loading,
-)
+from .groups import ImageReading, grouped
+from .options import Json, Seed, Verify
 from .tables import counted, escape, number, size_of
 
 if TYPE_CHECKING:
@@ -27,19 +19,14 @@ if TYPE_CHECKING:
 
 
 @app.command(short_help="Write a network as a .tflite file.")
+@grouped
 def convert(
     model: Annotated[Path, typer.Argument(metavar="IN", help="A model file.", show_default=False)],
     output: Annotated[
         Path, typer.Argument(metavar="OUT.tflite", help="The file to write.", show_default=False)
     ],
-    verify: Annotated[
-        bool | None,
-        typer.Option(
-            "--verify/--no-verify",
-            help="Run what is to be written in LiteRT first. Default: where LiteRT is installed.",
-            show_default=False,
-        ),
-    ] = None,
+    *,
+    verify: Verify = None,
     random: Annotated[
         int, typer.Option("--random", metavar="N", min=1, help="Random inputs to verify on.")
     ] = 3,
@@ -55,11 +42,7 @@ def convert(
             show_default=False,
         ),
     ] = None,
-    signature: Signature = None,
-    shape: InputShapes = None,
-    dim: Dims = None,
-    weights: Weights = None,
-    channels_last: ChannelsLast = False,
+    reading: ImageReading,
     json: Json = False,
 ) -> None:
     """Write a network as a .tflite file, which LiteRT runs with the same results.
@@ -78,7 +61,7 @@ def convert(
         facts = converting.convert(
             model,
             output,
-            loading=loading(signature, shape, dim, weights, channels_last),
+            loading=reading.loading,
             verify=verify,
             count=random,
             seed=seed,

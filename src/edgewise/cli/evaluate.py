@@ -10,27 +10,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import InputError
+from . import words
 from .base import app, finish, progress
+from .groups import Computing, ImageReading, grouped
 from .options import (
     MODELS,
-    ChannelsLast,
-    Dims,
-    InputShapes,
-    IsaName,
+    Fit,
     Json,
     Pixels,
-    Precision,
-    Requantization,
-    Signature,
     Threads,
-    Weights,
-    loading,
     model_file,
-    one_of,
     parse_pixels,
     parse_threads,
 )
 from .tables import counted, escape, number, print_table, size_of, threads_of
+from .words import completing
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,6 +33,7 @@ if TYPE_CHECKING:
 
 
 @app.command(short_help="Measure how right networks are on a dataset.")
+@grouped
 def evaluate(
     models: Annotated[
         list[Path],
@@ -53,6 +48,7 @@ def evaluate(
             show_default=False,
         ),
     ],
+    *,
     metric: Annotated[
         list[str] | None,
         typer.Option(
@@ -60,6 +56,7 @@ def evaluate(
             metavar="NAME,...",
             help="top1, top5, class-accuracy, auc; miou, pixel-accuracy; with --reference, or "
             "outputs as labels, agreement, sqnr, mse, cosine. Default: what the labels are for.",
+            autocompletion=completing(words.metrics, commas=True),
         ),
     ] = None,
     engine: Annotated[
@@ -69,6 +66,7 @@ def evaluate(
             metavar="NAME,...",
             help="edgewise, litert, onnxruntime, openvino, ncnn, opencv, torch, or native: that "
             "of the file's format. Default: edgewise.",
+            autocompletion=completing(words.engines, commas=True),
         ),
     ] = None,
     reference: Annotated[
@@ -111,20 +109,11 @@ def evaluate(
             "--save", metavar="FILE", help="Write what was measured of each sample, as .csv."
         ),
     ] = None,
-    fit: Annotated[
-        str | None,
-        typer.Option("--fit", metavar="HOW", help="crop or stretch pictures, as run does."),
-    ] = None,
+    fit: Fit = None,
     pixels: Pixels = None,
     threads: Threads = "1",
-    isa: IsaName = None,
-    requantization: Requantization = "float",
-    precision: Precision = None,
-    signature: Signature = None,
-    shape: InputShapes = None,
-    dim: Dims = None,
-    weights: Weights = None,
-    channels_last: ChannelsLast = False,
+    computing: Computing,
+    reading: ImageReading,
     json: Json = False,
 ) -> None:
     """Measure how right networks are on a dataset, and how sure that is.
@@ -139,9 +128,8 @@ def evaluate(
       edgewise evaluate int8.tflite pictures/ --reference float.tflite --metric sqnr
     """
     from ..tools import evaluate as evaluating
-    from ..tools.facts import Compiling
 
-    if weights is not None and len(models) > 1:
+    if reading.weights is not None and len(models) > 1:
         raise InputError("--weights: of one model only; those of others are found by name")
     job = evaluating.Job(
         models=models,
@@ -154,11 +142,11 @@ def evaluate(
         label_offset=label_offset,
         output=output,
         save=save,
-        fit=one_of("--fit", fit, ("crop", "stretch")),
+        fit=fit,
         pixels=parse_pixels(pixels),
         threads=parse_threads(threads),
-        compiling=Compiling(isa, False, requantization, precision),
-        loading=loading(signature, shape, dim, weights, channels_last),
+        compiling=computing.compiling,
+        loading=reading.loading,
     )
     with (
         evaluating.prepared(job) as evaluation,

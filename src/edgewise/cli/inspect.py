@@ -12,25 +12,9 @@ import edgewise as ew
 
 from .arena import show_memory
 from .base import app, finish
+from .groups import ImageReading, Running, grouped
 from .layout import show_layout
-from .options import (
-    Affinity,
-    ChannelsLast,
-    Dims,
-    InputShapes,
-    IsaName,
-    Json,
-    Model,
-    Power,
-    Precision,
-    Requantization,
-    Signature,
-    Strict,
-    Threads,
-    Weights,
-    loading,
-    parse_threads,
-)
+from .options import Json, Model, Threads
 from .tables import (
     counted,
     escape,
@@ -51,8 +35,10 @@ if TYPE_CHECKING:
 
 
 @app.command(short_help="Show operators, sizes, kernels and memory.")
+@grouped
 def inspect(
     model: Model,
+    *,
     graph: Annotated[
         bool, typer.Option("--graph", help="Print the graph as text, before and after the passes.")
     ] = False,
@@ -67,17 +53,8 @@ def inspect(
         bool, typer.Option("--layout", help="Show the TRANSPOSEs that remain, and why.")
     ] = False,
     threads: Threads = "1",
-    affinity: Affinity = None,
-    power: Power = "balanced",
-    isa: IsaName = None,
-    strict: Strict = False,
-    requantization: Requantization = "float",
-    precision: Precision = None,
-    signature: Signature = None,
-    shape: InputShapes = None,
-    dim: Dims = None,
-    weights: Weights = None,
-    channels_last: ChannelsLast = False,
+    computing: Running,
+    reading: ImageReading,
     json: Json = False,
 ) -> None:
     """Show a network's operators, sizes, multiply-adds, kernels and memory plan.
@@ -91,7 +68,6 @@ def inspect(
       edgewise inspect mobilenet.tflite --json
     """
     from ..tools.differences import random_inputs
-    from ..tools.facts import Compiling
     from ..tools.fallbacks import slow_operators
     from ..tools.inspect import inspection
     from ..tools.layout import layout_facts
@@ -100,15 +76,12 @@ def inspect(
 
     if plot is not None:
         check_plot(plot)
-    imported = loading(signature, shape, dim, weights, channels_last).graph(model)
+    imported = reading.loading.graph(model)
     if graph and not json:
         typer.echo(f"{imported}\n\n{ew.optimize(imported)}")
         if not (memory or plot or layout):
             return
-    compiling = Compiling(isa, strict, requantization, precision, affinity, power)
-    with contextlib.closing(
-        compiling.program(imported, parse_threads(threads, affinity, power))
-    ) as program:
+    with contextlib.closing(computing.program(imported, threads)) as program:
         (arrays,) = random_inputs(imported, 1, 0)
         slow = slow_operators(program, arrays)
         facts = inspection(model, imported, program, slow)

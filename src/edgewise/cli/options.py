@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from .. import models
 from ..errors import InputError
-
-if TYPE_CHECKING:
-    from ..tools.facts import Loading
+from . import words
+from .words import completing, one_of
 
 MAX_THREADS, MAX_DIGITS = 64, 19
 
@@ -59,6 +58,7 @@ Affinity = Annotated[
         "--affinity",
         metavar="CPUS",
         help="Cores to run on: all, big, little, or numbers such as 0,2-3.",
+        autocompletion=completing(lambda: words.AFFINITIES),
     ),
 ]
 Power = Annotated[
@@ -67,11 +67,17 @@ Power = Annotated[
         "--power",
         metavar="POLICY",
         help="performance, balanced or powersave: how long threads wait awake for work.",
+        autocompletion=completing(words.powers),
     ),
 ]
 IsaName = Annotated[
     str | None,
-    typer.Option("--isa", metavar="NAME", help="Instruction set; see edgewise doctor."),
+    typer.Option(
+        "--isa",
+        metavar="NAME",
+        help="Instruction set; see edgewise doctor.",
+        autocompletion=completing(words.isas),
+    ),
 ]
 Signature = Annotated[
     str | None,
@@ -115,6 +121,7 @@ Requantization = Annotated[
         "--requantization",
         metavar="RULE",
         help="How sums of integers become 8 bits: float, or fixed_point as microcontrollers do.",
+        autocompletion=completing(words.requantizations),
     ),
 ]
 Precision = Annotated[
@@ -123,6 +130,7 @@ Precision = Annotated[
         "--precision",
         metavar="TYPE",
         help="bf16: products of float32 may round their operands to bfloat16.",
+        autocompletion=completing(words.float_precisions),
     ),
 ]
 Pixels = Annotated[
@@ -133,6 +141,34 @@ Pixels = Annotated[
         help="What black and white become, such as 0,1; of each channel in turn, if more than two "
         "numbers; or imagenet. Default: the model's metadata, else what its input's quantization "
         "suggests, else -1,1.",
+        autocompletion=completing(lambda: PIXELS),
+    ),
+]
+Fit = Annotated[
+    str | None,
+    typer.Option(
+        "--fit",
+        metavar="HOW",
+        help="crop or stretch pictures, as run does.",
+        **one_of("--fit", lambda: words.FITS),
+    ),
+]
+InputFiles = Annotated[
+    list[Path] | None,
+    typer.Option("--inputs", metavar="FILE", help="A picture, .npy or .npz; may be repeated."),
+]
+Tolerance = Annotated[
+    float,
+    typer.Option(
+        "--tolerance", metavar="STEPS", min=0.0, help="Quantization steps that may differ."
+    ),
+]
+Verify = Annotated[
+    bool | None,
+    typer.Option(
+        "--verify/--no-verify",
+        help="Run what is to be written in LiteRT first. Default: where LiteRT is installed.",
+        show_default=False,
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document (docs/json.md).")]
@@ -177,19 +213,6 @@ def _is_number(text: str) -> bool:
     return text.strip().isdecimal() and len(text) <= MAX_DIGITS
 
 
-def loading(
-    signature: str | None,
-    shape: Sequence[str] | None,
-    dim: Sequence[str] | None,
-    weights: Path | None,
-    channels_last: bool = False,
-) -> Loading:
-    """How to load a model, from the words of the options."""
-    from ..tools.facts import Loading
-
-    return Loading(signature, parse_shapes(shape), parse_dims(dim), weights, channels_last)
-
-
 def parse_pixels(text: str | None) -> tuple[float, ...] | None:
     """What black and white become, from --pixels: LOW,HIGH, or those of each channel; a name."""
     if text is None:
@@ -207,9 +230,3 @@ def parse_pixels(text: str | None) -> tuple[float, ...] | None:
     if not all(low < high and math.isfinite(high - low) for low, high in pairs):
         raise InputError(f"--pixels {text}: the first must be lower, and both finite")
     return ends
-
-
-def one_of(option: str, text: str | None, known: Sequence[str]) -> str | None:
-    if text is not None and text not in known:
-        raise InputError(f"{option} {text}: unknown; known are {', '.join(known)}")
-    return text

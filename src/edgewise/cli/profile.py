@@ -10,25 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .base import app, finish, progress
-from .options import (
-    Affinity,
-    ChannelsLast,
-    Dims,
-    InputShapes,
-    IsaName,
-    Json,
-    Model,
-    Power,
-    Precision,
-    Requantization,
-    Seed,
-    Signature,
-    Strict,
-    Threads,
-    Weights,
-    loading,
-    parse_threads,
-)
+from .groups import ImageReading, Running, grouped
+from .options import Json, Model, Seed, Threads
 from .tables import (
     counted,
     escape,
@@ -47,6 +30,7 @@ if TYPE_CHECKING:
 
 
 @app.command(short_help="Time each step against what the machine can do.")
+@grouped
 def profile(
     model: Model,
     inputs: Annotated[
@@ -57,6 +41,7 @@ def profile(
             show_default=False,
         ),
     ] = None,
+    *,
     top: Annotated[
         int | None,
         typer.Option("--top", metavar="N", min=1, help="Show the N slowest steps, slowest first."),
@@ -76,17 +61,8 @@ def profile(
     ] = False,
     seed: Seed = 0,
     threads: Threads = "1",
-    affinity: Affinity = None,
-    power: Power = "balanced",
-    isa: IsaName = None,
-    strict: Strict = False,
-    requantization: Requantization = "float",
-    precision: Precision = None,
-    signature: Signature = None,
-    shape: InputShapes = None,
-    dim: Dims = None,
-    weights: Weights = None,
-    channels_last: ChannelsLast = False,
+    computing: Running,
+    reading: ImageReading,
     json: Json = False,
 ) -> None:
     """Time each step of a network against what this machine can do at most.
@@ -101,17 +77,14 @@ def profile(
       edgewise profile mobilenet.tflite cat.jpg --plot roofline.png
     """
     from ..tools import profile as profiling
-    from ..tools.facts import Compiling
     from ..tools.plots import check_plot
     from ..tools.roofplot import save_plot
 
     if plot is not None:
         check_plot(plot)
-    graph = loading(signature, shape, dim, weights, channels_last).graph(model)
+    graph = reading.loading.graph(model)
     arrays = profiling.inputs_of(graph, inputs or [], seed)
-    compiling = Compiling(isa, strict, requantization, precision, affinity, power)
-    threading = parse_threads(threads, affinity, power)
-    with contextlib.closing(compiling.program(graph, threading)) as program:
+    with contextlib.closing(computing.program(graph, threads)) as program:
         count = runs or profiling.usual_runs(program, arrays)
         with progress("Timing", count) as step:
             facts = profiling.profile(model, program, arrays, count, renew, step)

@@ -12,24 +12,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import InputError
+from . import words
 from .base import app, finish
 from .diagnosis import show_diagnosis
+from .groups import ImageReading, grouped
 from .options import (
-    ChannelsLast,
-    Dims,
-    InputShapes,
+    Fit,
     Json,
     Model,
     Pixels,
-    Signature,
     Threads,
-    Weights,
-    loading,
-    one_of,
+    Verify,
     parse_pixels,
     parse_threads,
 )
 from .tables import counted, escape, number, print_table, short, size_of, threads_of, type_of
+from .words import completing, one_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -45,6 +43,7 @@ UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 
 
 @app.command(short_help="Quantize a float network to a .tflite file.")
+@grouped
 def quantize(
     model: Model,
     output: Annotated[
@@ -53,6 +52,7 @@ def quantize(
             "-o", "--output", metavar="OUT.tflite", help="The file to write.", show_default=False
         ),
     ],
+    *,
     data: Annotated[
         list[Path] | None,
         typer.Option(
@@ -67,6 +67,7 @@ def quantize(
             "--mode",
             metavar="PRECISION",
             help="int8, uint8, int16x8, dynamic_range, float16 or int4. Default: int8.",
+            **one_of("--mode", words.modes),
         ),
     ] = None,
     recipe: Annotated[
@@ -84,20 +85,28 @@ def quantize(
             metavar="NAME",
             help="How calibration finds ranges: minmax, moving_average, percentile, mse, entropy "
             "or aciq. Default: as the recipe says.",
+            **one_of("--observer", words.observers),
         ),
     ] = None,
     inputs: Annotated[
         str | None,
-        typer.Option("--inputs", metavar="TYPE", help="float32, int8, uint8 or int16."),
+        typer.Option(
+            "--inputs",
+            metavar="TYPE",
+            help="float32, int8, uint8 or int16.",
+            autocompletion=completing(words.interfaces),
+        ),
     ] = None,
     outputs: Annotated[
         str | None,
-        typer.Option("--outputs", metavar="TYPE", help="float32, int8, uint8 or int16."),
+        typer.Option(
+            "--outputs",
+            metavar="TYPE",
+            help="float32, int8, uint8 or int16.",
+            autocompletion=completing(words.interfaces),
+        ),
     ] = None,
-    fit: Annotated[
-        str | None,
-        typer.Option("--fit", metavar="HOW", help="crop or stretch pictures, as run does."),
-    ] = None,
+    fit: Fit = None,
     pixels: Pixels = None,
     report: Annotated[
         Path | None,
@@ -109,6 +118,7 @@ def quantize(
             "--metric",
             metavar="NAME",
             help="top1, miou, agreement and others of evaluate. Default: what the labels are for.",
+            autocompletion=completing(words.metrics),
         ),
     ] = None,
     dataset: Annotated[
@@ -153,20 +163,9 @@ def quantize(
             "--small", help="With a budget: keep layers quantized that are slower than in float32."
         ),
     ] = False,
-    verify: Annotated[
-        bool | None,
-        typer.Option(
-            "--verify/--no-verify",
-            help="Run what is to be written in LiteRT first. Default: where LiteRT is installed.",
-            show_default=False,
-        ),
-    ] = None,
+    verify: Verify = None,
     threads: Threads = "1",
-    signature: Signature = None,
-    shape: InputShapes = None,
-    dim: Dims = None,
-    weights: Weights = None,
-    channels_last: ChannelsLast = False,
+    reading: ImageReading,
     json: Json = False,
 ) -> None:
     """Quantize a float network, and say what that costs and brings.
@@ -185,7 +184,7 @@ def quantize(
     from ..tools import quantize as quantizing
     from ..tools.scoring import Scoring
 
-    fit, pair = one_of("--fit", fit, ("crop", "stretch")), parse_pixels(pixels)
+    pair = parse_pixels(pixels)
     scoring = None
     if metric is not None or dataset is not None:
         if not data and dataset is None:
@@ -212,7 +211,7 @@ def quantize(
         report=report,
         verify=verify,
         threads=parse_threads(threads),
-        loading=loading(signature, shape, dim, weights, channels_last),
+        loading=reading.loading,
     )
     with _progress() as told:
         facts = quantizing.quantize(job, told)

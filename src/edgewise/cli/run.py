@@ -7,30 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from . import words
 from .base import app, finish, progress
-from .options import (
-    Affinity,
-    ChannelsLast,
-    Dims,
-    Inputs,
-    InputShapes,
-    IsaName,
-    Json,
-    Model,
-    Pixels,
-    Power,
-    Precision,
-    Requantization,
-    Signature,
-    Strict,
-    Threads,
-    Weights,
-    loading,
-    one_of,
-    parse_pixels,
-    parse_threads,
-)
+from .groups import ImageReading, Running, grouped
+from .options import Inputs, Json, Model, Pixels, Threads, parse_pixels
 from .tables import escape, number, show_fallbacks, show_threading, threads_of, type_of
+from .words import one_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,9 +22,11 @@ if TYPE_CHECKING:
 
 
 @app.command()
+@grouped
 def run(
     model: Model,
     inputs: Inputs,
+    *,
     top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="Classes to show.")] = 5,
     labels: Annotated[
         Path | None,
@@ -72,21 +56,13 @@ def run(
             metavar="HOW",
             help="crop: the centre (256 -> 224); stretch: all of the picture. "
             "Default: crop for lists of classes, else stretch.",
+            **one_of("--fit", lambda: words.FITS),
         ),
     ] = None,
     pixels: Pixels = None,
     threads: Threads = "1",
-    affinity: Affinity = None,
-    power: Power = "balanced",
-    isa: IsaName = None,
-    strict: Strict = False,
-    requantization: Requantization = "float",
-    precision: Precision = None,
-    signature: Signature = None,
-    shape: InputShapes = None,
-    dim: Dims = None,
-    weights: Weights = None,
-    channels_last: ChannelsLast = False,
+    computing: Running,
+    reading: ImageReading,
     json: Json = False,
 ) -> None:
     """Run a network on pictures or arrays and show what it sees.
@@ -99,7 +75,6 @@ def run(
       edgewise run keyword.tflite features.npy --output scores.npy
     """
     from ..tools import run as running
-    from ..tools.facts import Compiling
 
     job = running.Job(
         model=model,
@@ -107,11 +82,11 @@ def run(
         labels=labels,
         save=save,
         output=output,
-        fit=one_of("--fit", fit, ("crop", "stretch")),
+        fit=fit,
         pixels=parse_pixels(pixels),
-        threads=parse_threads(threads, affinity, power),
-        compiling=Compiling(isa, strict, requantization, precision, affinity, power),
-        loading=loading(signature, shape, dim, weights, channels_last),
+        threads=computing.threads(threads),
+        compiling=computing.compiling,
+        loading=reading.loading,
     )
     with progress("Running", len(inputs)) as step:
         facts = running.run(job, inputs, progress=step)

@@ -12,19 +12,8 @@ import typer
 
 from ..errors import InputError
 from .base import app, finish
-from .options import (
-    Dims,
-    InputShapes,
-    IsaName,
-    Json,
-    Precision,
-    Requantization,
-    Signature,
-    Threads,
-    Weights,
-    loading,
-    parse_threads,
-)
+from .groups import Computing, Reading, grouped
+from .options import Json, Threads, parse_threads
 from .tables import counted, escape, print_table, short, threads_of
 
 if TYPE_CHECKING:
@@ -34,11 +23,13 @@ if TYPE_CHECKING:
 
 
 @app.command(short_help="Choose a network's kernels by measuring them.")
+@grouped
 def tune(
     model: Annotated[
         Path | None,
         typer.Argument(metavar="MODEL", help="A .tflite file.", show_default=False),
     ] = None,
+    *,
     budget: Annotated[
         float, typer.Option("--budget", metavar="SECONDS", help="How long it may take, about.")
     ] = 30.0,
@@ -52,13 +43,8 @@ def tune(
         bool, typer.Option("--reset", help="Forget all measurements, of all networks, first.")
     ] = False,
     threads: Threads = "1",
-    isa: IsaName = None,
-    requantization: Requantization = "float",
-    precision: Precision = None,
-    signature: Signature = None,
-    shape: InputShapes = None,
-    dim: Dims = None,
-    weights: Weights = None,
+    computing: Computing,
+    reading: Reading,
     json: Json = False,
 ) -> None:
     """Choose a network's kernels by measuring them on this machine.
@@ -84,7 +70,7 @@ def tune(
     if not budget > 0:
         raise InputError(f"--budget {budget:g}: a number of seconds above 0")
     count = parse_threads(threads)
-    graph = None if model is None else loading(signature, shape, dim, weights).graph(model)
+    graph = None if model is None else reading.loading.graph(model)
     forgotten = tuned.reset() if reset else None
     facts: Facts = {}
     if model is not None and graph is not None:
@@ -94,9 +80,9 @@ def tune(
                 graph,
                 budget=budget,
                 threads=count,
-                isa=isa,
-                requantization=requantization,
-                precision=precision,
+                isa=computing.isa,
+                requantization=computing.requantization,
+                precision=computing.precision,
                 again=again,
                 save=not dry_run,
                 progress=report,

@@ -60,10 +60,12 @@ def bisect(
         name, path = "Edgewise's references", "numpy"
         found, tried = _program_departs(graph, inputs, tolerance, threads, compiling, progress)
     else:
+        known = ", ".join((*peers.TENSORS, REFERENCE))
+        if against not in peers.PEERS:
+            raise InputError(f"--against {against}: unknown; known are {known}")
         peer = peers.open_peer(against, model, graph, 1, signature, weights)
         shown = peers.open_tensors(against, model, graph, signature, weights)
         if shown is None:
-            known = ", ".join((*peers.TENSORS, REFERENCE))
             raise InputError(
                 f"--against {against}: {peer.name} does not show its tensors; these do: {known}"
             )
