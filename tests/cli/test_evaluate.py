@@ -67,9 +67,9 @@ def other(tmp_path: Path) -> Path:
     return path
 
 
-def averager(dtype: DType, quant: QParams | None = None) -> bytes:
+def averager(dtype: DType, quant: QParams | None = None, name: str = "picture") -> bytes:
     """picture [1,8,8,3] -> the mean of its pixels [1,3]."""
-    picture = Tensor(TensorType((1, 8, 8, 3), dtype, quant), name="picture")
+    picture = Tensor(TensorType((1, 8, 8, 3), dtype, quant), name=name)
     mean = Tensor(TensorType((1, 3), dtype, quant), name="mean")
     axes = Tensor(TensorType((2,), DType.INT32), np.array([1, 2], np.int32), "axes")
     fields = {"KeepDims": False}
@@ -196,6 +196,32 @@ def test_ranges_of_pixels_that_differ_are_told(
     words = (*words, "--pixels", "0,1")
     assert facts(*words)["results"][0]["figures"]["sqnr"]["value"] > 30
     assert "black and white" not in edgewise(*words).stdout
+
+
+def test_shapes_are_for_all_models_or_for_one(
+    facts: Facts, edgewise: Edgewise, tmp_path: Path, photographs: Path
+) -> None:
+    first, second = tmp_path / "first.tflite", tmp_path / "second.tflite"
+    first.write_bytes(averager(DType.FLOAT32))
+    second.write_bytes(averager(DType.FLOAT32, name="image"))
+    words = ("evaluate", first, photographs, "--reference", second, "--metric", "mse")
+
+    def error(*shapes: object) -> float:
+        options = [word for shape in shapes for word in ("--shape", shape)]
+        found: float = facts(*words, *options)["results"][0]["figures"]["mse"]["value"]
+        return found
+
+    assert error() == 0
+    assert error("first.tflite:picture=1,4,4,3") > 0
+    both = ("first.tflite:picture=1,4,4,3", f"{second}:image=1,4,4,3")
+    assert error(*both) == 0
+    result = edgewise(*words, "--shape", "picture=1,4,4,3")
+    fails(result, "second.tflite: no input is named 'picture'", "['image']", "and a colon")
+    result = edgewise(*words, "--shape", "second.tflite:picture=1,4,4,3")
+    fails(result, "no input is named 'picture'")
+    result = edgewise(*words[:3], "--metric", "top1", "--shape", "image=1,4,4,3")
+    fails(result, "first.tflite: no input is named 'image'")
+    assert "colon" not in result.stderr
 
 
 def test_folders_that_are_not_all_classes_are_told(

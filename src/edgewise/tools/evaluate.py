@@ -8,10 +8,10 @@ import io
 import itertools
 import math
 import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -34,6 +34,8 @@ DEFAULTS = {Target.CLASS: "top1", Target.MAP: "miou", Target.OUTPUTS: "mse"}
 """What is measured where no metric is named: by labels; against a reference also `AGAINST`."""
 
 AGAINST = "sqnr"
+
+Given = TypeVar("Given")
 
 
 @dataclass(frozen=True)
@@ -108,12 +110,22 @@ class Evaluation:
     def _load(self, model: Path) -> Graph:
         """The network of a file, with samples as it reads them."""
         job, known = self._job, format_of(model).options
+        models = [m for m in (*job.models, job.reference) if m is not None]
         loading = replace(
             job.loading,
-            dims=job.loading.dims if "dims" in known else {},
+            shapes=_of_model(model, job.loading.shapes, models),
+            dims=_of_model(model, job.loading.dims, models, shared="dims" in known),
             channels_last=job.loading.channels_last and "channels_last" in known,
         )
-        graph = loading.graph(model)
+        try:
+            graph = loading.graph(model)
+        except InputError as error:
+            if len(models) < 2 or not (loading.shapes or loading.dims):
+                raise
+            raise InputError(
+                f"{error} (--shape and --dim are for all models; where their words begin with a "
+                "model's name and a colon, for that one)"
+            ) from None
         self._pixels[model] = _pixels(graph, job.pixels)
         key = self._reading(graph)
         if key not in self._samples:
@@ -296,6 +308,27 @@ def prepared(job: Job) -> Iterator[Evaluation]:
     """The evaluation of a job, whose programs are closed in the end."""
     with contextlib.ExitStack() as opened:
         yield Evaluation(job, opened)
+
+
+def _of_model(
+    model: Path, given: Mapping[str, Given], models: Sequence[Path], shared: bool = True
+) -> dict[str, Given]:
+    """What --shape or --dim says of a model: by names alone, of all models if they are ``shared``;
+    by names after a model's own and a colon, of that one.
+    """
+    found = {}
+    for name, value in given.items():
+        own = [stem for stem in _stems(model) if name.startswith(stem)]
+        if own:
+            found[name.removeprefix(own[0])] = value
+        elif shared and not any(name.startswith(_stems(m)) for m in models):
+            found[name] = value
+    return found
+
+
+def _stems(model: Path) -> tuple[str, ...]:
+    """How words begin that are for one model."""
+    return f"{model}:", f"{model.name}:"
 
 
 def _check_table(path: Path) -> None:
