@@ -10,7 +10,7 @@ from edgewise import ops
 from edgewise.dtype import DType, QParams
 from edgewise.graph import Graph
 from edgewise.kernels.isa import AVX2, AVX512VNNI, SSE41, Isa
-from edgewise.kernels.qwinograd import MAX_CHANNELS, QWinograd
+from edgewise.kernels.qwinograd import QWinograd
 from edgewise.ops import Activation
 from edgewise.plan import Step
 from edgewise.runtime import plan_for
@@ -24,11 +24,16 @@ def convolution(
     n: int = 32,
     dtype: DType = DType.UINT8,
     zero: int = 0,
+    greatest: int = 60,
     **attributes: object,
 ) -> Graph:
+    """Weights are at most ``greatest``, and the first output's all are."""
     b = Builder()
     x = b.input(quantized(shape, dtype))
     taps = b.weights((n, 3, 3, shape[3]), axis=None if zero else 0, zero_point=zero)
+    data = np.clip(taps.data, -greatest, greatest)
+    data[0] = greatest
+    taps = b.constant(data, taps.type.quant)
     op = ops.Conv2D(**{"padding": SAME, **attributes})  # type: ignore[arg-type]
     return b.graph(b.node(op, [x, taps, b.bias(n)], QParams.per_tensor(0.3, dtype.range[0] + 99)))
 
@@ -62,16 +67,25 @@ def test_convolutions(dtype: DType, isa: Isa, threads: int) -> None:
         np.testing.assert_array_equal(found, reference(graph, inputs)[0])
 
 
+@pytest.mark.parametrize(("greatest", "m"), [(60, 4), (120, 2)])
+def test_tiles_of_two_where_multiples_would_not_fit(greatest: int, m: int) -> None:
+    graph = convolution((1, 13, 15, 24), greatest=greatest)
+    assert [v.m for v in chosen(graph, AVX2)] == [m]
+    inputs = random_inputs(graph)
+    found = ew.compile(graph, isa="avx2")(*inputs)
+    np.testing.assert_array_equal(found, reference(graph, inputs)[0])
+
+
 @pytest.mark.parametrize(
     "graph",
     [
         convolution(stride=(2, 2)),
         convolution(dilation=(2, 2)),
         convolution(zero=3),
-        convolution((1, 5, 5, MAX_CHANNELS + 1), 8),
+        convolution((1, 5, 5, 1900), 8, greatest=127),
         convolution((1, 1, 2, 16)),
     ],
-    ids=["stride", "dilation", "weights with a zero point", "too many channels", "one tile"],
+    ids=["stride", "dilation", "weights with a zero point", "sums beyond 32 bits", "one tile"],
 )
 def test_others_are_products(graph: Graph) -> None:
     assert not chosen(graph, AVX2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from edgewise.kernels.dot import Pmaddwd
 from edgewise.kernels.isa import AVX2, ISAS
-from edgewise.kernels.qwinograd import MAX_CHANNELS, QWinograd
+from edgewise.kernels.qwinograd import MOST, QWinograd
 from edgewise.kernels.views import SLACK
 
 from .harness import Buffer, run
@@ -31,9 +32,16 @@ SIZES = (
 
 def variants() -> list[Any]:
     isas = [isa for isa in ISAS if type(isa.gemm) is Pmaddwd]
-    tiles = [(isa, nv, add) for isa in isas for nv in (1, 2) for add in (False, True)]
-    found = [QWinograd(isa, 4, nv=nv, add=add) for isa, nv, add in tiles]
+    found = [
+        QWinograd(isa, 4, nv=nv, add=add, m=m)
+        for isa, nv, add, m in itertools.product(isas, (1, 2), (False, True), (2, 4))
+    ]
     return [pytest.param(v, id=v.symbol, marks=pytest.mark.isa) for v in found]
+
+
+def most_channels(m: int) -> int:
+    """As many as any weights and inputs allow."""
+    return MOST[m] // (9 * 255 * 128)
 
 
 def convolve(
@@ -58,7 +66,7 @@ def convolve(
     expected = rule.apply(acc.astype(np.int32), scale)
     shape = (*out, n)
     a, c = View.around(x, tight), View.empty(shape, np.uint8, tight)
-    tiles_y, tiles_x = -(-out[1] // 2), -(-out[2] // 2)
+    tiles_y, tiles_x = -(-out[1] // v.m), -(-out[2] // v.m)
     tiles = out[0] * tiles_y * tiles_x
     packed = v.packed(w, bias, scale)
     values: dict[str, Any] = {
@@ -100,19 +108,24 @@ def test_convolution(v: QWinograd) -> None:
 @pytest.mark.parametrize("v", variants())
 @pytest.mark.parametrize("fill", ["low", "high", "low*high", "high*low", "random"])
 def test_extreme_operands(v: QWinograd, fill: str) -> None:
-    convolve(v, (1, 4, 3, 33, v.nr + 1), Rule(120, 2, 250), fill)
+    convolve(v, (1, 4, 3, min(33, most_channels(v.m)), v.nr + 1), Rule(120, 2, 250), fill)
 
 
 @pytest.mark.parametrize("fill", ["high*low", "high*high"])
-def test_most_channels(fill: str) -> None:
-    """Four times their sum fits 32 bits; that of a few more does not."""
-    v, rule = QWinograd(AVX2, 4, nv=1), Rule(128, 0, 255)
-    convolve(v, (1, 2, 2, MAX_CHANNELS, 3), rule, fill)
+@pytest.mark.parametrize("m", [2, 4])
+def test_most_channels(m: int, fill: str) -> None:
+    """A multiple of their sum fits 32 bits; that of a few more does not."""
+    v, rule = QWinograd(AVX2, 4, nv=1, m=m), Rule(128, 0, 255)
+    most = most_channels(m)
+    weights = [np.full((3, 3, 3, most + more), -128, np.int8) for more in (0, 1)]
+    assert [v.fits(w) for w in weights] == [True, False]
+    convolve(v, (1, 2, 2, most, 3), rule, fill)
     with pytest.raises(AssertionError):
-        convolve(v, (1, 2, 2, MAX_CHANNELS + 60, 3), rule, "high*low")
+        convolve(v, (1, 2, 2, most + 60, 3), rule, "high*low")
 
 
-def test_rules() -> None:
-    v = QWinograd(AVX2, 4, nv=2)
+@pytest.mark.parametrize("m", [2, 4])
+def test_rules(m: int) -> None:
+    v = QWinograd(AVX2, 4, nv=2, m=m)
     for i, rule in enumerate(rules(AVX2)):
         convolve(replace(v, add=i % 2 == 1), (1, 5, 4, 8, 20), rule, seed=i)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ..kernels.dot import Pmaddwd
-from ..kernels.qwinograd import LANES, MAX_CHANNELS, PLANES, QWinograd
+from ..kernels.qwinograd import LANES, QWinograd
 from ..ops import Conv2D
 from . import select
 from .choices import Way
@@ -17,8 +17,12 @@ from .model import Params, View
 from .rows import Epilogue
 from .tiled import MAX_SCRATCH, Tiled, emit_tiled
 
-BLOCK = 8
-"""Tiles whose transformed inputs a unit holds."""
+BLOCK = {2: 8, 4: 4}
+"""By m, tiles whose transformed inputs a unit holds."""
+
+INNER, OUTER = {2: 42, 4: 230}, {2: (60, 90), 4: (260, 560)}
+"""By m, instructions that transform a tile: a vector of channels; back, a panel, and each of its
+vectors."""
 
 
 def winograd_for(
@@ -29,12 +33,16 @@ def winograd_for(
     ``source`` has its padding. Instruction sets that multiply bytes have no use for it.
     """
     isa, (n, kh, kw, channels) = ctx.isa, p.weights.shape
-    usable = (kh, kw) == (3, 3) and op.stride == op.dilation == (1, 1) and channels <= MAX_CHANNELS
+    usable = (kh, kw) == (3, 3) and op.stride == op.dilation == (1, 1)
     if not usable or p.zero or p.rounding or type(isa.gemm) is not Pmaddwd:
         return None
-    add = bool(epilogue.stages)
-    v = QWinograd(isa, 4, nv=2 if n > isa.lanes else 1, add=add)
-    if v.scratch_bytes(channels, BLOCK) > MAX_SCRATCH:
+    add, nv = bool(epilogue.stages), 2 if n > isa.lanes else 1
+    variants = [
+        v
+        for v in (QWinograd(isa, 4, nv=nv, add=add, m=m) for m in (2, 4))
+        if v.scratch_bytes(channels, BLOCK[v.m]) <= MAX_SCRATCH and v.fits(p.weights)
+    ]
+    if not variants:
         return None
     direct = select.qgemm(
         isa,
@@ -46,7 +54,9 @@ def winograd_for(
         add=add,
         weights=p.weights.reshape(n, 3, -1),
     )
-    ways: list[tuple[QWinograd | Way, float]] = [(v, winograd_seconds(v, target.shape, channels))]
+    ways: list[tuple[QWinograd | Way, float]] = [
+        (v, winograd_seconds(v, target.shape, channels)) for v in variants
+    ]
     if direct is not None:
         ways.insert(0, (Way("product"), direct[1]))
     sizes = f"{'x'.join(map(str, target.shape))} of 3x3x{channels}"
@@ -56,11 +66,13 @@ def winograd_for(
 
 def winograd_seconds(v: QWinograd, out: tuple[int, ...], channels: int) -> float:
     """Estimated time of one thread."""
-    blocks = -(-out[0] * -(-out[1] // 2) * -(-out[2] // 2) // BLOCK)
+    block = BLOCK[v.m]
+    blocks = -(-out[0] * -(-out[1] // v.m) * -(-out[2] // v.m) // block)
     depth, panels, tile = -(-channels // LANES) * LANES, -(-out[3] // v.nr), v.mr * v.nv
     inner = depth / 2 * (2 * tile + v.nv + v.mr) + 2 * tile + 12
-    work = BLOCK * (20 + depth / v.isa.lanes * 42)
-    work += panels * BLOCK * (PLANES / v.mr * inner + 60 + 90 * v.nv)
+    work = block * (20 + depth / v.isa.lanes * INNER[v.m])
+    whole, vector = OUTER[v.m]
+    work += panels * block * (v.planes / v.mr * inner + whole + vector * v.nv)
     return blocks * work / v.isa.costs.per_cycle / (select.GHZ * 1e9)
 
 
@@ -81,4 +93,4 @@ def emit_winograd(
         "lo": p.requant.lo,
         "hi": p.requant.hi,
     }
-    emit_tiled(ctx, Tiled(v, BLOCK), seconds, source, target, packed, epilogue, more)
+    emit_tiled(ctx, Tiled(v, BLOCK[v.m]), seconds, source, target, packed, epilogue, more)
