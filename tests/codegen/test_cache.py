@@ -8,6 +8,7 @@ import sys
 import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -234,7 +235,29 @@ def test_least_recently_used_goes_first(where: Path, monkeypatch: pytest.MonkeyP
     assert os.listdir(where) == ["e.so"]
 
 
-def test_temporary_files_left_behind_go(where: Path) -> None:
+def test_the_folder_is_looked_over_now_and_then(
+    where: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not for each file, and yet it never holds more than it may."""
+    monkeypatch.setattr(cache, "LIMIT", 64_000)
+    usual, looks = os.scandir, []
+
+    def scandir(folder: Path) -> Any:
+        looks.append(folder)
+        return usual(folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    for i in range(200):
+        assert cache.put(f"{i}", ".so", bytes(500))
+        with usual(where) as found:
+            assert sum(entry.stat().st_size for entry in found) <= 64_000
+    assert 20 < len(looks) < 40
+    with usual(where) as found:
+        assert sum(entry.stat().st_size for entry in found) > 58_000
+
+
+def test_temporary_files_left_behind_go(where: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "LIMIT", 100)
     cache.put("a", ".so", b"code")
     old, young = where / ".x.so.1.ab", where / ".y.so.1.ab"
     for file in (old, young):

@@ -3,7 +3,8 @@
 The folder is $EDGEWISE_CACHE_DIR, or the user's cache folder. A file ends with a digest of what
 precedes it (loaders of shared objects and of object files ignore bytes after the end), so a file
 that was cut short or changed is never used. Writers put a whole file in place by renaming it; any
-number of processes may share the folder. Beyond `LIMIT` bytes, the files unused for longest go.
+number of processes may share the folder. Beyond `LIMIT` bytes, the files unused for longest go:
+each process looks when it puts its first file there, and then for every `LIMIT` / 16 bytes.
 
 A cache that cannot be used costs time, never the program: the first problem of a process gives one
 `CacheWarning`. Whoever can write to the folder can run code in this process, so a folder that
@@ -31,6 +32,8 @@ _DIGEST = 32
 _BLOCK = 4096
 _STALE = 3600.0
 _warned = False
+_room: dict[Path, int] = {}
+"""By folder, the bytes that this process may put there before it looks it over again."""
 
 
 class CacheWarning(UserWarning):
@@ -98,7 +101,8 @@ def put(key: str, suffix: str, data: bytes) -> Path | None:
             with contextlib.suppress(OSError):
                 temporary.unlink()
             raise
-        _prune(file)
+        left = _room.get(file.parent, 0) - len(data) - _DIGEST
+        _room[file.parent] = _prune(file) if left < 0 else left
     except OSError as error:
         warn(error)
         return None
@@ -148,8 +152,12 @@ def check_private(where: Path) -> None:
         raise PermissionError(f"{where}: other users can write to this folder")
 
 
-def _prune(newest: Path) -> None:
-    """Delete the entries unused for longest beyond `LIMIT`, and temporary files left behind."""
+def _prune(newest: Path) -> int:
+    """Delete the entries unused for longest beyond `LIMIT`, and temporary files left behind.
+
+    Gives what may be put there until then, at most a share of `LIMIT`, and leaves that much.
+    """
+    room = LIMIT // 16
     entries: list[tuple[float, int, str]] = []
     with os.scandir(newest.parent) as found:
         for entry in found:
@@ -163,13 +171,16 @@ def _prune(newest: Path) -> None:
                 else:
                     entries.append((status.st_mtime, status.st_size, entry.path))
     total = sum(size for _, size, _ in entries)
+    if total <= LIMIT:
+        return min(LIMIT - total, room)
     for _, size, name in sorted(entries):
-        if total <= LIMIT:
-            return
+        if total <= LIMIT - room:
+            break
         if name != str(newest):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(name)
             total -= size
+    return room
 
 
 def warn(error: Exception) -> None:
