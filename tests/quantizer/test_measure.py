@@ -20,7 +20,8 @@ from edgewise.graph import Array, Graph, Node, TensorType, Value
 from edgewise.ops import FullyConnected, Interpreted, Softmax
 from edgewise.plan.work import NO_WORK
 from edgewise.quantizer import Precision, State, convert
-from edgewise.quantizer.measure import Measured, as_inputs, by_layer, call_seconds
+from edgewise.quantizer import measure as measuring
+from edgewise.quantizer.measure import Measured, Timed, as_inputs, by_layer, median_seconds
 from edgewise.quantizer.precision import Weights
 from edgewise.quantizer.search import Choice
 from edgewise.quantizer.state import float_network, layer_name
@@ -168,7 +169,56 @@ def test_networks_of_several_inputs_are_timed() -> None:
     state = state_of(classifier())
     (arrays,) = ([*random_inputs(state.graph, 0)],)
     programs = [ew.compile(state.graph), ew.compile(float_network(state.graph))]
-    assert all(seconds > 0 for seconds in call_seconds(programs, arrays))
+    found = median_seconds([Timed(program, arrays) for program in programs])
+    assert len(found) == 2
+    assert all(seconds > 0 for seconds in found)
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_is_measured_again_is_not_compiled_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network's score, times and layers' times are of one program."""
+    compiled: list[Graph] = []
+
+    def compile_graph(graph: Graph, threads: int) -> ew.Program:
+        compiled.append(graph)
+        return ew.compile(graph, threads=threads)
+
+    state = state_of(classifier())
+    monkeypatch.setattr(measuring, "compile_graph", compile_graph)
+    with measured(state) as measure:
+        choice, plain = all_of(state, INT8), all_of(state, FLOAT32)
+        measure.score(choice)
+        measure.layer_seconds(choice)
+        measure.seconds(plain, choice)
+        measure.seconds(choice, plain)
+        assert len(compiled) == 3
+        assert measure.noise({**plain, "a": INT8}) < measure.noise(choice)
+        assert len(compiled) == 5
+
+
+def test_programs_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = state_of(classifier())
+    opened: list[ew.Program] = []
+    closed: list[ew.Program] = []
+    usual = ew.Program.close
+
+    def compile_graph(graph: Graph, threads: int) -> ew.Program:
+        opened.append(ew.compile(graph, threads=threads))
+        return opened[-1]
+
+    def close(self: ew.Program) -> None:
+        closed.append(self)
+        usual(self)
+
+    monkeypatch.setattr(measuring, "compile_graph", compile_graph)
+    monkeypatch.setattr(ew.Program, "close", close)
+    with measured(state) as measure:
+        names = list(all_of(state, FLOAT32))
+        for name in names:
+            measure.score({**all_of(state, FLOAT32), name: INT8})
+        measure.noise(all_of(state, INT8))
+    assert len(names) > measuring.KEPT
+    assert sorted(map(id, opened)) == sorted(map(id, closed))
 
 
 def test_inputs_become_those_of_the_quantized_network() -> None:

@@ -6,7 +6,7 @@ import contextlib
 import functools
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -27,6 +27,9 @@ from .state import Progress, State, layer_name, silent
 
 if TYPE_CHECKING:
     from ..profiling import Profile
+
+Expected: TypeAlias = "tuple[Sequence[Array], list[Array]]"
+"""A sample, and the float network's outputs for it."""
 
 Score: TypeAlias = "Callable[[Graph], float]"
 """Points of a network on the data that counts; more is better."""
@@ -59,59 +62,94 @@ class Measured:
         self.state, self.samples, self.threads = state, samples, threads
         self._score = score
         self._first = next(iter(samples))
-        self._whole, self._compared = state.graph, compared(state.graph)
+        numbers = {node: i for i, node in enumerate(state.graph.nodes)}
+        self._whole = tagged(state.graph, numbers)
+        self._compared = compared(self._whole)
         self._plain = compile_graph(self._compared, threads=threads)
-        self._programs: OrderedDict[tuple[Graph, frozenset[tuple[str, Precision]]], Program] = (
+        self._kept: OrderedDict[tuple[Graph, frozenset[tuple[str, Precision]]], Timed] = (
             OrderedDict()
         )
 
     def close(self) -> None:
-        for program in (self._plain, *self._programs.values()):
+        for program in (self._plain, *(kept.program for kept in self._kept.values())):
             program.close()
 
     def score(self, choice: Choice) -> float:
         if self._score is not None:
-            return self._score(self._program(choice, self._whole).graph)
-        return 100.0 * (1.0 - self._noise(choice, self.samples))
+            return self._score(convert(self.state.with_precisions(choice)).graph)
+        program = self._timed(choice, self._compared).program
+        return 100.0 * (1.0 - noise_of(program, self._expected(self.samples)))
 
     def noise(self, choice: Choice) -> float:
-        return self._noise(choice, islice(self.samples, NOISE_SAMPLES))
+        with contextlib.closing(self._compiled(choice, self._compared)) as program:
+            return noise_of(program, self._few)
 
     def seconds(self, *choices: Choice) -> list[float]:
-        programs = [self._program(choice, self._whole) for choice in choices]
-        return call_seconds(programs, self._first)
+        return median_seconds([self._timed(choice, self._whole) for choice in choices])
 
     def layer_seconds(self, choice: Choice) -> dict[str, float]:
-        plain = self.state.graph
-        numbers = {node: i for i, node in enumerate(plain.nodes)}
-        whole = _converted(replace(self.state, graph=tagged(plain, numbers)), choice)
-        layers = [n for n in whole.nodes if not isinstance(n.op, Quantize | Dequantize)]
-        whole = tagged(whole, {n: int(n.origin) for n in layers})
-        with _compiled(whole, self.threads) as program:
-            found = program.profile(*as_inputs(program.inputs, self._first))
-        return by_layer(found, plain)
+        program = self._timed(choice, self._whole).program
+        found = program.profile(*as_inputs(program.inputs, self._first))
+        return by_layer(found, self.state.graph)
 
-    def _program(self, choice: Choice, graph: Graph) -> Program:
+    @functools.cached_property
+    def _few(self) -> list[Expected]:
+        """The samples on which the noise of one layer is measured."""
+        return list(self._expected(islice(self.samples, NOISE_SAMPLES)))
+
+    def _expected(self, samples: Iterable[Sequence[Array]]) -> Iterator[Expected]:
+        return ((arrays, outputs_of(self._plain, arrays)) for arrays in samples)
+
+    def _timed(self, choice: Choice, graph: Graph) -> Timed:
         """A network's program; the last few are kept."""
         key = graph, frozenset(choice.items())
-        if key not in self._programs:
-            found = _converted(replace(self.state, graph=graph), choice)
-            self._programs[key] = compile_graph(found, threads=self.threads)
-        self._programs.move_to_end(key)
-        while len(self._programs) > KEPT:
-            self._programs.popitem(last=False)[1].close()
-        return self._programs[key]
+        if key not in self._kept:
+            self._kept[key] = Timed(self._compiled(choice, graph), self._first)
+        self._kept.move_to_end(key)
+        while len(self._kept) > KEPT:
+            self._kept.popitem(last=False)[1].program.close()
+        return self._kept[key]
 
-    def _noise(self, choice: Choice, samples: Iterable[Sequence[Array]]) -> float:
-        """Power of the error of a network's worst output over that of the float network's."""
-        program = self._program(choice, self._compared)
-        noise, power = np.zeros((2, len(program.outputs)))
-        for arrays in samples:
-            results = outputs_of(self._plain, arrays), outputs_of(program, arrays)
-            for i, (expected, found) in enumerate(zip(*results, strict=True)):
-                noise[i] += np.square(found - expected).sum()
-                power[i] += np.square(expected).sum()
-        return float((noise / np.maximum(power, LEAST)).max(initial=0.0))
+    def _compiled(self, choice: Choice, graph: Graph) -> Program:
+        """A network whose steps tell the layers that they compute, but for conversions."""
+        state = replace(self.state, graph=graph).with_precisions(choice)
+        whole = convert(state).graph
+        layers = [n for n in whole.nodes if not isinstance(n.op, Quantize | Dequantize)]
+        return compile_graph(
+            tagged(whole, {n: int(n.origin) for n in layers}), threads=self.threads
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Timed:
+    """A program, and what times its calls on a float network's inputs."""
+
+    program: Program
+    arrays: Sequence[Array]
+
+    @functools.cached_property
+    def sampler(self) -> Callable[[], float]:
+        """Gives the seconds of a call, the mean of some."""
+        given = as_inputs(self.program.inputs, self.arrays)
+        call = functools.partial(self.program, *given)
+        return functools.partial(sample, call, calibrate(call))
+
+
+def median_seconds(programs: Sequence[Timed]) -> list[float]:
+    """The median time of a call of each, timed in turns."""
+    found = interleave({str(i): timed.sampler for i, timed in enumerate(programs)}, ROUNDS)
+    return [float(np.median(samples)) for samples in found.values()]
+
+
+def noise_of(program: Program, samples: Iterable[Expected]) -> float:
+    """Power of the error of a network's worst output over that of the outputs expected."""
+    noise, power = np.zeros((2, len(program.outputs)))
+    for arrays, outputs in samples:
+        pairs = zip(outputs, outputs_of(program, arrays), strict=True)
+        for i, (expected, found) in enumerate(pairs):
+            noise[i] += np.square(found - expected).sum()
+            power[i] += np.square(expected).sum()
+    return float((noise / np.maximum(power, LEAST)).max(initial=0.0))
 
 
 def compared(graph: Graph) -> Graph:
@@ -142,16 +180,6 @@ def within(
     asked = {name: p for name, p in state.precisions.items() if name in quantized}
     with contextlib.closing(Measured(state, samples, score, threads)) as measure:
         return search(asked, measure, budget, progress)
-
-
-def call_seconds(programs: Sequence[Program], arrays: Sequence[Array]) -> list[float]:
-    """The median time of a call of each, timed in turns on the float network's inputs."""
-    samplers = {}
-    for i, program in enumerate(programs):
-        call = functools.partial(program, *as_inputs(program.inputs, arrays))
-        samplers[str(i)] = functools.partial(sample, call, calibrate(call))
-    found = interleave(samplers, ROUNDS)
-    return [float(np.median(found[name])) for name in samplers]
 
 
 def outputs_of(program: Program, arrays: Sequence[Array]) -> list[Array]:
@@ -197,13 +225,3 @@ def by_layer(profile: Profile, graph: Graph) -> dict[str, float]:
         for i in layers:
             seconds[names[i]] += taken / len(layers)
     return seconds
-
-
-def _converted(state: State, choice: Choice) -> Graph:
-    return convert(state.with_precisions(choice)).graph
-
-
-@contextlib.contextmanager
-def _compiled(graph: Graph, threads: int) -> Iterator[Program]:
-    with contextlib.closing(compile_graph(graph, threads=threads)) as program:
-        yield program
