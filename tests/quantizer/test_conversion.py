@@ -252,6 +252,59 @@ def test_what_moves_elements_keeps_scale_and_zero_point() -> None:
     assert Counter(types(found))["QUANTIZE int8"] == 1
 
 
+def joined(read: bool, width: float = 8.0) -> Graph:
+    """Numbers joined with others ``width`` times as great; the small ones are ``read`` twice."""
+    net = RealNet()
+    x = net.real(1, 8, 8, 4)
+    w = net.weights(4, 1, 1, 4)
+    assert w.data is not None
+    great = Value("great_weights", w.type, w.data * np.float32(width))
+    small = net.add(Conv2D(), x, w, name="small")
+    pooled = net.add(MaxPool2D((2, 2), (2, 2)), small, name="pooled")
+    large = net.add(MaxPool2D((2, 2), (2, 2)), net.add(Conv2D(), x, great), name="large")
+    both = net.add(Concatenation(3), pooled, large, name="both")
+    last = net.add(Conv2D(), both, net.weights(4, 1, 1, 8), name="last")
+    other = net.add(Conv2D(), pooled, net.weights(4, 1, 1, 4), name="other")
+    return net.graph(*([last, other] if read else [last]))
+
+
+def scales(graph: Graph) -> dict[str, float]:
+    found = {v.name: v.type.quant for n in graph.nodes for v in n.outputs}
+    return {name: quant.scale[0] for name, quant in found.items() if quant is not None}
+
+
+@pytest.mark.parametrize("precision", INTEGER, ids=str)
+def test_what_others_read_has_a_scale_of_its_own_beside_that_of_a_join(
+    precision: Precision,
+) -> None:
+    graph = joined(read=True)
+    found = convert(state_of(graph, precision.value)).graph
+    by_name = scales(found)
+    assert by_name["small"] == by_name["pooled"] < by_name["large"] / 4
+    assert by_name["large"] == by_name["both"]
+    (again,) = (n for n in found.nodes if isinstance(n.op, Quantize) and n.inputs[0].name != "x")
+    assert again.inputs[0].name == "pooled"
+    inputs = random_inputs(found)
+    expected = reference(found, inputs)
+    litert = run_litert(exporters.to_tflite(exporters.prepare(found)), inputs)
+    for ours, theirs in zip(expected, litert, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize(("read", "width"), [(False, 8.0), (True, 1.3)])
+def test_a_join_that_costs_nothing_has_one_scale(read: bool, width: float) -> None:
+    graph = joined(read, width)
+    by_name = scales(convert(state_of(graph)).graph)
+    assert by_name["pooled"] == by_name["both"] == by_name["large"]
+
+
+def test_what_the_caller_sees_has_a_scale_of_its_own_beside_that_of_a_join() -> None:
+    graph = joined(read=False)
+    shown = next(v for n in graph.nodes for v in n.outputs if v.name == "pooled")
+    by_name = scales(convert(state_of(replace(graph, outputs=(*graph.outputs, shown)))).graph)
+    assert by_name["pooled:int8"] < by_name["both"] / 4
+
+
 def test_an_average_of_all_pixels_has_a_scale_of_its_own() -> None:
     net = RealNet()
     x = net.real(1, 6, 6, 4)

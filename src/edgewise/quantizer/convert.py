@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -12,20 +11,8 @@ from ..dtype import DType, QParams
 from ..errors import GraphError
 from ..exporters import TFLITE
 from ..exporters.requantize import FIXED, fixed_parameters, requantize_for_litert
-from ..graph import Array, Graph, Node, TensorType, Value
-from ..ops import (
-    AveragePool2D,
-    Concatenation,
-    Dequantize,
-    Maximum,
-    Minimum,
-    Op,
-    Pack,
-    Pad,
-    Quantize,
-    ResizeBilinear,
-    Select,
-)
+from ..graph import Graph, Node, TensorType, Value
+from ..ops import Dequantize, Op, Pad, Quantize
 from ..ops.compare import Comparison
 from ..ops.recurrent import Recurrent
 from ..passes import optimize
@@ -33,7 +20,8 @@ from ..passes.fuse_qdq import MOVES
 from ..passes.qdq_rules import INTEGER
 from ..passes.rewrite import drop_dead, fresh_name
 from .litert import LACKING
-from .precision import SCHEMES, Precision, Range, Scheme, activation_parameters
+from .parameters import Parameters, holds, range_of, shared, shares_parameters
+from .precision import SCHEMES, Precision, Scheme
 from .state import State, layer_name
 from .stored import store_weights, stores
 from .weights import (
@@ -45,23 +33,6 @@ from .weights import (
     weights_of,
     with_bias,
 )
-
-SHARING: tuple[type[Op], ...] = (
-    *MOVES,
-    AveragePool2D,
-    Comparison,
-    Concatenation,
-    Maximum,
-    Minimum,
-    Pack,
-    ResizeBilinear,
-    Select,
-)
-"""Operators whose operands and result have one scale and zero point."""
-
-WIDEST = 1e8
-"""The widest range of activations. What has a wider one holds infinities, or numbers that stand for
-them, such as masks, beside which integers would tell no others apart."""
 
 
 @dataclass(frozen=True)
@@ -86,101 +57,6 @@ def convert(state: State) -> Converted:
     return _Converter(state).run()
 
 
-class Parameters:
-    """Scales and zero points of a network's activations."""
-
-    def __init__(self, state: State) -> None:
-        self._group: dict[Value, Value] = {}
-        self._fixed: dict[tuple[Value, DType], QParams] = {}
-        nodes = [n for n in state.graph.nodes if state.scheme(n).activations is not None]
-        for node in nodes:
-            if shares_parameters(node):
-                first, *others = _shared(node)
-                for v in others:
-                    self._join(first, v)
-        self._padded = {n.outputs[0] for n in state.graph.nodes if isinstance(n.op, Pad)}
-        values = [*state.graph.sources, *(v for n in state.graph.nodes for v in n.outputs)]
-        self._found = self._joined(values, state.ranges)
-        self._extremes = self._joined(values, state.extremes)
-        for node in nodes:
-            dtype = state.scheme(node).activations
-            if type(node.op) in FIXED and dtype is not None:
-                fixed, root = fixed_parameters(node.op, dtype), self._root(node.outputs[0])
-                if root in self._found and _holds(fixed, dtype, self._found[root]):
-                    self._fixed.setdefault((root, dtype), fixed)
-
-    def of(self, value: Value, scheme: Scheme) -> QParams:
-        """The parameters of a float value's integers.
-
-        Raises:
-            GraphError: its range is not known.
-        """
-        root = self._root(value)
-        assert scheme.activations is not None
-        if (fixed := self._fixed.get((root, scheme.activations))) is not None:
-            return fixed
-        if value.data is not None:
-            found = _range_of(value.data)
-        elif scheme.centered and root in self._extremes:
-            found = self._extremes[root]
-        elif root in self._found:
-            found = self._found[root]
-        else:
-            raise GraphError(f"the range of {value.name!r} is not known: it was not calibrated")
-        if not found.high - found.low <= WIDEST:
-            raise GraphError(f"{value.name!r} is {found.low:g} to {found.high:g}, too wide a range")
-        return activation_parameters(scheme, found)
-
-    def _joined(self, values: Iterable[Value], ranges: Mapping[str, Range]) -> dict[Value, Range]:
-        """The ranges of values that share parameters, by `_root`.
-
-        That of what PAD fills with an infinity does not count: the least integer will do.
-        """
-        joined: dict[Value, Range] = {}
-        for v in values:
-            found = ranges.get(v.name)
-            if found is not None and (v not in self._padded or all(map(math.isfinite, found))):
-                root = self._root(v)
-                joined[root] = joined[root].union(found) if root in joined else found
-        return joined
-
-    def _root(self, value: Value) -> Value:
-        while value in self._group:
-            value = self._group[value]
-        return value
-
-    def _join(self, first: Value, second: Value) -> None:
-        a, b = self._root(first), self._root(second)
-        if a is not b:
-            self._group[b] = a
-
-
-def shares_parameters(node: Node) -> bool:
-    """Whether the integers of a layer's results have the parameters of its operands."""
-    op = node.op
-    if isinstance(op, AveragePool2D) and op.filter == node.inputs[0].type.shape[1:3]:
-        return any(op.padding)
-    return isinstance(op, SHARING) and bool(_shared(node))
-
-
-def _shared(node: Node) -> list[Value]:
-    """The computed floats of a layer, results first."""
-    values = (*node.outputs, *node.inputs)
-    return [v for v in values if v.type.dtype.is_float and not v.is_constant]
-
-
-def _range_of(data: Array) -> Range:
-    """What a constant spans."""
-    return Range(float(data.min(initial=0)), float(data.max(initial=0)))
-
-
-def _holds(quant: QParams, dtype: DType, found: Range) -> bool:
-    """Whether integers of a type hold the numbers of a range, but for a step."""
-    (scale,), (zero,) = quant.scale, quant.zero_point
-    low, high = ((end - zero) * scale for end in dtype.range)
-    return low - scale <= found.low and found.high <= high + scale
-
-
 class _Converter:
     """Walks the float network in order; the new network's nodes gather in ``nodes``."""
 
@@ -194,8 +70,8 @@ class _Converter:
         self._names = {v.name for v in values}
         self._home: dict[Value, Value] = {}
         """What stands for a float value in the new network: integers, or floats."""
-        self._forms: dict[tuple[Value, DType], Value] = {}
-        """A value in other element types than at home."""
+        self._forms: dict[tuple[Value, TensorType], Value] = {}
+        """A value in other types than at home."""
 
     def run(self) -> Converted:
         graph = self.graph
@@ -341,23 +217,22 @@ class _Converter:
         return TensorType(value.type.shape, scheme.activations, self.parameters.of(value, scheme))
 
     def _quantized(self, value: Value, scheme: Scheme, reader: Node | None = None) -> Value:
-        """A value as integers of a scheme.
-
-        A constant has the parameters of the result where its ``reader`` shares them.
+        """A value as integers of a scheme, with the parameters of the result where its ``reader``
+        shares them.
         """
         assert scheme.activations is not None
         home, dtype = self._home.get(value, value), scheme.activations
-        if not value.type.dtype.is_float or home.type.dtype is dtype:
+        if not value.type.dtype.is_float:
             return home
-        if (known := self._forms.get((value, dtype))) is not None:
-            return known
-        if value.data is None or reader is None or not shares_parameters(reader):
-            type = self._integer_type(value, scheme)
+        if reader is not None and shares_parameters(reader):
+            type = replace(self._integer_type(shared(reader)[0], scheme), shape=value.type.shape)
+        elif home.type.dtype is dtype:
+            return home
         else:
-            type = replace(self._integer_type(_shared(reader)[0], scheme), shape=value.type.shape)
+            type = self._integer_type(value, scheme)
         if value.data is not None:
             compared = reader is not None and isinstance(reader.op, Comparison)
-            if compared and not _holds(_parameters(type), dtype, _range_of(value.data)):
+            if compared and not holds(_parameters(type), dtype, range_of(value.data)):
                 raise GraphError(f"it compares with {value.name!r}, which {type} does not hold")
             (data,) = Quantize(dtype).reference([value.data], [value.type], [type])
             return Value.constant(value.name, np.asarray(data), type.quant)
@@ -368,17 +243,19 @@ class _Converter:
         home = self._home.get(value, value)
         if home.type.dtype is value.type.dtype:
             return home
-        if (known := self._forms.get((value, value.type.dtype))) is not None:
-            return known
         return self._form(value, Dequantize(), value.type)
 
     def _form(self, value: Value, op: Op, type: TensorType) -> Value:
-        """A value in another type than at home."""
-        name = value.name if self._seen(value) is type.dtype else self._fresh(value, type)
-        found = Value(name, type)
-        self.nodes.append(Node(op, (self._home.get(value, value),), (found,), value.name))
-        self._forms[value, type.dtype] = found
-        return found
+        """A value in a type, which may be another than it has at home."""
+        home = self._home.get(value, value)
+        if home.type == type:
+            return home
+        if (value, type) not in self._forms:
+            name = value.name if self._seen(value) is type.dtype else self._fresh(value, type)
+            found = Value(name, type)
+            self.nodes.append(Node(op, (home,), (found,), value.name))
+            self._forms[value, type] = found
+        return self._forms[value, type]
 
     def _result(self, value: Value, type: TensorType) -> Value:
         """A layer's result at home. Where the caller sees it in another type, that has its name."""

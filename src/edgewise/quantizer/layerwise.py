@@ -21,7 +21,7 @@ from ..errors import GraphError, InputError
 from ..graph import Array, Graph, Node, Value
 from ..runtime import Program, compile_graph
 from .columns import Columns, Floats, columns, from_rows, is_matrix, positions, rows
-from .convert import Parameters
+from .parameters import Parameters
 from .precision import Scheme, Weights
 from .rounding import Grid
 from .state import Progress, Scope, State, layer_name

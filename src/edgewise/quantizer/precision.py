@@ -100,6 +100,10 @@ class Range(NamedTuple):
     low: float
     high: float
 
+    @property
+    def width(self) -> float:
+        return self.high - self.low
+
     def union(self, other: Range) -> Range:
         return Range(min(self.low, other.low), max(self.high, other.high))
 
