@@ -62,6 +62,27 @@ def eight_bits(op: Op, dtype: DType, *shapes: tuple[int, ...], constant: bool = 
     return make
 
 
+def squares(
+    first: tuple[int, ...],
+    second: tuple[int, ...],
+    scales: tuple[float, float] = (0.05, 0.02),
+    constant: bool = False,
+    out: float = 0.2,
+) -> Make:
+    """SQUARED_DIFFERENCE of int8."""
+
+    def make() -> Graph:
+        b = Builder()
+        xs = [b.input(quantized(first, I8, scales[0], 7))]
+        if constant:
+            xs.append(b.weights(second, I8, None, -5, scales[1]))
+        else:
+            xs.append(b.input(quantized(second, I8, scales[1], -5)))
+        return b.graph(b.node(ops.SquaredDifference(), xs, QParams.per_tensor(out, -100)))
+
+    return make
+
+
 def chain() -> Graph:
     """Several float operators, in place and broadcast, of parts of a joined tensor."""
     b = Builder()
@@ -289,7 +310,12 @@ CASES: dict[str, Make] = {
     "prelu rows": eight_bits(ops.PRelu(), I8, SHAPE, (7, 1), constant=True),
     "prelu narrow": eight_bits(ops.PRelu(), U8, (2, 20, 21, 3), (1, 1, 3), constant=True),
     "square rows": eight_bits(ops.SquaredDifference(), U8, (7, 1), SHAPE),
-    "square mean": eight_bits(ops.SquaredDifference(), I8, (2, 20, 21, 3), (2, 1, 1, 3)),
+    "square mean": squares((2, 20, 21, 3), (2, 1, 1, 3)),
+    "square mean first": squares((2, 1, 1, 3), (2, 20, 21, 3), (0.03, 0.05)),
+    "square of one scale": squares(SHAPE, (5, 7, 1), (0.03, 0.03)),
+    "square constant": squares(SHAPE, (1, 9), constant=True),
+    "square saturated": squares(SHAPE, (1, 9), out=1e-6),
+    "square far out": squares(SHAPE, (1, 9), out=1e-7),
     "pow": mixed(ops.Pow(), TensorType(SHAPE, F32), np.float32(2.0)),
     "quantize int16": mixed(
         ops.Quantize(I16), TensorType(SHAPE, F32), quant=QParams.per_tensor(1e-4, 0)

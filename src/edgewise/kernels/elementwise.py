@@ -140,17 +140,8 @@ class QMul(Binary):
 
 
 @dataclass(frozen=True)
-class QPRelu(Binary):
-    """c = clamp((t + rounding >> shift) + zero_point, lo, hi), t = (a - a_zero) * factor
-
-    The factor is ``above`` where a >= a_zero, else ``b``, of int32; so is the rounding: ``up``, or
-    ``away`` where a < a_zero, but ``down`` where t < 0. Nothing may overflow int32.
-    """
-
-    op: ClassVar[str] = "prelu"
-    constants: ClassVar[dict[str, Type]] = dict.fromkeys(
-        ("a_zero", "above", "up", "away", "down", "shift"), i32
-    )
+class _Prepared(Binary):
+    """Base of those whose ``b`` is int32 numbers that the plan has made of an operand."""
 
     @property
     def rest(self) -> int:
@@ -171,6 +162,20 @@ class QPRelu(Binary):
     def prepare_b(self, k: Kernel, b: Value) -> Value:
         return b
 
+
+@dataclass(frozen=True)
+class QPRelu(_Prepared):
+    """c = clamp((t + rounding >> shift) + zero_point, lo, hi), t = (a - a_zero) * factor
+
+    The factor is ``above`` where a >= a_zero, else ``b``; the rounding is ``up``, or ``away``
+    where a < a_zero, but ``down`` where t < 0. Nothing may overflow int32.
+    """
+
+    op: ClassVar[str] = "prelu"
+    constants: ClassVar[dict[str, Type]] = dict.fromkeys(
+        ("a_zero", "above", "up", "away", "down", "shift"), i32
+    )
+
     def combine(self, k: Kernel, a: Sequence[Value], b: Sequence[Value], clamp: Clamp) -> Value:
         zero, above, up, away, down, shift = (
             k[name].splat(self.isa.lanes) for name in self.constants
@@ -186,44 +191,29 @@ class QPRelu(Binary):
 
 
 @dataclass(frozen=True)
-class QSquaredDifference(Binary):
-    """c = clamp(((a' - b')**2 * factor + rounding >> shift) + zero_point, lo, hi)
+class QSquaredDifference(_Prepared):
+    """c = clamp(((64 a - b)**2 * factor + rounding >> shift) + zero_point, lo, hi)
 
-    a' = t + rounding >> a_shift, t = (a - a_zero) * a_factor, where rounding is ``a_down`` where
-    t < 0, else ``a_up``; b' alike. These are less than 2**14 in magnitude and t fits int32; the
-    square is multiplied in 64 bits, of which ``shift`` leaves 31.
+    The difference is less than 2**15 in magnitude; its square is multiplied in 64 bits, of which
+    ``shift`` leaves 31 at the most.
     """
 
     op: ClassVar[str] = "squared_difference"
-    constants: ClassVar[dict[str, Type]] = {
-        **{f"{x}_{name}": i32 for x in "ab" for name in ("zero", "factor", "up", "down", "shift")},
-        "factor": u32,
-        "rounding": u64,
-        "shift": u64,
-    }
-
-    def scaled(self, k: Kernel, x: Value, prefix: str) -> Value:
-        zero, factor, up, down, shift = (
-            k[f"{prefix}_{name}"].splat(self.isa.lanes)
-            for name in ("zero", "factor", "up", "down", "shift")
-        )
-        product = (x - zero) * factor
-        return (product + (product < 0).select(down, up)) >> shift
-
-    def prepare_b(self, k: Kernel, b: Value) -> Value:
-        return self.scaled(k, b, "b")
+    constants: ClassVar[dict[str, Type]] = {"factor": u32, "rounding": u64, "shift": u64}
 
     def combine(self, k: Kernel, a: Sequence[Value], b: Sequence[Value], clamp: Clamp) -> Value:
-        lanes = self.isa.lanes
-        factor, rounding, shift = (
-            k[name].to(u64).splat(lanes) for name in ("factor", "rounding", "shift")
-        )
-        squares = []
+        wide = u64[self.isa.lanes // 2]
+        factor, rounding, shift = (k[name].to(u64).splat(wide.lanes) for name in self.constants)
+        results = []
         for x, y in zip(a, b, strict=True):
-            difference = self.scaled(k, x, "a") - y
-            square = (difference * difference).to(u32[lanes]).to(u64[lanes])
-            squares.append(((square * factor + rounding) >> shift).to(i32[lanes]))
-        return self.isa.pack(squares, clamp)
+            difference = (x << 6) - y
+            squares = (difference * difference).bitcast(wide)
+            even, odd = (
+                (square * factor + rounding) >> shift
+                for square in (squares & (2**32 - 1), squares >> 32)
+            )
+            results.append((even | odd << 32).bitcast(i32[self.isa.lanes]))
+        return self.isa.pack(results, clamp)
 
 
 __all__ = ["Binary", "QAdd", "QMul", "QPRelu", "QSquaredDifference"]

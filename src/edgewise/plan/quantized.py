@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from ..dtype import DType
 from ..graph import Array, Node, TensorType
 from ..kernels import elementwise, lookup
-from ..ops import Add, FakeQuant, Mul, PRelu, Quantize, Rounding, SquaredDifference, Sub, Unary
+from ..ops import Add, FakeQuant, Mul, Op, PRelu, Quantize, Rounding, SquaredDifference, Sub, Unary
 from ..ops.binary import Aligned
 from ..ops.checks import EIGHT_BIT
-from ..ops.fixed_point import multiplier
+from ..ops.fixed_point import multiplier, multiply
 from ..ops.requant import per_tensor
-from ..ops.tables import has_shifted_rule, raw_values, scale_ratio, shift_factor
+from ..ops.tables import has_shifted_rule, raw_values, scale_ratio, shift_factor, unsigned
 from ..passes.requantization import rounding_of
 from .context import Context, constant, node_seconds
 from .fixed import lower_fixed, lower_int32
@@ -23,7 +23,7 @@ from .model import Params, View
 from .movement import emit_copy
 from .program import Program
 from .repeat import lengthen
-from .scaling import Slopes, scaling_of, slopes_of
+from .slopes import slopes_of
 from .strided import Strides, broadcast, emit_table, runs, walk
 
 
@@ -38,11 +38,7 @@ def lower(ctx: Context, node: Node) -> None:
         lower_mul(ctx, node)
     elif isinstance(node.op, Unary):
         lower_table(ctx, node)
-    elif isinstance(node.op, PRelu) and (slopes := _slopes(ctx, node)) is not None:
-        lower_prelu(ctx, node, slopes)
-    elif isinstance(node.op, SquaredDifference) and (rule := _squares(ctx, node)) is not None:
-        _binary(ctx, node, elementwise.QSquaredDifference, *rule)
-    else:
+    elif type(node.op) not in EXACT or not EXACT[type(node.op)](ctx, node):
         lower_pairs(ctx, node)
 
 
@@ -127,19 +123,18 @@ def _walk_both(
     )
 
 
-def _slopes(ctx: Context, node: Node) -> Slopes | None:
-    """Those of a PRELU of 8 bits, where its kernel gives the reference's results."""
+def _prelu(ctx: Context, node: Node) -> bool:
+    """PRELU of 8 bits and a constant alpha, where its kernel gives the reference's results."""
     assert isinstance(node.op, PRelu)
     (x, alpha), (out,) = node.input_types, node.output_types
     data = node.inputs[1].data
-    if data is None or {x.dtype, out.dtype} != {ctx.activation} or alpha.dtype not in EIGHT_BIT:
-        return None
-    return slopes_of(node.op, x, alpha, out, data)
-
-
-def lower_prelu(ctx: Context, node: Node, slopes: Slopes) -> None:
-    """PRELU of a constant alpha."""
-    (x, _), (out,) = node.input_types, node.output_types
+    if data is None or data.size == 1 or alpha.dtype not in EIGHT_BIT:
+        return False
+    if {x.dtype, out.dtype} != {ctx.activation}:
+        return False
+    slopes = slopes_of(node.op, x, alpha, out, data)
+    if slopes is None:
+        return False
     lo, hi = out.dtype.range
     constants: Params = {
         "a_zero": per_tensor(x, node.op.name)[1],
@@ -155,37 +150,59 @@ def lower_prelu(ctx: Context, node: Node, slopes: Slopes) -> None:
     below = ctx.constant(slopes.below)
     operands = (ctx.view(node.inputs[0]), below)
     _walk_both(ctx, node, elementwise.QPRelu, operands, {below: slopes.below}, constants)
+    return True
 
 
-def _squares(ctx: Context, node: Node) -> tuple[list[Params], Params] | None:
-    """The constants of a SQUARED_DIFFERENCE of 8 bits, where its kernel has its arithmetic."""
+def _squared_difference(ctx: Context, node: Node) -> bool:
+    """SQUARED_DIFFERENCE of 8 bits, where the operand of the smaller scale is broadcast.
+
+    That one is brought to the other's scale first.
+    """
     types, out = node.input_types, node.output_types[0]
     if {t.dtype for t in (*types, out)} != {ctx.activation}:
-        return None
+        return False
     rule = Aligned.of(node.op, types, 7)
     scale, zero = per_tensor(out, node.op.name)
     factor, exponent = multiplier(rule.unit**2 / float(scale))
-    scalings = [
-        scaling_of(raw_values(t) - zero, rule.shift, ratio)
-        for t, zero, ratio in zip(types, rule.zeros, rule.ratios, strict=True)
-    ]
-    each: list[Params] = [
-        {"zero": zero, **asdict(scaling)}
-        for scaling, zero in zip(scalings, rule.zeros, strict=True)
-        if scaling is not None
-    ]
-    if exponent > 0 or len(each) < len(types):
-        return None
+    views = [ctx.view(value) for value in node.inputs]
+    firsts = [i for i in (0, 1) if rule.ratios[i] == 0.5 and not _stands(views[i], node)]
+    if not firsts or exponent > 0:
+        return False
+    first = firsts[0]
+    i = 1 - first
+    a, b = views[first], views[i]
+    if 2 * b.type.size > out.size:
+        return False
+    values = (raw_values(types[i]) - rule.zeros[i]) << rule.shift
+    whole = multiply(values, rule.ratios[i]) + (rule.zeros[first] << (rule.shift - 1))
+    table = whole.astype(np.int32)
     lo, hi = out.dtype.range
     constants: Params = {
         "factor": factor,
-        "rounding": (1 << 30) + (1 << 30 - exponent if exponent else 0),
+        "rounding": (1 << 30) + (1 << (30 - exponent) if exponent else 0),
         "shift": 31 - exponent,
         "zero_point": zero,
         "lo": lo,
         "hi": hi,
     }
-    return each, constants
+    data = node.inputs[i].data
+    if data is None:
+        known: dict[View, Array] = {}
+        prepared = ctx.scratch(f"aligned.{ctx.index}", b.shape, DType.INT32)
+        _lookup_wide(ctx, {"x": (b, b.strides), "y": (prepared, prepared.strides)}, table)
+    else:
+        numbers = table[unsigned(data)]
+        prepared = ctx.constant(numbers)
+        known = {prepared: numbers}
+    _walk_both(ctx, node, elementwise.QSquaredDifference, (a, prepared), known, constants)
+    return True
+
+
+EXACT: Mapping[type[Op], Callable[[Context, Node], bool]] = {
+    PRelu: _prelu,
+    SquaredDifference: _squared_difference,
+}
+"""What lowers functions of two elements to arithmetic, where that is exact; and says whether."""
 
 
 def lower_table(ctx: Context, node: Node) -> None:

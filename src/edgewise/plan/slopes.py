@@ -1,4 +1,4 @@
-"""8-bit values scaled by 32-bit arithmetic, where trying all values shows that it is exact."""
+"""PRELU of 8 bits by 32-bit arithmetic, where trying all values shows that it is exact."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ..graph import Array, TensorType
 from ..ops import PRelu
-from ..ops.fixed_point import multiplier, multiply
+from ..ops.fixed_point import multiplier
 from ..ops.requant import per_tensor
 from ..ops.tables import raw_values
 
@@ -18,8 +18,6 @@ BITS = 22
 """Of the greatest factor: its product with 255, and what rounds it, fit int32."""
 MOST = 29
 """The greatest shift."""
-FAR = 2**31
-"""Beyond all results."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ def slopes_of(
         return None
     up, away = _rounding(one, shift), _rounding(each, shift)
     down = (1 << shift) - 1 - away
-    rounding = np.where(nominal > 0, down, away)[:, None]
+    rounding = np.where(nominal > 0, down, away)
     rounding[0] = up
     values, steps = values - x_zero, expected.astype(np.int64) - zero
     steps = np.concatenate([steps[:1], steps])
@@ -71,31 +69,6 @@ def slopes_of(
         return None
     below = factors[1:][places].reshape(data.shape).astype(np.int32)
     return Slopes(int(factors[0]), below, up, away, down, shift)
-
-
-@dataclass(frozen=True)
-class Scaling:
-    """x becomes t + (down where t < 0, else up) >> shift, t = x * factor."""
-
-    factor: int
-    up: int
-    down: int
-    shift: int
-
-
-def scaling_of(values: Array, left: int, real: float) -> Scaling | None:
-    """fixed_point.multiply of values of 8 bits << ``left``; None where none was found."""
-    nominal = math.ldexp(real, left)
-    shift = min(BITS + 1 - math.frexp(nominal)[1], BITS)
-    up = _rounding(real, shift)
-    down = (1 << shift) - 1 - up
-    rounding, steps = np.where(values < 0, down, up), multiply(values << left, real)
-    every = np.ones((1, len(values)), np.bool_)
-    rows = np.array([math.ldexp(nominal, shift)])
-    (factor,) = _middles(values, steps[None], every, rows, rounding, shift, -FAR, FAR)
-    if not np.array_equal((values * factor + rounding) >> shift, steps):
-        return None
-    return Scaling(int(factor), up, down, shift)
 
 
 def _rounding(real: float, shift: int) -> int:
@@ -125,7 +98,7 @@ def _middles(
     ends[1] -= 1
     ends[0][steps == low], ends[1][steps == high] = -np.inf, np.inf
     divisor = np.where(counts & (values != 0), values, np.nan)
-    ends = np.sort((ends - rounding) / divisor, axis=0)
+    ends = np.sort((ends - rounding[:, None]) / divisor, axis=0)
     slack = np.abs(nominal) * 2.0**-10 + 1
     least = np.fmax.reduce(ends[0], axis=1, initial=-np.inf)
     greatest = np.fmin.reduce(ends[1], axis=1, initial=np.inf)
