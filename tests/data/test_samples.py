@@ -189,6 +189,7 @@ def wrong(value: float) -> Array:
         ([], "samples: there are none"),
         (lambda: iter(()), "samples: there are none"),
         (7, "samples: int; they come from a folder"),
+        (lambda: 7, "samples: a function returned int; they come from a folder"),
         ([(vectors(1), vectors(1))], "sample 0: 2 arrays; the network takes 1: a"),
         ([[[[1.0, 2.0], [3.0]]]], "sample 0: input 'a' is no array"),
         ([{"x": vectors(1)}], "sample 0: nothing for input 'a'"),
@@ -257,8 +258,9 @@ def test_bad_files(tmp_path: Path) -> None:
 
 
 def test_a_limit_of_nothing() -> None:
-    with pytest.raises(InputError, match="limit 0"):
-        Samples.of(vectors(1), VECTORS, limit=0)
+    for limit in (0, 1.5, "2"):
+        with pytest.raises(InputError, match=f"limit {limit!r}: at least one sample is needed"):
+            Samples.of(vectors(1), VECTORS, limit=limit)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="takes no inputs"):
         Samples.of(vectors(1), Graph((), (), ()))
 

@@ -275,10 +275,13 @@ def test_layers_that_are_not_asked_for_have_no_decision() -> None:
     ("budget", "told"),
     [
         ({}, "neither max_drop nor max_latency"),
-        ({"max_drop": -1.0}, "max_drop=-1; it must be 0 or more"),
+        ({"max_drop": -1.0}, "max_drop=-1.0; it must be 0 or more"),
         ({"max_drop": float("nan")}, "max_drop=nan"),
-        ({"max_latency": 0.0}, "max_latency=0; it must be above 0"),
+        ({"max_latency": 0.0}, "max_latency=0.0; it must be above 0"),
         ({"max_latency": float("inf")}, "max_latency=inf"),
+        ({"max_drop": "x"}, "max_drop='x'; it must be 0 or more points"),
+        ({"max_latency": [1]}, r"max_latency=\[1\]; it must be above 0 seconds"),
+        ({"max_latency": True}, "max_latency=True; it must be above 0 seconds"),
     ],
 )
 def test_budgets_out_of_range(budget: dict[str, float], told: str) -> None:

@@ -124,8 +124,8 @@ class Samples:
             InputError: there is no such source, it is empty, or is nothing that inputs can be read
                 from.
         """
-        if limit is not None and limit < 1:
-            raise InputError(f"limit {limit}: at least one sample is needed")
+        if limit is not None and not (isinstance(limit, int | np.integer) and limit >= 1):
+            raise InputError(f"limit {limit!r}: at least one sample is needed, a whole number")
         if not graph.inputs:
             raise InputError(f"graph {graph.name!r}: the network takes no inputs")
         pictures = Pictures(graph, fit, pixels)
@@ -248,14 +248,14 @@ def _kept(source: Iterator[Any], limit: int | None) -> list[Any]:
 
 
 def _stream(source: Any, graph: Graph, limit: int | None) -> Callable[[], Iterator[Named]]:
+    rule = "they come from a folder, a file, an array, or an iterable"
     if not isinstance(source, Iterable) and not callable(source):
-        raise InputError(
-            f"samples: {type(source).__name__}; they come from a folder, a file, an array, or an "
-            "iterable"
-        )
+        raise InputError(f"samples: {type(source).__name__}; {rule}")
 
     def read() -> Iterator[Named]:
         items = source if isinstance(source, Iterable) else source()
+        if not isinstance(items, Iterable):
+            raise InputError(f"samples: a function returned {type(items).__name__}; {rule}")
         for index, item in enumerate(itertools.islice(items, limit)):
             yield _named(index, item, graph)
 

@@ -15,7 +15,7 @@ from .measure import Score, within
 from .precision import Precision, Range
 from .recipe import Recipe
 from .resized import resizable
-from .search import Budget, Found
+from .search import Budget, Found, is_number
 from .state import Progress, Scope, State, float_network, silent
 
 
@@ -50,13 +50,18 @@ def quantize(
     progress: Progress | None = None,
 ) -> Quantized:
     """Quantize a float network after training; see `edgewise.quantize`."""
+    if not isinstance(graph, Graph):
+        raise InputError(f"graph: {type(graph).__name__}; it is a Graph, as edgewise.load gives it")
+    for name, function in (("score", score), ("progress", progress)):
+        if function is not None and not callable(function):
+            raise InputError(f"{name}: {function!r}; it is a function")
     wanted = Recipe.of(recipe)
     data: Samples | None = None
     if isinstance(calibration, Samples):
         data = calibration
     elif calibration is not None:
         data = Samples.of(calibration, graph, limit=samples)
-    elif wanted.steps or budget is not None:
+    elif wanted.needs_data or budget is not None:
         raise InputError(
             f"{wanted.precision.value}: calibration data is needed: some dozens of inputs like "
             "those that the network will see"
@@ -68,12 +73,25 @@ def quantize(
     search = None
     if budget is not None:
         assert data is not None
-        search = within(state, data, budget, score, threads, progress or silent)
+        points = None if score is None else _checked(score)
+        search = within(state, data, budget, points, threads, progress or silent)
         changed = {k: p for k, p in search.choice.items() if p is not state.precisions[k]}
         state, wanted = state.with_precisions(changed), wanted.with_layers(changed)
     found = convert(state)
     result = resizable(found.graph, graph, plain, state)
     return Quantized(result, wanted, state, found.left, search)
+
+
+def _checked(score: Score) -> Score:
+    """A caller's function, whose points are numbers."""
+
+    def points(graph: Graph) -> float:
+        found = score(graph)
+        if not is_number(found):
+            raise InputError(f"score: it gave {found!r} for a network; points are a finite number")
+        return float(found)
+
+    return points
 
 
 __all__ = [

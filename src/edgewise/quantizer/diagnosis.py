@@ -13,7 +13,7 @@ from ..data import Samples
 from ..dtype import DType
 from ..errors import UnsupportedError
 from ..exporters import prepare, to_tflite
-from ..graph import Array, Graph, Node, Value
+from ..graph import Array, Graph, Node, TensorType, Value
 from ..ops import Interpreted
 from ..runtime import Program, compile_graph
 from .advice import advise
@@ -22,7 +22,7 @@ from .convert import Converted
 from .findings import INPUT, Diagnosis, Histogram, Layer, Output, WeightFacts, worst
 from .layer_times import Timed, time_layers
 from .measure import as_inputs
-from .precision import SCHEMES, Precision, Range
+from .precision import Precision, Range
 from .state import Progress, State, layer_name, silent
 from .sums import Errors, Extents, decibels, span, spread, to_real
 from .weights import WEIGHTS, weights_of
@@ -180,7 +180,7 @@ class _Layers:
         copied = self.both.layers.get(name)
         weights = None
         if node is not None and copied is not None and is_quantized:
-            weights = self._weights(name, node, copied, precision)
+            weights = self._weights(name, node, copied)
         home = self.both.homes[name]
         read = () if node is None else [v for v in node.inputs if not v.is_constant]
         return Layer(
@@ -195,12 +195,10 @@ class _Layers:
             weights=weights,
             macs=0 if node is None else node.macs,
             float_bytes=_constant_bytes(node, {}),
-            quantized_bytes=_constant_bytes(copied, self.both.producers, precision),
+            quantized_bytes=_constant_bytes(copied, self.both.producers),
         )
 
-    def _weights(
-        self, name: str, node: Node, copied: Node, precision: Precision
-    ) -> WeightFacts | None:
+    def _weights(self, name: str, node: Node, copied: Node) -> WeightFacts | None:
         old = weights_of(node)
         if old is None or old.data is None:
             return None
@@ -216,7 +214,7 @@ class _Layers:
         least, low, median, high, greatest = np.quantile(widths, (0, 0.25, 0.5, 0.75, 1)).tolist()
         return WeightFacts(
             type=str(new.type.dtype),
-            bits=SCHEMES[precision].bits,
+            bits=_bits(new.type),
             sqnr=decibels(signal, noise) if noise else None,
             channels=(least, low, median, high, greatest),
             spread=spread(widths),
@@ -297,19 +295,16 @@ class _Tensors:
         return {value: found[value] for value in self.values}
 
 
-def _constant_bytes(
-    node: Node | None, producers: Mapping[Value, Node], precision: Precision = Precision.FLOAT32
-) -> int:
+def _constant_bytes(node: Node | None, producers: Mapping[Value, Node]) -> int:
     """Of a layer's constants, where weights of fewer bits than their type are packed."""
-    total = 0
-    for i, value in enumerate(node.inputs if node else ()):
-        if (found := stored(value, producers)) is None:
-            continue
-        place = WEIGHTS.get(type(node.op)) if node else None
-        is_weights = place is not None and i == place.position and found.type.dtype is DType.INT8
-        bits = SCHEMES[precision].bits if is_weights else 8
-        total += found.type.nbytes * bits // 8
-    return total
+    found = [stored(value, producers) for value in (node.inputs if node else ())]
+    return sum(v.type.size * _bits(v.type) // 8 for v in found if v is not None)
+
+
+def _bits(type: TensorType) -> int:
+    """Of an element of a constant in a file."""
+    packed = None if type.quant is None else type.quant.bits
+    return packed or 8 * type.dtype.itemsize
 
 
 def _file_size(graph: Graph) -> int | None:

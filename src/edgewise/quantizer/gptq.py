@@ -12,18 +12,14 @@ import numpy as np
 from ..data import Samples
 from .bias_correction import corrected
 from .layerwise import POSITIONS, SAMPLES, Fitted, Layer, fit_layers, require
-from .rounding import Moments, carried, compensated, damped, descended
+from .prior import round_unseen
+from .rounding import MOST_TERMS, Moments, carried, compensated, damped, descended
 from .state import EVERYTHING, Progress, Scope, State
-
-MOST_TERMS = 4096
-"""Of a product, whose second moments take the square of that. Longer ones keep their rounding, as
-do those of numbers whose squares leave float32.
-"""
 
 
 def gptq(
     state: State,
-    samples: Samples,
+    samples: Samples | None,
     progress: Progress,
     *,
     scope: Scope = EVERYTHING,
@@ -33,6 +29,8 @@ def gptq(
     restraint: float = 10.0,
 ) -> State:
     """Choose the integers of weights, and the biases, layer after layer.
+
+    Without samples, the integers of weights beside activations of floats (`prior`).
 
     Args:
         limit: at most so many samples are used.
@@ -51,6 +49,8 @@ def gptq(
         damping=(damping, 0.0),
         restraint=(restraint, 0.0),
     )
+    if samples is None:
+        return round_unseen(state, progress, scope)
 
     def fit(layer: Layer) -> Fitted:
         columns = layer.columns(positions)

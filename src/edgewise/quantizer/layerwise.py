@@ -25,7 +25,16 @@ from .parameters import Parameters
 from .precision import Scheme, Weights
 from .rounding import Grid
 from .state import Progress, Scope, State, layer_name
-from .weights import along, bias_of, nearest, real, weight_parameters, weights_of, with_bias
+from .weights import (
+    LEAST_WEIGHTS,
+    along,
+    bias_of,
+    nearest,
+    real,
+    weight_parameters,
+    weights_of,
+    with_bias,
+)
 
 SAMPLES, POSITIONS = 64, 4096
 """How many samples, and how many positions of a layer's output over all of them, methods use."""
@@ -36,22 +45,33 @@ take more."""
 
 
 @dataclass(frozen=True, eq=False)
-class Layer:
-    """A product of a network that is being quantized, and what enters it.
+class Product:
+    """A product of a network that is being quantized.
 
     Attributes:
         node: of the float network.
         scheme: how it is quantized.
         weights: its integers, as they are so far.
-        exact, given: its first operand in the float and in the quantized network, float32
-            [samples, *shape].
     """
 
     node: Node
     scheme: Scheme
     weights: Weights
-    exact: Array
-    given: Array
+
+    @classmethod
+    def of(cls, node: Node, state: State, x_scale: float | None = None) -> Product:
+        """A layer that `has_integers`; ``x_scale`` is that of integer activations.
+
+        Raises:
+            GraphError: there are no integers for its weights: they are no numbers.
+        """
+        scheme, w = state.scheme(node), weights_of(node)
+        assert w is not None
+        assert w.data is not None
+        weights = state.weights.get(layer_name(node))
+        if weights is None:
+            weights = nearest(w.data, weight_parameters(node, scheme, x_scale), scheme)
+        return cls(node, scheme, weights)
 
     @property
     def bias(self) -> Floats:
@@ -94,6 +114,19 @@ class Layer:
 
     def _of_rows(self, values: Floats) -> Floats:
         return rows(self.node, np.broadcast_to(values, self.weights.data.shape))[:, :, :1]
+
+
+@dataclass(frozen=True, eq=False)
+class Layer(Product):
+    """A product, and what enters it.
+
+    Attributes:
+        exact, given: its first operand in the float and in the quantized network, float32
+            [samples, *shape].
+    """
+
+    exact: Array
+    given: Array
 
     def columns(self, limit: int) -> Columns:
         """At most ``limit`` columns of ``exact`` and ``given``."""
@@ -164,9 +197,12 @@ def fit_layers(
 
 def has_integers(node: Node, state: State) -> bool:
     """Whether a node is a product of computed data with constant weights that are quantized."""
-    weights = state.scheme(node).weights
-    is_quantized = is_matrix(node) and weights is not None and not weights.is_float
-    return is_quantized and not node.inputs[0].is_constant and node.outputs[0].type.size > 0
+    scheme = state.scheme(node)
+    if not is_matrix(node) or scheme.weights is None or scheme.weights.is_float:
+        return False
+    if scheme.activations is None and node.inputs[1].type.size < LEAST_WEIGHTS:
+        return False
+    return not node.inputs[0].is_constant and node.outputs[0].type.size > 0
 
 
 def require(step: str, **bounds: tuple[float, float]) -> None:
@@ -239,18 +275,14 @@ class _Streams:
         """A product that `has_integers`, where its operand and weights have steps; else None."""
         if not has_integers(node, state):
             return None
-        scheme, x, w = state.scheme(node), node.inputs[0], weights_of(node)
-        assert w is not None
-        assert w.data is not None
-        weights = state.weights.get(layer_name(node))
-        if weights is None:
-            try:
-                is_float = scheme.activations is None
-                scale = None if is_float else self._parameters.of(x, scheme).scale[0]
-                weights = nearest(w.data, weight_parameters(node, scheme, scale), scheme)
-            except GraphError:
-                return None
-        return Layer(node, scheme, weights, self._exact[x], self.rounded(x, scheme))
+        scheme, x = state.scheme(node), node.inputs[0]
+        try:
+            is_float = scheme.activations is None
+            scale = None if is_float else self._parameters.of(x, scheme).scale[0]
+            found = Product.of(node, state, scale)
+        except GraphError:
+            return None
+        return Layer(node, scheme, found.weights, self._exact[x], self.rounded(x, scheme))
 
     def run(self, exact: Node, given: Node, scheme: Scheme) -> None:
         """Run a layer of both networks; ``scheme`` says what its activations are in the second."""

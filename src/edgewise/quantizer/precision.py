@@ -57,6 +57,7 @@ class Scheme:
         symmetric: weights have zero point 0, and do not use the least value of their type.
         activations: their element type, None for floats.
         centered: activations have zero point 0.
+        hybrid: operators take weights of integers and activations of floats, where there are such.
     """
 
     weights: DType | None = None
@@ -65,6 +66,7 @@ class Scheme:
     symmetric: bool = True
     activations: DType | None = None
     centered: bool = False
+    hybrid: bool = False
 
     @property
     def stored(self) -> tuple[object, ...]:
@@ -88,7 +90,7 @@ SCHEMES: Mapping[Precision, Scheme] = {
         DType.UINT8, per_channel=False, symmetric=False, activations=DType.UINT8
     ),
     Precision.INT16X8: Scheme(DType.INT8, activations=DType.INT16, centered=True),
-    Precision.DYNAMIC: Scheme(DType.INT8),
+    Precision.DYNAMIC: Scheme(DType.INT8, hybrid=True),
     Precision.FLOAT16: Scheme(DType.FLOAT16, bits=16),
     Precision.INT4: Scheme(DType.INT8, bits=4),
 }

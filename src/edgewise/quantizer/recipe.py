@@ -35,6 +35,9 @@ Given: TypeAlias = "Recipe | Precision | str | os.PathLike[str] | Mapping[str, A
 OF_INTEGERS = ("equalize", "calibrate", "gptq")
 """The steps for networks whose activations are integers (docs/accuracy.md)."""
 
+OF_WEIGHTS = ("gptq",)
+"""Those for networks of integer weights, and activations of floats; they do without data."""
+
 INTEGERS: Mapping[str, DType | None] = {
     "float32": None,
     "int8": DType.INT8,
@@ -91,8 +94,19 @@ class Recipe:
     def default(cls, precision: Precision | str = Precision.INT8) -> Recipe:
         """The recipe for a precision that serves without options."""
         found = Precision.of(precision)
-        needs_ranges = SCHEMES[found].activations is not None
-        return cls(found, tuple(map(StepSpec, OF_INTEGERS)) if needs_ranges else ())
+        scheme, steps = SCHEMES[found], tuple[str, ...]()
+        if scheme.activations is not None:
+            steps = OF_INTEGERS
+        elif scheme.weights is not None and not scheme.weights.is_float:
+            steps = OF_WEIGHTS
+        return cls(found, tuple(map(StepSpec, steps)))
+
+    @property
+    def needs_data(self) -> bool:
+        """Whether its steps cannot do without."""
+        precisions = {self.precision, *(rule.precision for rule in self.layers)}
+        is_integer = any(SCHEMES[p].activations is not None for p in precisions)
+        return any(is_integer or spec.step not in OF_WEIGHTS for spec in self.steps)
 
     @classmethod
     def of(

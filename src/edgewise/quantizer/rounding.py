@@ -13,6 +13,9 @@ import numpy as np
 
 from .columns import Columns, Floats
 
+MOST_TERMS = 4096
+"""Of a product, whose second moments take the square of that. Longer ones keep their rounding."""
+
 BLOCK = 64
 """Terms that are rounded before the error is carried to all that follow."""
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from typing import Protocol, TypeAlias
 
 from ..errors import InputError
@@ -69,10 +70,17 @@ class Budget:
     def __post_init__(self) -> None:
         if self.max_drop is None and self.max_latency is None:
             raise InputError("budget: neither max_drop nor max_latency is given")
-        if self.max_drop is not None and not 0 <= self.max_drop < math.inf:
-            raise InputError(f"max_drop={self.max_drop:g}; it must be 0 or more points")
-        if self.max_latency is not None and not 0 < self.max_latency < math.inf:
-            raise InputError(f"max_latency={self.max_latency:g}; it must be above 0 seconds")
+        if self.max_drop is not None and not (is_number(self.max_drop) and self.max_drop >= 0):
+            raise InputError(f"max_drop={self.max_drop!r}; it must be 0 or more points")
+        if self.max_latency is not None and not (
+            is_number(self.max_latency) and self.max_latency > 0
+        ):
+            raise InputError(f"max_latency={self.max_latency!r}; it must be above 0 seconds")
+
+
+def is_number(value: object) -> bool:
+    """Whether a caller gave a real number, of finite value."""
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 class Measure(Protocol):

@@ -15,6 +15,7 @@ from ..ops import Dequantize, EmbeddingLookup, EmbeddingLookupFloat, Quantize
 from ..ops.product import Product
 from ..passes import fuse_qdq, optimize
 from .precision import SCHEMES, Precision, Range, Scheme, Weights
+from .weights import scheme_of
 
 Progress: TypeAlias = "Callable[[str, int, int], None]"
 """Is told what is done, how far it is, and of how much (0 where that is not known)."""
@@ -75,7 +76,7 @@ class State:
         return self.precisions.get(layer_name(node), Precision.FLOAT32)
 
     def scheme(self, node: Node) -> Scheme:
-        return SCHEMES[self.precision(node)]
+        return scheme_of(node, self.precision(node))
 
     def with_precisions(self, precisions: Mapping[str, Precision]) -> State:
         """This state where some layers have other precisions.

@@ -28,10 +28,7 @@ from ..ops import (
 from ..ops.recurrent import Recurrent
 from ..passes.rewrite import fresh_name
 from .precision import Scheme, Weights
-from .weights import WEIGHTS, channel_axis, nearest, steps_of
-
-LEAST_WEIGHTS = 1024
-"""Weights of fewer elements stay float32, as by TensorFlow Lite's converter."""
+from .weights import LEAST_WEIGHTS, WEIGHTS, channel_axis, nearest, steps_of
 
 LEAST_HALVES = 256
 """Constants of fewer elements stay float32: DEQUANTIZE would take as many bytes as it saves."""
@@ -66,11 +63,11 @@ def store_weights(
     if count < LEAST_WEIGHTS:
         raise GraphError(f"it has {count} weights; fewer than {LEAST_WEIGHTS} stay float32")
     stored = {i: _integers(node, i, scheme, chosen) for i in places}
-    if scheme.bits == 8 and isinstance(node.op, HYBRID):
+    if scheme.hybrid and isinstance(node.op, HYBRID):
         inputs = tuple(stored.get(i, v) for i, v in enumerate(node.inputs))
         node.op.infer([v.type for v in inputs])
         return [replace(node, inputs=inputs)]
-    if scheme.bits == 8 and type(node.op) in TABLES:
+    if scheme.hybrid and type(node.op) in TABLES:
         return _looked_up(node, stored, names)
     return _dequantized(node, stored, names)
 
@@ -114,9 +111,9 @@ def _axis(node: Node, value: Value, scheme: Scheme) -> int | None:
     """The axis of scales of their own; DEQUANTIZE, and so 4 bits, may have any."""
     if type(node.op) in WEIGHTS:
         return channel_axis(node, scheme)
-    if isinstance(node.op, EmbeddingLookup) and scheme.bits == 8:
+    if isinstance(node.op, EmbeddingLookup) and scheme.hybrid:
         return 0
-    if scheme.bits == 8:
+    if scheme.hybrid:
         return None
     return len(value.type.shape) - 1 if type(node.op) in TABLES else 0
 

@@ -13,7 +13,7 @@ from ..dtype import DType, QParams
 from ..errors import GraphError
 from ..graph import Array, Node, TensorType, Value
 from ..ops import BatchMatMul, Conv2D, DepthwiseConv2D, FullyConnected, Op, TransposeConv
-from .precision import NOTHING, Scheme, Weights, as_scale
+from .precision import NOTHING, SCHEMES, Precision, Scheme, Weights, as_scale
 
 
 class WeightOperand(NamedTuple):
@@ -37,6 +37,14 @@ BIAS = 2
 BIAS_STEPS = 2.0**24
 """A bias is at most so many steps of its scale, so that sums have room left in int32."""
 
+LEAST_WEIGHTS = 1024
+"""Beside activations of floats, weights of fewer elements stay float32, as by TensorFlow Lite's
+converter."""
+
+FEW_TERMS = 32
+"""Sums of fewer terms have weights of 8 bits where others have fewer: those of a depthwise
+convolution, and of the first one of a picture. They are few, and much depends on them."""
+
 
 def weights_of(node: Node) -> Value | None:
     """The constant that is a layer's weights; None where it has none."""
@@ -59,6 +67,15 @@ def with_bias(node: Node, bias: Array) -> Node:
     name = f"{node.outputs[0].name}_bias" if old is None else old.name
     value = Value.constant(name, bias)
     return replace(node, inputs=(*node.inputs[:BIAS], value, *node.inputs[BIAS + 1 :]))
+
+
+def scheme_of(node: Node, precision: Precision) -> Scheme:
+    """How a layer of a precision computes and stores its weights."""
+    scheme, weights = SCHEMES[precision], weights_of(node)
+    if scheme.bits >= 8 or weights is None or (axis := WEIGHTS[type(node.op)].axis) is None:
+        return scheme
+    terms = weights.type.size // max(weights.type.shape[axis], 1)
+    return replace(scheme, bits=8) if terms < FEW_TERMS else scheme
 
 
 def channel_axis(node: Node, scheme: Scheme) -> int | None:
