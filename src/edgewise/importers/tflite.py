@@ -22,7 +22,8 @@ from .flatbuffer import UINT32, Table
 from .tflite_metadata import FileMetadata
 from .tflite_model import ModelFile, Operator
 from .tflite_ops import builtin_row, custom_row
-from .tflite_reading import Late, Reading, Session
+from .tflite_reading import Reading
+from .tflite_session import Late, Session
 from .tflite_variables import Key, Variables
 
 
