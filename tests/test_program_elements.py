@@ -304,9 +304,7 @@ CASES: dict[str, Make] = {
         ops.OneHot(2, 200), TensorType((3, 4), I32), np.float32(2), np.float32(-1)
     ),
     "add rows": eight_bits(ops.Add(), U8, SHAPE, (7, 1)),
-    "mul rows": eight_bits(ops.Mul(), I8, SHAPE, (7, 1), constant=True),
     **{f"prelu {t}": eight_bits(ops.PRelu(), t, SHAPE, (9,), constant=True) for t in BYTES},
-    "prelu elements": eight_bits(ops.PRelu(), U8, SHAPE, SHAPE[1:], constant=True),
     "prelu rows": eight_bits(ops.PRelu(), I8, SHAPE, (7, 1), constant=True),
     "prelu narrow": eight_bits(ops.PRelu(), U8, (2, 20, 21, 3), (1, 1, 3), constant=True),
     "square rows": eight_bits(ops.SquaredDifference(), U8, (7, 1), SHAPE),
