@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Container, Iterable, Mapping, Sequence
 from functools import reduce
@@ -11,6 +12,7 @@ from ..errors import GraphError
 from ..exporters.requantize import FIXED, fixed_parameters
 from ..graph import Array, Graph, Node, Value
 from ..ops import (
+    Add,
     AveragePool2D,
     Concatenation,
     Maximum,
@@ -20,12 +22,14 @@ from ..ops import (
     Pad,
     ResizeBilinear,
     Select,
+    Sub,
 )
 from ..ops.compare import Comparison
 from ..passes.fuse_qdq import MOVES
 from .outputs import JOINS
 from .precision import Range, Scheme, activation_parameters
-from .state import State
+from .state import State, layer_name
+from .weights import WEIGHTS, weight_parameters, weights_of
 
 SHARING: tuple[type[Op], ...] = (
     *MOVES,
@@ -48,6 +52,12 @@ scale of its own where others read it.
 WIDEST = 1e8
 """The widest range of activations. What has a wider one holds infinities, or numbers that stand for
 them, such as masks, beside which integers would tell no others apart."""
+
+
+FINEST = 128.0
+"""A layer's result has at most so many steps for one of what it sums up: more tell nothing, and
+those of activations that are nearly always 0 would leave what kernels can scale by. XNNPACK takes
+products with less than 256, LiteRT sums of int16 with less than 2**14."""
 
 
 class Parameters:
@@ -81,6 +91,13 @@ class Parameters:
                 fixed, root = fixed_parameters(node.op, dtype), self._root(node.outputs[0])
                 if root in self._found and holds(fixed, dtype, self._found[root]):
                     self._fixed.setdefault((root, dtype), fixed)
+        self._least: dict[tuple[Value, Scheme], float] = {}
+        for node in nodes:
+            scheme = state.scheme(node)
+            with contextlib.suppress(GraphError):
+                key = self._root(node.outputs[0]), scheme
+                least = self._summed(node, state) / FINEST
+                self._least[key] = max(self._least.get(key, 0.0), least)
 
     def of(self, value: Value, scheme: Scheme) -> QParams:
         """The parameters of a float value's integers.
@@ -102,7 +119,26 @@ class Parameters:
             raise GraphError(f"the range of {value.name!r} is not known: it was not calibrated")
         if not found.width <= WIDEST:
             raise GraphError(f"{value.name!r} is {found.low:g} to {found.high:g}, too wide a range")
-        return activation_parameters(scheme, found)
+        return activation_parameters(scheme, found, self._least.get((root, scheme), 0.0))
+
+    def _summed(self, node: Node, state: State) -> float:
+        """The step of what a layer sums up before its result is rounded; 0 of others.
+
+        Raises:
+            GraphError: the range of an operand is not known, or its weights are no numbers.
+        """
+        scheme = state.scheme(node)
+        if isinstance(node.op, Add | Sub):
+            return max(self.of(v, scheme).scale[0] for v in node.inputs)
+        if type(node.op) not in WEIGHTS:
+            return 0.0
+        x, y = node.inputs[0], node.inputs[WEIGHTS[type(node.op)].position]
+        x_scale = self.of(x, scheme).scale[0]
+        if weights_of(node) is None:
+            return x_scale * self.of(y, scheme).scale[0]
+        chosen = state.weights.get(layer_name(node))
+        quant = weight_parameters(node, scheme, x_scale) if chosen is None else chosen.quant
+        return x_scale * max(quant.scale)
 
     def _is_apart(self, operand: Value, join: Node, graph: Graph) -> bool:
         """Whether the parameters of a join are too coarse for others that read an operand of it."""

@@ -122,7 +122,7 @@ NOTHING = 2.0**-40
 """A range that is narrower is one of zeros, for which any scale will do."""
 
 
-def activation_parameters(scheme: Scheme, found: Range) -> QParams:
+def activation_parameters(scheme: Scheme, found: Range, least_scale: float = 0.0) -> QParams:
     """Scale and zero point of activations that lie in a range; 0 is exactly one of the steps."""
     assert scheme.activations is not None
     least, greatest = scheme.activations.range
@@ -130,8 +130,8 @@ def activation_parameters(scheme: Scheme, found: Range) -> QParams:
     if high - low < NOTHING:
         low, high = 0.0, 1.0
     if scheme.centered:
-        return QParams.per_tensor(as_scale(max(-low, high) / greatest), 0)
-    scale = as_scale((high - low) / (greatest - least))
+        return QParams.per_tensor(as_scale(max(max(-low, high) / greatest, least_scale)), 0)
+    scale = as_scale(max((high - low) / (greatest - least), least_scale))
     zero = round(min(max(least - low / scale, least), greatest))
     return QParams.per_tensor(scale, zero)
 
