@@ -1,4 +1,4 @@
-"""Activations that calibration found to be all but zero: LiteRT runs them, with the same results."""
+"""Activations that calibration found to be all but zero: LiteRT runs them with equal results."""
 
 from __future__ import annotations
 

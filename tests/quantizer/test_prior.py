@@ -12,7 +12,7 @@ from edgewise.errors import InputError
 from edgewise.graph import Array, Graph, Node
 from edgewise.ops import Activation, Conv2D, DepthwiseConv2D, FullyConnected, Mean, TransposeConv
 from edgewise.quantizer import Recipe
-from edgewise.quantizer.prior import ALIKE, SQUARED_MEAN, expected
+from edgewise.quantizer.prior import ALIKE, SQUARED_MEAN, expected, window_of
 from edgewise.quantizer.weights import FEW_TERMS
 from tflite_builder import run_litert_calls
 
@@ -115,7 +115,7 @@ def test_expected_moments_are_those_of_alike_pixels_and_apart_channels() -> None
     """A convolution's, against a sample of such inputs."""
     net = RealNet(1)
     y = net.add(Conv2D(), net.real(1, 4, 4, 2), net.weights(3, 2, 2, 2))
-    found = expected(node_of(net.graph(y)))
+    found = expected(*window_of(node_of(net.graph(y))))
     rng = np.random.default_rng(0)
     count = 400_000
     shared, own = rng.normal(size=(count, 1, 2)), rng.normal(size=(count, 4, 2))
@@ -131,7 +131,9 @@ def test_expected_moments_of_taps_that_never_meet() -> None:
     node = node_of(net.graph(net.add(op, net.real(1, 4, 1, 1), net.weights(1, 3, 1, 1))))
     far = ALIKE + SQUARED_MEAN
     one = 1 + SQUARED_MEAN
-    np.testing.assert_allclose(expected(node), [[one, 0, far], [0, one, 0], [far, 0, one]])
+    np.testing.assert_allclose(
+        expected(*window_of(node)), [[one, 0, far], [0, one, 0], [far, 0, one]]
+    )
 
 
 def node_of(graph: Graph) -> Node:

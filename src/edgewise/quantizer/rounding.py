@@ -79,8 +79,19 @@ def carried(weights: Floats, moments: Floats, grid: Grid) -> Floats:
 
     Follows Frantar et al. 2022, "GPTQ", algorithm 1. ``moments`` must have an inverse.
     """
+    return carried_by(weights, factor_of(moments), grid)
+
+
+def factor_of(moments: Floats) -> Floats:
+    """What of an error each term that follows takes, for `carried_by`: upper triangles U with
+    U^T U the inverse of the moments.
+    """
+    return np.asarray(np.linalg.cholesky(np.linalg.inv(moments)).swapaxes(1, 2))
+
+
+def carried_by(weights: Floats, factor: Floats, grid: Grid) -> Floats:
+    """`carried`, of moments with the `factor_of`."""
     left: Floats = weights.copy()
-    factor = np.linalg.cholesky(np.linalg.inv(moments)).swapaxes(1, 2)
     terms = weights.shape[2]
     for start in range(0, terms, BLOCK):
         block = slice(start, min(start + BLOCK, terms))
