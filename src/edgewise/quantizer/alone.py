@@ -119,9 +119,8 @@ class _Grafter:
         if new is None or new.type.dtype is old.type.dtype:
             return None
         real = real_weights(new).reshape(old.type.shape).astype(np.float32)
-        real.setflags(write=False)
         inputs = list(node.inputs)
-        inputs[place] = Value(old.name, old.type, real)
+        inputs[place] = Value.constant(old.name, real)
         outputs = tuple(Value(self._fresh(v.name), v.type) for v in node.outputs)
         self.nodes.append(replace(node, inputs=tuple(inputs), outputs=outputs))
         return outputs[0]

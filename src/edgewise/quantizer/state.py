@@ -140,8 +140,7 @@ def real_weights(graph: Graph) -> Graph:
         if value not in known:
             type = TensorType(value.type.shape, DType.FLOAT32)
             (data,) = Dequantize().reference([value.data], [value.type], [type])
-            data.setflags(write=False)
-            known[value] = Value(value.name, type, data)
+            known[value] = Value.constant(value.name, data)
         return known[value]
 
     nodes = []
