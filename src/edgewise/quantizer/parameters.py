@@ -147,8 +147,9 @@ class Parameters:
         whole, own = reduce(Range.union, known), self._found.get(root, Range(0.0, 0.0))
         if not 0.0 < APART * own.width < whole.width:
             return False
-        members, kept = self._members[root], {state.after for state in graph.states}
-        readers = {n for v in members for n in graph.users().get(v, ())} - {join}
+        members, users = self._members[root], graph.users()
+        kept = {state.after for state in graph.states}
+        readers = {n for v in members for n in users.get(v, ())} - {join}
         inside = {n for n in readers if shares_parameters(n) and n.outputs[0] in members}
         return bool(readers - inside or kept.union(graph.outputs).intersection(members))
 
