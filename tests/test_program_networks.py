@@ -103,8 +103,8 @@ def test_arena_lies_between_the_largest_layer_and_the_sum(name: str, data: Path)
     assert plan.arena_bytes < 2.5 * max(layers)
     weights = {v: v.type.nbytes for node in plan.nodes for v in node.inputs if v.is_constant}
     assert sum(weights.values()) <= plan.constant_bytes
-    # Winograd's filtering takes 3.6 times as much, pixels taken together more still.
-    assert plan.constant_bytes < 4 * sum(weights.values()) + 80_000
+    # Winograd's filtering takes 8 times as much, pixels taken together more still.
+    assert plan.constant_bytes < 8 * sum(weights.values()) + 80_000
 
 
 def photographs(data: Path, graph: Graph) -> Iterator[tuple[Array, int]]:
