@@ -23,6 +23,7 @@ from ..networks.onnx_export import Exported
 from ..networks.onnx_export.export import OPSET
 from ..networks.peers.onnx import as_onnx, taken
 from .datasets import Sample
+from .makeup import makeup
 
 Run: TypeAlias = "Callable[[Sample], list[Array]]"
 
@@ -32,10 +33,13 @@ SAME = 1e-4
 
 @dataclass(frozen=True)
 class Quantized:
-    """A network that a contestant quantized: how it runs, and its file's bytes."""
+    """A network that a contestant quantized: how it runs, its file's bytes, and what they are for,
+    where that is told (`makeup`).
+    """
 
     run: Run
     size: int
+    parts: Mapping[str, int] | None = None
 
 
 Quantizer: TypeAlias = "Callable[[Path, Graph, list[Sample], Mapping[str, Any]], Quantized]"
@@ -58,7 +62,7 @@ def edgewise(
 ) -> Quantized:
     quantized = ew.quantize(graph, calibration, **options)
     content = exporters.to_tflite(exporters.prepare(quantized.graph))
-    return Quantized(run_graph(quantized.graph), len(content))
+    return Quantized(run_graph(quantized.graph), len(content), makeup(content))
 
 
 def ai_edge_quantizer(

@@ -128,7 +128,7 @@ def _judged(
     floats: Floats,
 ) -> Facts:
     """Quantize with each fold's calibration data; judge all folds' tests together."""
-    judge, sizes, seconds = Judge(), [], 0.0
+    judge, files, seconds = Judge(), [], 0.0
     for fold, references in zip(folds, floats.outputs, strict=True):
         start = time.perf_counter()
         try:
@@ -138,9 +138,11 @@ def _judged(
                 judge.add(quantized.run(sample), outputs)
         except Exception as error:
             return {"error": f"{type(error).__name__}: {error}"[:300]}
-        sizes.append(quantized.size)
-    facts = {**judge.facts(), "bytes": sizes[0], "seconds": round(seconds, 1)}
-    shown = {key: value for key, value in facts.items() if key != "classes"}
+        files.append(quantized)
+    facts = {**judge.facts(), "bytes": files[0].size, "seconds": round(seconds, 1)}
+    if files[0].parts is not None:
+        facts["parts"] = files[0].parts
+    shown = {key: value for key, value in facts.items() if key not in ("classes", "parts")}
     print(path.stem, contestant.title, dict(options), shown, file=sys.stderr, flush=True)
     return facts
 

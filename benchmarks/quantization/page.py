@@ -13,6 +13,7 @@ from edgewise.errors import InputError
 
 from ..networks.page import table
 from .contestants import CONTESTANTS, SUBJECT
+from .makeup import PARTS
 
 Facts = dict[str, Any]
 
@@ -49,6 +50,8 @@ def section(document: Facts) -> str:
         *classes(results),
         "### Size",
         sizes(results),
+        "What the bytes of Edgewise's files are for; the last two columns are shares of a quarter:",
+        makeups(results),
     ]
     if document["speed"]:
         parts += ["### Speed", speed(document["speed"])]
@@ -119,6 +122,20 @@ def sizes(results: Mapping[str, Facts]) -> str:
         ours = f"{found[0]['bytes']:,}" if found[0] else "-"
         rows.append([name, f"{entry['float_bytes']:,}", ours, *shares])
     return table(heads, rows)
+
+
+def makeups(results: Mapping[str, Facts]) -> str:
+    """What the bytes of Edgewise's files are for, and the least that such a file can be."""
+    rows = []
+    for name, entry in results.items():
+        facts = default(entry, SUBJECT)
+        if facts is None or "parts" not in facts:
+            continue
+        found, quarter = facts["parts"], entry["float_bytes"] / 4
+        total = sum(found[part] for part in PARTS)
+        shares = [f"{size / quarter:.3f}" for size in (found["least"], total)]
+        rows.append([name, *(f"{found[part]:,}" for part in PARTS), *shares])
+    return table(["network", *PARTS, "weights and 8 a channel", "all"], rows)
 
 
 def speed(timed: Mapping[str, Facts]) -> str:
