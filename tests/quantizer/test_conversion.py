@@ -305,6 +305,20 @@ def test_what_the_caller_sees_has_a_scale_of_its_own_beside_that_of_a_join() -> 
     assert by_name["pooled:int8"] < by_name["both"] / 4
 
 
+def test_what_the_caller_sees_as_integers_keeps_its_name_beside_that_of_a_join() -> None:
+    graph = joined(read=False)
+    shown = next(v for n in graph.nodes for v in n.outputs if v.name == "pooled")
+    graph = replace(graph, outputs=(*graph.outputs, shown))
+    plain = state_of(graph, {"precision": "int8", "outputs": "int8"})
+    for mixed in ({}, {"small": Precision.UINT8, "pooled": Precision.UINT8}):
+        found = convert(plain.with_precisions(mixed)).graph
+        verify(found)
+        assert [v.name for v in found.outputs] == ["last", "pooled"]
+        by_name = scales(found)
+        assert by_name["pooled"] < by_name["both"] / 4
+        assert by_name["pooled:int8"] == by_name["both"]
+
+
 def test_an_average_of_all_pixels_has_a_scale_of_its_own() -> None:
     net = RealNet()
     x = net.real(1, 6, 6, 4)

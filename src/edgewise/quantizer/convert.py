@@ -251,7 +251,7 @@ class _Converter:
         if home.type == type:
             return home
         if (value, type) not in self._forms:
-            name = value.name if self._seen(value) is type.dtype else self._fresh(value, type)
+            name = value.name if self._shown(value) == type else self._fresh(value, type)
             found = Value(name, type)
             self.nodes.append(Node(op, (home,), (found,), value.name))
             self._forms[value, type] = found
@@ -271,6 +271,14 @@ class _Converter:
             return None
         is_float = value.type.dtype is DType.FLOAT32
         return (self.state.outputs if is_float else None) or value.type.dtype
+
+    def _shown(self, value: Value) -> TensorType | None:
+        """`_seen` of a float value, with its parameters: a join may read others of its dtype."""
+        seen = self._seen(value)
+        scheme = _scheme_of(seen)
+        if scheme is not None:
+            return self._integer_type(value, scheme)
+        return None if seen is None else value.type
 
     def _fresh(self, value: Value, type: TensorType) -> str:
         return fresh_name(f"{value.name}:{type.dtype}", self._names)
