@@ -16,7 +16,7 @@ import edgewise as ew
 from edgewise import exporters
 from edgewise.dtype import DType, QParams
 from edgewise.errors import InputError
-from edgewise.graph import Graph, TensorType, Value, verify
+from edgewise.graph import Graph, Node, TensorType, Value, verify
 from edgewise.ops import (
     Activation,
     Add,
@@ -437,3 +437,13 @@ def test_ranges_and_parameters() -> None:
     )
     assert activation_parameters(uint8, Range(0, 255)) == QParams.per_tensor(1.0, 0)
     assert activation_parameters(int16, Range(-2, 1)).zero_point == (0,)
+
+
+@pytest.mark.parametrize("dtype", [DType.INT8, DType.UINT8, DType.INT16])
+def test_nan_becomes_the_least_integer(dtype: DType) -> None:
+    x = Value("x", TensorType((1, 20), DType.FLOAT32))
+    y = Value("y", TensorType((1, 20), dtype, QParams.per_tensor(0.1, 0)))
+    node = Node(Quantize(dtype), (x,), (y,))
+    nothing = np.full((1, 20), np.nan, np.float32)
+    expected = np.full((1, 20), dtype.range[0], dtype.numpy)
+    np.testing.assert_array_equal(ew.compile(Graph((x,), (y,), (node,)))(nothing), expected)
