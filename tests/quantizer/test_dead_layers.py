@@ -18,6 +18,7 @@ from edgewise.ops import (
     Conv2D,
     DepthwiseConv2D,
     FullyConnected,
+    Maximum,
     Sub,
     TransposeConv,
 )
@@ -64,6 +65,24 @@ def test_ranges_next_to_nothing(kind: str, mode: str, width: float) -> None:
     content = exporters.to_tflite(exporters.prepare(made.graph))
     ((theirs,),) = run_litert_calls(content, [[data[0]]])
     np.testing.assert_array_equal(np.array(ew.compile(made.graph)(data[0])), theirs)
+
+
+def test_steps_that_a_later_layer_makes_coarser() -> None:
+    """``late`` has a scale with ``early``, which was read before: XNNPACK takes that product."""
+    net = RealNet(1)
+    x = net.real(1, 8, 8, 4)
+    early = net.add(Conv2D(), x, net.weights(4, 1, 1, 4), name="early")
+    read = net.add(Conv2D(), early, net.weights(4, 1, 1, 4), name="read")
+    late = net.add(Conv2D(), x, net.weights(4, 1, 1, 4, scale=1e6), name="late")
+    both = net.add(Maximum(), early, late, name="both")
+    graph = float_network(net.graph(read, both))
+    narrow = dict.fromkeys(("early", "read", "late", "both"), Range(-1e-5, 1e-5))
+    state = Recipe.of({"precision": "int8", "steps": [], "outputs": "int8"}).start(graph)
+    made = convert(replace(state, ranges={"x": Range(-3.0, 3.0), **narrow})).graph
+    data = np.random.default_rng(0).normal(size=(1, 8, 8, 4)).astype(np.float32)
+    (litert,) = run_litert_calls(exporters.to_tflite(exporters.prepare(made)), [[data]])
+    for ours, theirs in zip(ew.compile(made)(data), litert, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_steps_are_no_finer_than_what_is_summed() -> None:

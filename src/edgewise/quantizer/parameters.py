@@ -92,7 +92,7 @@ class Parameters:
                 if root in self._found and holds(fixed, dtype, self._found[root]):
                     self._fixed.setdefault((root, dtype), fixed)
         self._least: dict[tuple[Value, Scheme], float] = {}
-        for node in nodes:
+        for node in nodes * 2:  # again, since what shares a scale with what was read comes later
             scheme = state.scheme(node)
             with contextlib.suppress(GraphError):
                 key = self._root(node.outputs[0]), scheme
