@@ -21,11 +21,13 @@ from edgewise.dtype import DType
 from edgewise.graph import Array, Graph, TensorType
 from edgewise.ops import (
     Activation,
+    Concatenation,
     Conv2D,
     Cos,
     DepthwiseConv2D,
     FullyConnected,
     Logistic,
+    Maximum,
     MaxPool2D,
     Mean,
     Split,
@@ -149,6 +151,51 @@ def test_integer_inputs_and_outputs_are_told_alike() -> None:
     whole = diagnosed(state_of(classifier(), {"inputs": "int8", "outputs": "int8"}))
     assert whole.layers == plain.layers
     assert whole.outputs == plain.outputs
+
+
+@pytest.mark.parametrize("precision", ["float32", "uint8", "int16x8"])
+def test_an_integer_output_of_a_layer_of_another_type(precision: str) -> None:
+    """The layer is told of as it computes, not as the caller sees it."""
+    layers = [{"names": ["f"], "precision": precision}]
+    net = RealNet()
+    x = net.real(1, 8, name="x")
+    graph = net.graph(net.add(FullyConnected(), x, net.weights(4, 8), net.bias(4), name="f"))
+    recipe = {"precision": "int8", "outputs": "int8", "layers": layers}
+    found = {layer.name: layer for layer in diagnosed(state_of(graph, recipe)).layers}["f"]
+    alike = {layer.name: layer for layer in diagnosed(state_of(graph, precision)).layers}["f"]
+    assert found.precision == precision
+    assert (found.isolated, found.weights) == (alike.isolated, alike.weights)
+
+
+def test_a_result_that_gets_the_steps_of_others_has_its_own_error() -> None:
+    """LOGISTIC has steps of 1/256, and QUANTIZE then makes those of MAXIMUM of them."""
+    net = RealNet()
+    x = net.real(1, 4, 4, 4)
+    small = net.add(Logistic(), x, name="small")
+    large = net.add(Conv2D(), x, net.weights(4, 1, 1, 4, scale=3.0), name="large")
+    graph = net.graph(net.add(Maximum(), small, large, name="both"))
+    layers = {layer.name: layer for layer in diagnosed(state_of(graph)).layers}
+    isolated, accumulated = layers["small"].isolated, layers["small"].accumulated
+    assert isolated is not None
+    assert accumulated is not None
+    assert isolated.sqnr == pytest.approx(accumulated.sqnr, abs=1.0)
+
+
+@pytest.mark.parametrize("joins", [1, 2])
+def test_an_input_has_its_own_steps_beside_those_of_a_join(joins: int) -> None:
+    net = RealNet()
+    x = net.real(1, 4, 4, 4)
+    last = net.add(Conv2D(), x, net.weights(4, 1, 1, 4), name="last")
+    found = [last]
+    for i in range(joins):
+        large = net.add(Conv2D(), x, net.weights(4, 1, 1, 4, scale=9.0 * 9**i), name=f"large{i}")
+        both = net.add(Concatenation(3), x, large, name=f"both{i}")
+        found.append(net.add(Conv2D(), both, net.weights(4, 1, 1, 8), name=f"last{i}"))
+    state = state_of(net.graph(*found))
+    (layer,) = (layer for layer in diagnosed(state).layers if layer.name == "x")
+    assert layer.activations is not None
+    assert layer.activations.chosen is not None
+    assert layer.activations.chosen.width < 2 * state.ranges["x"].width
 
 
 def test_saturation_is_counted() -> None:

@@ -66,7 +66,7 @@ class _Grafter:
         self.made = {v.name: v for v in _values(self.whole)}
         self.names = {*self.floats, *self.made}
         self.producers = self.whole.producers()
-        self.forms = {n.inputs[0]: n for n in self.whole.nodes if isinstance(n.op, Quantize)}
+        self.forms = _finest(self.whole)
         before = self.real.producers()
         self.homes = {name: self._home(name, before.get(v)) for name, v in self.floats.items()}
         self.sources = {home: self.floats[name] for name, home in self.homes.items()}
@@ -93,13 +93,12 @@ class _Grafter:
         return Beside(graph, alone, weighted, self.homes, layers, self.producers)
 
     def _home(self, name: str, node: Node | None) -> Value:
-        """What a layer's counterpart computes; the caller may see it converted to floats."""
+        """What a layer's counterpart computes; the caller may see it converted to another type."""
         found = self.made[name]
-        last = self.producers.get(found)
-        shown = last is not None and isinstance(last.op, Dequantize)
-        if shown and not (node is not None and isinstance(node.op, Dequantize)):
-            assert last is not None
-            return last.inputs[0]
+        if node is not None and isinstance(node.op, Dequantize):
+            return found
+        while (last := self.producers.get(found)) is not None and _converts(last):
+            found = last.inputs[0]
         return found
 
     def _copy(self, node: Node, found: Node) -> Value:
@@ -142,12 +141,12 @@ class _Grafter:
         return found.outputs[made.outputs.index(value)]
 
     def _source(self, value: Value) -> Value | None:
-        """The float network's value that it stands for; None where it stands for a constant."""
+        """The float network's value that it stands for; None where it stands for none."""
         if value in self.sources or value.name in self.floats:
             return self.sources.get(value) or self.floats[value.name]
         made = self.producers[value]
-        computed = [v for v in made.inputs if not v.is_constant]
-        return self._source(computed[0]) if computed else None
+        is_form = isinstance(made.op, Quantize | Dequantize) and not made.inputs[0].is_constant
+        return self._source(made.inputs[0]) if is_form else None
 
     def _operand(self, value: Value, type: TensorType) -> Value:
         if value.type.dtype is type.dtype:
@@ -186,6 +185,28 @@ def real_weights(value: Value) -> npt.NDArray[np.float64]:
         return real
     zero = along(tuple(map(float, quant.zero_point)), quant.axis, real.ndim)
     return np.asarray((real - zero) * along(quant.scale, quant.axis, real.ndim))
+
+
+def _converts(node: Node) -> bool:
+    """Whether a node makes another type of its operand, and no other parameters alone."""
+    is_form = isinstance(node.op, Quantize | Dequantize)
+    return is_form and node.inputs[0].type.dtype is not node.outputs[0].type.dtype
+
+
+def _finest(graph: Graph) -> dict[Value, Node]:
+    """The QUANTIZE of each value that has the least steps: joins may have coarser ones."""
+    found: dict[Value, Node] = {}
+    for node in graph.nodes:
+        if isinstance(node.op, Quantize):
+            (value,) = node.inputs
+            found[value] = min(found.get(value, node), node, key=_step)
+    return found
+
+
+def _step(node: Node) -> float:
+    quant = node.outputs[0].type.quant
+    assert quant is not None
+    return quant.scale[0]
 
 
 def _is_quantized(node: Node, found: Node) -> bool:
