@@ -106,6 +106,13 @@ def test_nothing_changes(
     assert "the cost model's kernels stay: nothing measured is faster" in out
 
 
+def test_the_network_that_comes_with_edgewise(
+    facts: Facts, pretend: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert facts("tune", "cifar10", "--dry-run")["problems"]
+
+
 def test_reset_before_a_model(classifier: Path, facts: Facts, pretend: None) -> None:
     facts("tune", classifier)
     assert facts("tune", classifier)["measured"] == 0

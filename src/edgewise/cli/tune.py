@@ -13,7 +13,7 @@ import typer
 from ..errors import InputError
 from .base import app, finish
 from .groups import Computing, Reading, grouped
-from .options import Json, Threads, parse_threads
+from .options import MODELS, Json, Threads, model_file, parse_threads
 from .tables import counted, escape, print_table, short, threads_of
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def tune(
     model: Annotated[
         Path | None,
-        typer.Argument(metavar="MODEL", help="A .tflite file.", show_default=False),
+        typer.Argument(metavar="MODEL", help=MODELS, show_default=False, parser=model_file),
     ] = None,
     *,
     budget: Annotated[
