@@ -11,6 +11,7 @@ from edgewise.codegen.target import host
 from edgewise.data import METRICS
 from edgewise.quantizer.observers import OBSERVERS
 from edgewise.tools.doctor import available_isas
+from edgewise.tools.peers import PEERS
 
 
 def completed(line: str) -> list[str]:
@@ -72,6 +73,7 @@ def test_help_names_the_words() -> None:
         ("evaluate", "--engine"): set(completed("edgewise evaluate x y --engine "))
         - {"openvino-default"},
         ("evaluate", "--metric"): set(METRICS),
+        ("bench", "--against"): set(PEERS),
     }
     for (command, option), words in named.items():
         (text,) = (p.help for p in commands[command].params if option in p.opts)

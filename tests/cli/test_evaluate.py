@@ -215,6 +215,7 @@ def test_shapes_are_for_all_models_or_for_one(
     assert error("first.tflite:picture=1,4,4,3") > 0
     both = ("first.tflite:picture=1,4,4,3", f"{second}:image=1,4,4,3")
     assert error(*both) == 0
+    assert error(*both[:1], f"{tmp_path}/./second.tflite:image=1,4,4,3") == 0
     result = edgewise(*words, "--shape", "picture=1,4,4,3")
     fails(result, "second.tflite: no input is named 'picture'", "['image']", "and a colon")
     result = edgewise(*words, "--shape", "second.tflite:picture=1,4,4,3")

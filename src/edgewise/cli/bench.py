@@ -32,7 +32,8 @@ def bench(
         typer.Option(
             "--against",
             metavar="PEER",
-            help="Another runtime: litert, openvino or openvino-default; may be repeated.",
+            help="Another runtime: litert, onnxruntime, ncnn, opencv, torch, openvino or "
+            "openvino-default; may be repeated.",
             autocompletion=completing(words.peers),
         ),
     ] = None,

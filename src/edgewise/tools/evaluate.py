@@ -318,17 +318,20 @@ def _of_model(
     """
     found = {}
     for name, value in given.items():
-        own = [stem for stem in _stems(model) if name.startswith(stem)]
-        if own:
-            found[name.removeprefix(own[0])] = value
-        elif shared and not any(name.startswith(_stems(m)) for m in models):
+        if (own := _own(name, model)) is not None:
+            found[own] = value
+        elif shared and all(_own(name, m) is None for m in models):
             found[name] = value
     return found
 
 
-def _stems(model: Path) -> tuple[str, ...]:
-    """How words begin that are for one model."""
-    return f"{model}:", f"{model.name}:"
+def _own(name: str, model: Path) -> str | None:
+    """What follows a model's file name, or path, and a colon; None of what is not for that one."""
+    parts = name.split(":")
+    for i in range(1, len(parts)):
+        if Path(":".join(parts[:i])) in (model, Path(model.name)):
+            return ":".join(parts[i:])
+    return None
 
 
 def _check_table(path: Path) -> None:
