@@ -24,6 +24,7 @@ F16, F32, BOOL, C64 = DType.FLOAT16, DType.FLOAT32, DType.BOOL, DType.COMPLEX64
 Shapes = Sequence[tuple[int, ...]]
 Make = Callable[[], Graph]
 SHAPE = (2, 5, 7, 9)
+TABLE = np.arange(18).reshape(6, 3)
 
 
 def plain(op: Op, *shapes: tuple[int, ...], dtype: DType = F32) -> Make:
@@ -355,6 +356,12 @@ CASES: dict[str, Make] = {
     "every fourth byte": plain(ops.StridedSlice((0, 3), (3, 24), (1, 4)), (3, 99), dtype=I8),
     "a factor for each pair": mixed(
         ops.Mul(), TensorType((8, 50, 2), F32), np.float32([range(50)]).T
+    ),
+    "factors by columns": mixed(
+        ops.Mul(), TensorType((400, 6, 3), F32), np.asfortranarray(np.float32(TABLE))
+    ),
+    "factors for each pair by columns": mixed(
+        ops.Mul(), TensorType((40, 6, 3, 2), F32), np.asfortranarray(np.float32(TABLE)[..., None])
     ),
     "a term for each pair, computed": plain(ops.Sub(), (8, 50, 2), (50, 1)),
     "pairs and a term for each": plain(ops.Sub(), (50, 1), (8, 50, 2)),

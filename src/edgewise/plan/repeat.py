@@ -95,7 +95,8 @@ def _repeated(
 ) -> View:
     """A packed copy of a view as it is read with these strides."""
     if data is not None:
-        return ctx.constant(np.lib.stride_tricks.as_strided(data, shape, strides).copy())
+        packed = np.ascontiguousarray(data)
+        return ctx.constant(np.lib.stride_tricks.as_strided(packed, shape, strides).copy())
     t = replace(view.type, shape=shape)
     copied = ctx.scratch("repeated", shape, t.dtype)
     emit_copy(ctx, View(view.address, t, strides), copied)
