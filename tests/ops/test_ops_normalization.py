@@ -23,6 +23,13 @@ def test_softmax_of_16_bits(shape: tuple[int, ...], scale: float, beta: float) -
     check("SOFTMAX", Softmax(beta), [(x, fill(rng, x))], out, "SoftmaxOptions", Beta=beta)
 
 
+def test_softmax_of_16_bits_at_every_sample_of_its_tables() -> None:
+    """Rows of the greatest number and each other: all that exp and 1 / (1 + x) are asked for."""
+    pairs = np.stack((np.full(2**16, 2**15 - 1), np.arange(-(2**15), 2**15)), 1).astype(np.int16)
+    x, out = q8(I16, pairs.shape, 10 / 65535, 0), q8(I16, pairs.shape, 2.0**-15, 0)
+    check("SOFTMAX", Softmax(), [(x, pairs)], out, "SoftmaxOptions", Beta=1.0)
+
+
 @LENGTHS
 @EIGHT_BIT
 @pytest.mark.parametrize("scale", [0.01, 0.05, 0.5])

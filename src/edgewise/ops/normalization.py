@@ -166,7 +166,7 @@ def _interpolated(real: Callable[[Array], Array], reach: float, zero: int, op: O
     """Samples of 16 bits of a function over ``reach``, at the scale 2 / 65535 (int16[65536])."""
     x = TensorType((), DType.INT16, QParams.per_tensor(reach / 65535, zero))
     y = TensorType((), DType.INT16, QParams.per_tensor(2 / 65535, 0))
-    return interpolated_table(op, Function(real), x, y)
+    return interpolated_table(op, Function(real, wide=True), x, y)
 
 
 class LogSoftmax(LastAxis):

@@ -72,19 +72,21 @@ class Function:
             finite.
         halves_away: halves in tables of 256 entries are rounded away from 0, as by TensorFlow
             Lite's own kernels, or to even, as by XNNPACK.
+        wide: results are not rounded to float32.
     """
 
     real: Callable[[Array], Array]
     end: int = 0
     halves_away: bool = False
+    wide: bool = False
 
-    def at(self, x: Array, out: TensorType) -> npt.NDArray[np.float32]:
-        """The function of float32 numbers, rounded to float32."""
+    def at(self, x: Array, out: TensorType) -> Array:
+        """The function of float32 numbers, rounded to float32 unless it is ``wide``."""
         scale, zero = per_tensor(out, "output")
         bound = out.dtype.range[0 if self.end < 0 else 1]
         end = np.float32(bound - zero) * scale if self.end else np.float32(0)
         with np.errstate(all="ignore"):
-            y = self.real(x.astype(np.float64)).astype(np.float32)
+            y = self.real(x.astype(np.float64)).astype(np.float64 if self.wide else np.float32)
         return np.where(np.isfinite(y), y, end)
 
 
@@ -110,7 +112,7 @@ def interpolated_table(op: Op, function: Function, x: TensorType, out: TensorTyp
     """65,536 entries between 513 samples 128 apart: TensorFlow Lite's rule for 16 bits.
 
     A sample is moved by half of what interpolation would err in the middle of its interval; all in
-    float32, halves rounded away from 0.
+    float32 but for a ``wide`` function's results, halves rounded away from 0.
     """
     scale, zero = per_tensor(x, f"{op.name}: input")
     out_scale, out_zero = per_tensor(out, f"{op.name}: output")
