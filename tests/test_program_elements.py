@@ -84,6 +84,18 @@ def squares(
     return make
 
 
+def steep(dtype: DType, scales: tuple[float, float, float]) -> Make:
+    """PRELU of channels, of operands and a result of these scales."""
+
+    def make() -> Graph:
+        b = Builder()
+        x = b.input(quantized(SHAPE, dtype, scales[0]))
+        slopes = b.weights((9,), dtype, None, 3, scales[1])
+        return b.graph(b.node(ops.PRelu(), [x, slopes], QParams.per_tensor(scales[2], 5)))
+
+    return make
+
+
 def chain() -> Graph:
     """Several float operators, in place and broadcast, of parts of a joined tensor."""
     b = Builder()
@@ -308,6 +320,9 @@ CASES: dict[str, Make] = {
     **{f"prelu {t}": eight_bits(ops.PRelu(), t, SHAPE, (9,), constant=True) for t in BYTES},
     "prelu rows": eight_bits(ops.PRelu(), I8, SHAPE, (7, 1), constant=True),
     "prelu narrow": eight_bits(ops.PRelu(), U8, (2, 20, 21, 3), (1, 1, 3), constant=True),
+    "prelu beyond float32": steep(I8, (1e30, 1e-3, 1e-30)),
+    "prelu slopes beyond float32": steep(U8, (1e30, 1e30, 1e29)),
+    "prelu of nothing": steep(U8, (1e-30, 1e-30, 1e20)),
     "square rows": eight_bits(ops.SquaredDifference(), U8, (7, 1), SHAPE),
     "square mean": squares((2, 20, 21, 3), (2, 1, 1, 3)),
     "square mean first": squares((2, 1, 1, 3), (2, 20, 21, 3), (0.03, 0.05)),

@@ -326,11 +326,21 @@ class PRelu(Binary):
         self, arrays: Sequence[Array], inputs: Sequence[TensorType], out: TensorType
     ) -> Array:
         x, alpha = (centered(v, t).astype(np.int64) for v, t in zip(arrays, inputs, strict=True))
-        x_scale, a_scale = (per_tensor(t, self.name)[0] for t in inputs)
-        scale, zero = per_tensor(out, f"{self.name}: output")
-        above = multiply(x, float(x_scale / scale))
-        below = multiply(x * alpha, float(x_scale * a_scale / scale))
-        return np.asarray(np.clip(np.where(x >= 0, above, below) + zero, *out.dtype.range))
+        one, each = self.ratios(inputs, out)
+        steps = np.where(x >= 0, multiply(x, one), multiply(x * alpha, each))
+        zero = per_tensor(out, f"{self.name}: output")[1]
+        return np.asarray(np.clip(steps + zero, *out.dtype.range))
+
+    def ratios(self, inputs: Sequence[TensorType], out: TensorType) -> tuple[float, float]:
+        """What x, and what x * alpha is multiplied by.
+
+        A ratio beyond 2**40 is 2**40: both saturate.
+        """
+        x, alpha = (per_tensor(t, self.name)[0] for t in inputs)
+        scale, _ = per_tensor(out, f"{self.name}: output")
+        with np.errstate(over="ignore", under="ignore"):
+            one, each = float(x / scale), float(x * alpha / scale)
+        return min(one, 2.0**40), min(each, 2.0**40)
 
 
 class AddN(Op):

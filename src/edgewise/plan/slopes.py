@@ -44,11 +44,8 @@ def slopes_of(
     row, column = values.astype(x.dtype.numpy), distinct[:, None]
     types = [replace(x, shape=row.shape), replace(alpha, shape=column.shape)]
     (expected,) = op.reference([row, column], types, [replace(out, shape=(column.size, row.size))])
-    (x_scale, x_zero), (a_scale, a_zero), (scale, zero) = (
-        per_tensor(t, op.name) for t in (x, alpha, out)
-    )
-    with np.errstate(over="ignore", under="ignore"):
-        one, each = float(x_scale / scale), float(x_scale * a_scale / scale)
+    x_zero, a_zero, zero = (per_tensor(t, op.name)[1] for t in (x, alpha, out))
+    one, each = op.ratios((x, alpha), out)
     nominal = np.array([one, *(each * (distinct.astype(np.int64) - a_zero))])
     shift = min(BITS - math.frexp(float(np.abs(nominal).max()))[1], MOST)
     if shift < 1:
