@@ -322,6 +322,9 @@ CASES: dict[str, Make] = {
     "prelu narrow": eight_bits(ops.PRelu(), U8, (2, 20, 21, 3), (1, 1, 3), constant=True),
     "prelu beyond float32": steep(I8, (1e30, 1e-3, 1e-30)),
     "prelu slopes beyond float32": steep(U8, (1e30, 1e30, 1e29)),
+    "leaky relu beyond float32": mixed(
+        ops.LeakyRelu(-0.5), quantized(SHAPE, I16, 1e30, 0), quant=QParams.per_tensor(1e-30, 0)
+    ),
     "prelu of nothing": steep(U8, (1e-30, 1e-30, 1e20)),
     "square rows": eight_bits(ops.SquaredDifference(), U8, (7, 1), SHAPE),
     "square mean": squares((2, 20, 21, 3), (2, 1, 1, 3)),

@@ -216,14 +216,13 @@ class LeakyRelu(Unary):
     def table(self, input: TensorType, output: TensorType) -> Array:
         steps, ratio, zero = scale_ratio(self, input, output)
         alpha = np.float32(self.alpha)
-        with np.errstate(over="ignore", under="ignore"):
-            negative = np.float32(np.clip(ratio * alpha, -(2.0**40), 2.0**40))
         is_byte = input.dtype is not DType.INT16
+        scale, out_scale = (per_tensor(t, self.name)[0] for t in (input, output))
+        with np.errstate(over="ignore", under="ignore"):
+            product = ratio * alpha if is_byte else scale * alpha / out_scale
+            negative = np.float32(np.clip(product, -(2.0**40), 2.0**40))
         if is_byte and has_shifted_rule(ratio) and has_shifted_rule(negative):
             return entries(shifted(steps, np.where(steps >= 0, ratio, negative)), zero, output)
-        if input.dtype is DType.INT16:
-            scale, out_scale = (per_tensor(t, self.name)[0] for t in (input, output))
-            negative = scale * alpha / out_scale
         below = multiply(steps, float(negative))
         return entries(np.where(steps >= 0, multiply(steps, float(ratio)), below), zero, output)
 
