@@ -40,6 +40,61 @@ def test_objects_refer_to_each_other() -> None:
     assert library.address("double") == library.address("double")
 
 
+SCATTERED = """
+import ctypes, sys
+from edgewise.codegen import jit
+from edgewise.codegen.target import host
+
+system = ctypes.CDLL(None)
+system.mmap.restype, system.munmap.argtypes = ctypes.c_void_p, (ctypes.c_void_p, ctypes.c_size_t)
+system.mmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long)
+
+
+def reserve(size):
+    return system.mmap(None, size, 0, 0x4022, -1, 0)
+
+
+objects = [jit.compile_ir(text, host()) for text in sys.argv[1:]]
+far = reserve(3 << 30)
+near = []
+while (address := reserve(4096)) > far:
+    near.append(address)
+for address in near[1:17:2]:
+    system.munmap(address, 4096)
+    library = jit.load_object(objects)
+    function = ctypes.CFUNCTYPE(ctypes.c_float, ctypes.c_float)(library.address("thrice"))
+    assert function(5.0) == 15.0
+assert len(near) >= 17
+"""
+"""Free memory is one page, then two apart, and so on; the rest lies 3 GiB below them."""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for addresses")
+def test_code_and_constants_that_lie_far_apart() -> None:
+    """LLVM's older linker maps the sections apart, and ends the process beyond 2 GiB."""
+    scale = """
+define float @scale(float %x) {
+  %y = fmul float %x, 3.0
+  ret float %y
+}
+"""
+    thrice = """
+declare float @scale(float)
+@table = internal constant [2 x ptr] [ptr @scale, ptr @scale]
+define float @thrice(float %x) {
+  %slot = load volatile ptr, ptr @table
+  %y = call float %slot(float %x)
+  %z = call float @scale(float %y)
+  %t = fdiv float %z, 3.0
+  ret float %t
+}
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", SCATTERED, thrice, scale], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_same_text_gives_the_same_object() -> None:
     assert jit.compile_ir(DOUBLE, host()) == jit.compile_ir(DOUBLE, host())
 

@@ -67,7 +67,8 @@ class _LinkedObjects:
         for data in objects:
             builder.add_object_img(data)
         try:
-            self._lljit = llvm.create_lljit_compiler(use_jit_link=False, suppress_errors=True)
+            # The linker without JITLink aborts where mmap puts code and constants 2 GiB apart.
+            self._lljit = llvm.create_lljit_compiler(use_jit_link=True, suppress_errors=True)
             self._trackers = {"": builder.link(self._lljit, "edgewise")}
         except RuntimeError as error:
             raise CompileError(f"LLVM cannot load the object code: {error}") from error
