@@ -10,6 +10,7 @@ import ctypes
 import functools
 import os
 import re
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -67,8 +68,11 @@ class _LinkedObjects:
         for data in objects:
             builder.add_object_img(data)
         try:
-            # The linker without JITLink aborts where mmap puts code and constants 2 GiB apart.
-            self._lljit = llvm.create_lljit_compiler(use_jit_link=True, suppress_errors=True)
+            # The older linker aborts where mmap puts code and constants 2 GiB apart; for Windows
+            # LLVM's own default is that one.
+            self._lljit = llvm.create_lljit_compiler(
+                use_jit_link=sys.platform != "win32", suppress_errors=True
+            )
             self._trackers = {"": builder.link(self._lljit, "edgewise")}
         except RuntimeError as error:
             raise CompileError(f"LLVM cannot load the object code: {error}") from error
