@@ -22,6 +22,7 @@ from edgewise.dtype import DType, QParams
 from edgewise.errors import CompileError, InputError
 from edgewise.graph import Array, Graph, TensorType
 from edgewise.runtime import Program
+from native_threads import assert_native_threads, native_threads_before
 from networks import Backwards, Builder, classifier, quantized, random_inputs, reference
 from test_program import NATIVE
 
@@ -291,18 +292,18 @@ class TestThreads:
         graph = classifier(U8)
         inputs = random_inputs(graph)
         expected = reference(graph, inputs)
-        before = native_threads()
+        before = native_threads_before()
         program = ew.compile(graph, threads=3)
-        assert native_threads() == before + 2
+        assert_native_threads(before + 2)
         for _ in range(3):
             assert_equal(program(*inputs), expected)
             program.close()
-            assert native_threads() == before
+            assert_native_threads(before)
             program.close()
         assert_equal(program(*inputs), expected)
-        assert native_threads() == before + 2
+        assert_native_threads(before + 2)
         del program
-        assert native_threads() == before
+        assert_native_threads(before)
 
     @pytest.mark.parametrize("threads", [0, -1, MAX_THREADS + 1])
     def test_number_out_of_range(self, threads: int) -> None:
@@ -369,13 +370,6 @@ def run():
 threading.Thread(target=run, daemon=True).start()
 time.sleep(0.05)
 """
-
-
-def native_threads() -> int:
-    """Threads of this process besides Python's own."""
-    if not os.path.isdir("/proc/self/task"):
-        pytest.skip("this system does not list a process's threads")
-    return len(os.listdir("/proc/self/task")) - threading.active_count()
 
 
 def wait_for(child: int, seconds: float = 30.0) -> int:
