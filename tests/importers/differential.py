@@ -111,9 +111,10 @@ def check(name: str, seed: int) -> bool:
     trial = draw(name, seed)
     what = f"{name} {seed}: {[t and str(t.type) for t in trial.inputs]}, {trial.fields}"
     try:
-        shapes = [y.shape for y in run_litert(trial.file(), trial.arrays)]
+        full = all(a.size for a in trial.arrays)  # XNNPACK leaves shapes of empty results unset
+        shapes = [y.shape for y in run_litert(trial.file(), trial.arrays, delegate=full)]
         content = trial.file(shapes)
-        expected = run_litert(content, trial.arrays)
+        expected = run_litert(content, trial.arrays, delegate=full)
     except (RuntimeError, ValueError):
         return False
     graph = ew.load(content)

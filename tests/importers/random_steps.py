@@ -153,7 +153,15 @@ def binary(n):
     pair = [x, y] if d.chance(0.6) else [y, x]
     if x.data is not None and y.data is not None:
         return
+    if opts and t.quant and overflows_in_litert(name, x.type.quant, y.type.quant, t.quant):
+        return
     n.add(name, pair, [t], opts, **({"FusedActivationFunction": d.one(ACTS)} if opts else {}))
+
+
+def overflows_in_litert(name: str, x: QParams, y: QParams, out: QParams) -> bool:
+    """Whether it takes its built-in kernel: the rows of ADD and MUL in docs/numbers.md."""
+    a, b = x.scale[0], y.scale[0]
+    return (a * b if name == "MUL" else max(a, b)) >= 2**8 * out.scale[0]
 
 
 def unary(n):
