@@ -184,7 +184,7 @@ Data = Annotated[Path, typer.Argument(exists=True, help="The pictures, a .npz fi
 def train(
     data: Data,
     checkpoint: Annotated[Path, typer.Argument(help="The weights, written after each epoch.")],
-    epochs: Annotated[int, typer.Option(min=1)] = 32,
+    epochs: Annotated[int, typer.Option(min=1)] = 50,
     minutes: Annotated[float, typer.Option(help="End by then, after fewer epochs.")] = 1e9,
     batch: Annotated[int, typer.Option(min=1)] = 128,
     rate: Annotated[float, typer.Option(help="The largest learning rate.")] = 0.1,
