@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
-import time
+from pathlib import Path
 
 import pytest
 
+ENDING = 0x4
+"""PF_EXITING of proc(5)'s flags: pthread_join returns while the system still lists the thread."""
+
 
 def native_threads() -> int:
+    """Those that run; of ones that end, none."""
     if not os.path.isdir("/proc/self/task"):
         pytest.skip("this system does not list a process's threads")
-    return len(os.listdir("/proc/self/task")) - threading.active_count()
-
-
-def native_threads_before() -> int:
-    """As many as there stay: threads of earlier tests may be about to end."""
-    counts = [native_threads()]
-    while len(counts) < 10 or len(set(counts[-10:])) > 1:
-        time.sleep(0.001)
-        counts.append(native_threads())
-    return counts[-1]
-
-
-def assert_native_threads(expected: int) -> None:
-    """A thread that was joined may stand in the system's list for a moment."""
-    end = time.monotonic() + 10
-    while native_threads() != expected and time.monotonic() < end:
-        time.sleep(0.001)
-    assert native_threads() == expected
+    flags = []
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            fields = (task / "stat").read_text().rpartition(")")[2].split()
+            flags.append(int(fields[6]))
+    return sum(not flag & ENDING for flag in flags) - threading.active_count()

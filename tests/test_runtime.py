@@ -22,7 +22,7 @@ from edgewise.dtype import DType, QParams
 from edgewise.errors import CompileError, InputError
 from edgewise.graph import Array, Graph, TensorType
 from edgewise.runtime import Program
-from native_threads import assert_native_threads, native_threads_before
+from native_threads import native_threads
 from networks import Backwards, Builder, classifier, quantized, random_inputs, reference
 from test_program import NATIVE
 
@@ -292,18 +292,18 @@ class TestThreads:
         graph = classifier(U8)
         inputs = random_inputs(graph)
         expected = reference(graph, inputs)
-        before = native_threads_before()
+        before = native_threads()
         program = ew.compile(graph, threads=3)
-        assert_native_threads(before + 2)
+        assert native_threads() == before + 2
         for _ in range(3):
             assert_equal(program(*inputs), expected)
             program.close()
-            assert_native_threads(before)
+            assert native_threads() == before
             program.close()
         assert_equal(program(*inputs), expected)
-        assert_native_threads(before + 2)
+        assert native_threads() == before + 2
         del program
-        assert_native_threads(before)
+        assert native_threads() == before
 
     @pytest.mark.parametrize("threads", [0, -1, MAX_THREADS + 1])
     def test_number_out_of_range(self, threads: int) -> None:

@@ -20,7 +20,7 @@ from edgewise.codegen.jit import Library
 from edgewise.codegen.target import Target, host, supports_threads
 from edgewise.codegen.threads import ThreadPool, _system_functions
 from edgewise.errors import CompileError, InputError
-from native_threads import assert_native_threads, native_threads, native_threads_before
+from native_threads import native_threads
 
 N = 1001
 LAST = layout.SLOTS - 1
@@ -253,22 +253,22 @@ def test_workers_sleep_and_wake(library: Library) -> None:
 
 @threaded
 def test_stop_ends_the_threads_and_use_starts_them(library: Library) -> None:
-    before = native_threads_before()
+    before = native_threads()
     threads = ThreadPool(library, 4)
     check_steps(library, threads, 10)
-    assert_native_threads(before + 3)
+    assert native_threads() == before + 3
     threads.stop()
     threads.stop()
-    assert_native_threads(before)
+    assert native_threads() == before
     check_steps(library, threads, 10)
-    assert_native_threads(before + 3)
+    assert native_threads() == before + 3
     threads.stop()
-    assert_native_threads(before)
+    assert native_threads() == before
 
 
 @threaded
 def test_forgotten_pool_ends_its_threads(library: Library) -> None:
-    before = native_threads_before()
+    before = native_threads()
 
     def fail() -> None:
         threads = ThreadPool(library, 3)
@@ -278,19 +278,19 @@ def test_forgotten_pool_ends_its_threads(library: Library) -> None:
     with pytest.raises(KeyError):
         fail()
     gc.collect()
-    assert_native_threads(before)
+    assert native_threads() == before
 
 
 @threaded
 def test_runs_after_the_end_are_the_callers_own(library: Library) -> None:
     """As of a daemon thread, or of a function called at exit."""
-    before = native_threads_before()
+    before = native_threads()
     threads = ThreadPool(library, 3)
     check_steps(library, threads, 1)
     threads._finalizer()
-    assert_native_threads(before)
+    assert native_threads() == before
     check_steps(library, threads, 2)
-    assert_native_threads(before)
+    assert native_threads() == before
 
 
 @threaded
@@ -313,16 +313,16 @@ def test_barriers_are_counted_beyond_32_bits(library: Library) -> None:
 
 @threaded
 def test_programs_share_workers(library: Library) -> None:
-    before = native_threads_before()
+    before = native_threads()
     pools = [ThreadPool(library, 3) for _ in range(5)]
     workers = max(2, min(10, cores().count - 1))
-    assert_native_threads(before + workers)
+    assert native_threads() == before + workers
     other = ThreadPool(library, 2, idle=0.0)
-    assert_native_threads(before + workers + 1)
+    assert native_threads() == before + workers + 1
     for threads in [*pools, other]:
         check_steps(library, threads, 10)
         threads.stop()
-    assert_native_threads(before)
+    assert native_threads() == before
 
 
 @threaded
@@ -340,10 +340,10 @@ def test_workers_run_where_they_may(library: Library) -> None:
 
 @threaded
 def test_cpus_that_the_system_refuses(library: Library) -> None:
-    before = native_threads_before()
+    before = native_threads()
     with pytest.raises(CompileError, match=r"affinity=\[1000\]: the system refuses it: Invalid"):
         ThreadPool(library, 2, cpus=(1000,))
-    assert_native_threads(before)
+    assert native_threads() == before
 
 
 @threaded
@@ -418,10 +418,10 @@ def test_system_that_refuses_a_thread(library: Library, monkeypatch: pytest.Monk
     wrapped = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 4)(refuse)
     table = (ctypes.c_void_p * 3)(ctypes.cast(wrapped, ctypes.c_void_p).value, *real[1:])
     monkeypatch.setattr("edgewise.codegen.threads._system_functions", lambda: table)
-    before = native_threads_before()
+    before = native_threads()
     with pytest.raises(CompileError, match="threads=4, but only 2 could be started"):
         ThreadPool(library, 4)
-    assert_native_threads(before)
+    assert native_threads() == before
 
 
 @pytest.mark.parametrize("features", [(), ("lse",)])
