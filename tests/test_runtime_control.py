@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -244,7 +243,6 @@ class TestEndlessLoop:
     @pytest.mark.skipif(os.name != "posix", reason="signals of posix")
     def test_control_c(self) -> None:
         """In a process of its own: what signals meet here depends on all that other tests load."""
-        start = time.monotonic()
         run = subprocess.run(
             [sys.executable, "-c", CONTROL_C],
             cwd=Path(__file__).parent,
@@ -255,7 +253,6 @@ class TestEndlessLoop:
         )
         assert (run.returncode, run.stderr) == (0, "")
         assert run.stdout == "interrupted\n1e+31\n"
-        assert time.monotonic() - start < 30
 
     @pytest.mark.parametrize("turns", [0, -3])
     def test_limit_out_of_range(self, turns: int) -> None:
@@ -264,7 +261,7 @@ class TestEndlessLoop:
 
 
 CONTROL_C = """
-import signal, threading
+import signal, threading, time
 import numpy as np
 import edgewise as ew
 from tflite_networks import endless
@@ -272,11 +269,13 @@ from tflite_networks import endless
 program = ew.compile(ew.load(endless()), max_iterations=10**7)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs ignore it
 main = threading.main_thread().ident
+start = time.monotonic()
 threading.Timer(0.3, signal.pthread_kill, (main, signal.SIGINT)).start()
 try:
     program(np.zeros(1, np.float32))
 except KeyboardInterrupt:
     print("interrupted")
+assert time.monotonic() - start < 20
 print(*program(np.full(1, 1e31, np.float32)))
 """
 
