@@ -13,7 +13,7 @@ from ..dtype import DType
 from ..graph import Array, TensorType
 from .base import Op
 from .checks import QUANTIZED_DTYPES, Kind, check_inputs, common_kind, kind_of, moved, result
-from .fixed_point import multiply
+from .fixed_point import GREATEST, multiply
 from .requant import check_zero_points, float32s, per_tensor
 from .tables import entries, has_shifted_rule, raw_values, scale_ratio, shifted, unsigned
 from .unary import Unary
@@ -63,7 +63,7 @@ class Quantize(Unary):
 
     def _multiplied(self, raw: Array, input: TensorType, output: TensorType) -> Array:
         (scale, zero), (out_scale, out_zero) = (_parameters(self, t) for t in (input, output))
-        steps = multiply(raw.astype(np.int64) - zero, min(scale / out_scale, 2.0**40))
+        steps = multiply(raw.astype(np.int64) - zero, min(scale / out_scale, GREATEST))
         return entries(steps, out_zero, output)
 
     def reference(

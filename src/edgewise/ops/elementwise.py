@@ -21,7 +21,7 @@ from .checks import (
     kind_of,
     result,
 )
-from .fixed_point import divide_by_power_of_two, multiply
+from .fixed_point import GREATEST, divide_by_power_of_two, multiply
 from .requant import Requant, Rounding, activation_range, centered, per_tensor
 
 
@@ -184,7 +184,7 @@ class Mul(_Activated):
             return self.requant(inputs, [out]).apply(a * b)
         a_scale, b_scale, out_scale = (per_tensor(t, self.name)[0] for t in (*inputs, out))
         with np.errstate(over="ignore", under="ignore"):
-            ratio = min(float(a_scale * b_scale / out_scale), 2.0**40)
+            ratio = min(float(a_scale * b_scale / out_scale), GREATEST)
         q = multiply(a * b, ratio) + per_tensor(out, self.name)[1]
         return np.asarray(np.clip(q, *activation_range(out, self.activation)))
 
@@ -334,13 +334,13 @@ class PRelu(Binary):
     def ratios(self, inputs: Sequence[TensorType], out: TensorType) -> tuple[float, float]:
         """What x, and what x * alpha is multiplied by.
 
-        A ratio beyond 2**40 is 2**40: both saturate.
+        At most `GREATEST`, beyond which both saturate.
         """
         x, alpha = (per_tensor(t, self.name)[0] for t in inputs)
         scale, _ = per_tensor(out, f"{self.name}: output")
         with np.errstate(over="ignore", under="ignore"):
             one, each = float(x / scale), float(x * alpha / scale)
-        return min(one, 2.0**40), min(each, 2.0**40)
+        return min(one, GREATEST), min(each, GREATEST)
 
 
 class AddN(Op):

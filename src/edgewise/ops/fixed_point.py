@@ -17,6 +17,9 @@ from ..graph import Array
 
 Int: TypeAlias = "int | npt.NDArray[np.int64] | np.signedinteger[Any]"
 
+GREATEST = 2.0**40
+"""A greater multiplier changes nothing: all results of 8 and 16 bits saturate."""
+
 
 def multiplier(real: float) -> tuple[int, int]:
     """The 31-bit multiplier and the exponent of ``real``; (0, 0) below 2**-31."""

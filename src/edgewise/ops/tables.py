@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ..graph import Array, TensorType
 from .base import Op
-from .fixed_point import round_half_away
+from .fixed_point import GREATEST, round_half_away
 from .requant import per_tensor
 
 
@@ -37,12 +37,12 @@ def entries(
 def scale_ratio(op: Op, x: TensorType, out: TensorType) -> tuple[Array, np.float32, int]:
     """All values less their zero point, x.scale / out.scale, and out's zero point.
 
-    A ratio beyond 2**40 is 2**40: both saturate.
+    The ratio is at most `GREATEST`, beyond which all saturates.
     """
     scale, zero = per_tensor(x, f"{op.name}: input")
     out_scale, out_zero = per_tensor(out, f"{op.name}: output")
     with np.errstate(over="ignore", under="ignore"):
-        ratio = np.float32(min(scale / out_scale, np.float32(2.0**40)))
+        ratio = np.float32(min(scale / out_scale, np.float32(GREATEST)))
     return raw_values(x) - zero, ratio, out_zero
 
 

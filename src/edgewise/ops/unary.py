@@ -15,6 +15,7 @@ from .base import Activation, Op
 from .checks import Kind, check_inputs, common_kind, kind_of, result
 from .fixed_functions import inverse_square_root, logistic, tanh
 from .fixed_point import (
+    GREATEST,
     divide_by_power_of_two,
     high_multiply,
     multiplier,
@@ -220,7 +221,7 @@ class LeakyRelu(Unary):
         scale, out_scale = (per_tensor(t, self.name)[0] for t in (input, output))
         with np.errstate(over="ignore", under="ignore"):
             product = ratio * alpha if is_byte else scale * alpha / out_scale
-            negative = np.float32(np.clip(product, -(2.0**40), 2.0**40))
+            negative = np.float32(np.clip(product, -GREATEST, GREATEST))
         if is_byte and has_shifted_rule(ratio) and has_shifted_rule(negative):
             return entries(shifted(steps, np.where(steps >= 0, ratio, negative)), zero, output)
         below = multiply(steps, float(negative))

@@ -10,15 +10,13 @@ from ..dtype import DType
 from ..graph import Array, Node, TensorType, Value
 from ..ops import Add, Mul, Quantize, SquaredDifference, Sub, activation_range
 from ..ops.binary import Aligned
-from ..ops.fixed_point import multiplier
+from ..ops.fixed_point import GREATEST, multiplier
 from ..ops.requant import per_tensor
 from .context import Context
 from .model import View
 from .program import Program
 
 WIDE = DType.INT64
-GREATEST = 2.0**40
-"""A greater factor changes nothing: all results saturate."""
 
 
 @dataclass(frozen=True)
